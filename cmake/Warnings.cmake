@@ -1,0 +1,25 @@
+# guard_warnings: one INTERFACE target that every target of ours links.
+
+include(CheckCCompilerFlag)
+
+add_library(guard_warnings INTERFACE)
+set(_want
+  -Wall -Wextra
+  -Wshadow -Wundef -Wvla -Wformat=2
+  -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+  -Wpointer-arith -Wcast-qual -Wwrite-strings -Wconversion
+  -Wimplicit-fallthrough -Wdouble-promotion -Wnull-dereference
+  -Wswitch-enum -Wunused-macros
+  -Wduplicated-cond -Wduplicated-branches -Wlogical-op   # gcc
+  -Wcomma -Wunreachable-code-aggressive -Wassign-enum    # clang
+  -Wno-sign-conversion
+  -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
+  -Werror=int-conversion -Werror=return-type)
+
+foreach(_flag IN LISTS _want)
+  string(MAKE_C_IDENTIFIER "HAVE${_flag}" _var)
+  check_c_compiler_flag("${_flag}" ${_var})
+  if(${_var})
+    target_compile_options(guard_warnings INTERFACE ${_flag})
+  endif()
+endforeach()

@@ -1,0 +1,1 @@
+#include "core/ci_event.h"

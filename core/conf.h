@@ -1,0 +1,68 @@
+/*
+ * Configuration: every module has one table of options; the same rows parse
+ * the YAML file, PIPELINE_GUARD_* variables and --set, validate, print
+ * `config` and generate docs/configuration.md.
+ *
+ * A key is dotted and lower case ("redis.url"). In the file dots are nesting;
+ * as a variable it is PIPELINE_GUARD_REDIS_URL. For a secret, the variable
+ * PIPELINE_GUARD_<KEY>_FILE or the key "<key>_file" names a file to read it from.
+ * Later wins: default, file, environment, --set (secrets are refused there: argv is public).
+ */
+#ifndef GUARD_CORE_CONF_H
+#define GUARD_CORE_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+enum conf_type {
+	CONF_STR,
+	CONF_INT,
+	CONF_BOOL,     /* true/false, yes/no, on/off */
+	CONF_DURATION, /* "250ms" "30s" "5m" "2h" "3d"; stored in ms */
+	CONF_SIZE,     /* "64k" "25m" "1g", 1024-based; stored in bytes */
+	CONF_SECRET,   /* comma-separated list during rotation; never printed */
+};
+
+struct conf_option {
+	const char *key;
+	enum conf_type type;
+	const char *def; /* as it would be typed; NULL: unset */
+	const char *min, *max; /* as they would be typed; NULL: no limit */
+	const char *help; /* one sentence for the manual */
+};
+
+struct conf_table {
+	const char *title; /* heading in the manual */
+	const struct conf_option *options;
+	size_t n;
+};
+
+struct conf;
+
+/* Tables must outlive the conf. */
+struct conf *conf_new(const struct conf_table *const *tables, size_t n_tables);
+void conf_free(struct conf *);
+DEFINE_OWNED(struct conf, conf_free)
+
+int conf_load_file(struct conf *, const char *path, struct err *) MUST_CHECK;
+int conf_load_env(struct conf *, struct err *) MUST_CHECK;
+int conf_set(struct conf *, const char *assignment, struct err *) MUST_CHECK; /* "key=value" */
+
+/* Getters; a key that is in no table is a bug and aborts. */
+const char *conf_str(const struct conf *, const char *key); /* NULL when unset */
+int64_t conf_int(const struct conf *, const char *key);	    /* ints, ms, bytes */
+bool conf_bool(const struct conf *, const char *key);
+bool conf_is_set(const struct conf *, const char *key); /* by somebody, not by default */
+
+/* The i-th secret of the list, NULL past the end. Borrowed. */
+const char *conf_secret(const struct conf *, const char *key, size_t i);
+
+/* Calls fn for every option in table order; `value` is "(set)" or NULL for secrets. */
+typedef void conf_each_fn(const struct conf_table *, const struct conf_option *,
+			  const char *value, const char *origin, void *arg);
+void conf_each(const struct conf *, conf_each_fn *, void *arg);
+
+#endif

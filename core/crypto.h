@@ -1,0 +1,35 @@
+/* Digests, MACs and encodings over OpenSSL; nothing here is our own cryptography. */
+#ifndef GUARD_CORE_CRYPTO_H
+#define GUARD_CORE_CRYPTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "core/base.h"
+
+enum { SHA256_BYTES = 32, SHA256_HEX = 64 };
+
+void sha256(const void *data, size_t n, unsigned char out[static SHA256_BYTES]);
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
+		 unsigned char out[static SHA256_BYTES]);
+
+/* Constant time in the contents; lengths may be learned. */
+bool secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
+
+/* Lower-case hex, terminated: out has 2*n+1 bytes. */
+void hex_encode(const void *data, size_t n, char *out);
+/* Exactly 2*n hex digits, either case; false otherwise. */
+bool hex_decode(const char *hex, size_t hex_len, unsigned char *out, size_t n);
+
+/* Standard alphabet with padding; malloc'ed, terminated. */
+char *base64_encode(const void *data, size_t n) ALLOCATES;
+/* URL alphabet without padding (RFC 4648 section 5), as JWT wants it. */
+char *base64url_encode(const void *data, size_t n) ALLOCATES;
+
+/* n random bytes as 2*n hex digits, terminated. Aborts if the system has no randomness. */
+void random_hex(char *out, size_t n);
+/* Uniform in [0, below); for jitter, not for secrets. */
+unsigned random_below(unsigned below);
+
+#endif

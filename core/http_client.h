@@ -1,0 +1,63 @@
+/*
+ * Outgoing HTTP: libcurl's multi interface on the event loop. One callback per
+ * call, exactly once, always from the loop. Redirects are followed by us, so
+ * that credentials never reach another host.
+ */
+#ifndef GUARD_CORE_HTTP_CLIENT_H
+#define GUARD_CORE_HTTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct event_base;
+struct http_client;
+struct http_call;
+
+struct http_client *http_client_new(struct event_base *, const char *user_agent);
+/* Running calls are cancelled. */
+void http_client_free(struct http_client *);
+DEFINE_OWNED(struct http_client, http_client_free)
+
+enum { HTTP_HEADERS_MAX = 12 };
+struct http_call_options {
+	const char *method; /* "GET", "POST", ... */
+	const char *url;    /* http or https only */
+	/* "Name: value"; borrowed during http_call_start() only. Sent to the first host. */
+	const char *headers[HTTP_HEADERS_MAX];
+	/* "Authorization: ..."; dropped as soon as a redirect changes scheme, host or port. */
+	const char *authorization;
+	const char *body;
+	size_t body_len;
+	int64_t timeout_ms;    /* whole call, redirects included; 0: 30 s */
+	size_t max_body_bytes; /* 0: 4 MiB */
+	bool keep_tail;	       /* over the cap: keep the last bytes instead of failing */
+	unsigned max_redirects; /* 0: a 3xx is the answer */
+};
+
+/* Borrowed, valid during the callback. status 0: no answer, see error. */
+struct http_reply {
+	int status;
+	const char *error; /* NULL when there was an answer */
+	const char *body;  /* terminated, never NULL */
+	size_t body_len;
+	uint64_t dropped_bytes; /* with keep_tail: how many were cut off the front */
+	uint64_t dropped_lines; /* ... and the newlines among them */
+	const char *content_type; /* "" when absent */
+	const char *etag;	  /* "" when absent */
+	int64_t retry_after_ms;	  /* from Retry-After (seconds or date); -1 when absent */
+	int64_t rate_remaining;	  /* x-ratelimit-remaining or RateLimit-Remaining; -1 when absent */
+	int64_t rate_reset_at_ms; /* x-ratelimit-reset (epoch seconds); -1 when absent */
+	const char *final_url;
+};
+typedef void http_done_fn(const struct http_reply *, void *arg);
+
+/* Never NULL: what cannot even start is reported through fn, later, with status 0. */
+struct http_call *http_call_start(struct http_client *, const struct http_call_options *,
+				  http_done_fn *, void *arg);
+/* fn is not called any more; NULL is fine. */
+void http_call_cancel(struct http_call *);
+
+#endif

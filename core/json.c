@@ -1,0 +1,134 @@
+#include "core/json.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/text.h"
+
+enum { DEPTH_MAX = 32 };
+
+int json_parse(const char *text, size_t n, struct json_object **out, struct err *err)
+{
+	struct json_tokener *tok;
+	struct json_object *root;
+	enum json_tokener_error why;
+	size_t end;
+
+	if (n > 1u << 30)
+		return err_set(err, ERR_INPUT, "json: too large");
+	tok = json_tokener_new_ex(DEPTH_MAX);
+	if (!tok)
+		abort();
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS |
+					    JSON_TOKENER_VALIDATE_UTF8);
+	root = json_tokener_parse_ex(tok, text, (int)n);
+	why = json_tokener_get_error(tok);
+	/* A bare number ends only when something follows it. */
+	if (why == json_tokener_continue) {
+		root = json_tokener_parse_ex(tok, "", 1);
+		why = json_tokener_get_error(tok);
+		end = n;
+	} else {
+		end = json_tokener_get_parse_end(tok);
+	}
+	json_tokener_free(tok);
+	if (why != json_tokener_success) {
+		json_object_put(root);
+		return err_set(err, ERR_INPUT, "json: %s at byte %zu",
+			       why == json_tokener_continue ? "cut off" :
+							      json_tokener_error_desc(why),
+			       end);
+	}
+	while (end < n && isspace((unsigned char)text[end]))
+		end++;
+	if (end < n) {
+		json_object_put(root);
+		return err_set(err, ERR_INPUT, "json: something follows the value at byte %zu",
+			       end);
+	}
+	*out = root;
+	return 0;
+}
+
+struct json_object *json_at(struct json_object *o, const char *path)
+{
+	char name[64];
+
+	while (o && *path) {
+		size_t n = strcspn(path, ".");
+
+		if (!text_copy(name, sizeof(name), path, n))
+			return NULL;
+		if (json_object_is_type(o, json_type_array)) {
+			uint64_t i;
+
+			o = text_to_u64(name, &i) ? json_object_array_get_idx(o, i) : NULL;
+		} else if (!json_object_is_type(o, json_type_object) ||
+			   !json_object_object_get_ex(o, name, &o)) {
+			return NULL;
+		}
+		path += n + (path[n] == '.');
+	}
+	return o;
+}
+
+const char *json_str(struct json_object *o, const char *path, const char *otherwise)
+{
+	o = json_at(o, path);
+	return json_object_is_type(o, json_type_string) ? json_object_get_string(o) : otherwise;
+}
+
+int64_t json_i64(struct json_object *o, const char *path, int64_t otherwise)
+{
+	o = json_at(o, path);
+	return json_object_is_type(o, json_type_int) ? json_object_get_int64(o) : otherwise;
+}
+
+double json_num(struct json_object *o, const char *path, double otherwise)
+{
+	o = json_at(o, path);
+	if (json_object_is_type(o, json_type_double) || json_object_is_type(o, json_type_int))
+		return json_object_get_double(o);
+	return otherwise;
+}
+
+bool json_flag(struct json_object *o, const char *path, bool otherwise)
+{
+	o = json_at(o, path);
+	return json_object_is_type(o, json_type_boolean) ? json_object_get_boolean(o) : otherwise;
+}
+
+void json_add(struct json_object *o, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(o, key, value) < 0)
+		abort();
+}
+
+void json_add_str(struct json_object *o, const char *key, const char *value)
+{
+	if (value)
+		json_add(o, key, json_object_new_string(value));
+}
+
+void json_add_i64(struct json_object *o, const char *key, int64_t value)
+{
+	json_add(o, key, json_object_new_int64(value));
+}
+
+void json_add_num(struct json_object *o, const char *key, double value)
+{
+	json_add(o, key, json_object_new_double(value));
+}
+
+void json_add_bool(struct json_object *o, const char *key, bool value)
+{
+	json_add(o, key, json_object_new_boolean(value));
+}
+
+const char *json_text(struct json_object *o)
+{
+	return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+							JSON_C_TO_STRING_NOSLASHESCAPE);
+}

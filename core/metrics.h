@@ -1,0 +1,41 @@
+/*
+ * Counters, gauges and histograms in Prometheus' text format. A process writes
+ * into its own slot of a shared memory area; when a supervisor made the area
+ * (an inherited descriptor), whoever renders speaks for all its processes.
+ */
+#ifndef GUARD_CORE_METRICS_H
+#define GUARD_CORE_METRICS_H
+
+#include <stdint.h>
+
+#include "core/base.h"
+#include "core/buf.h"
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+/* Supervisor: makes the area for n processes and returns the descriptor to inherit. */
+int metrics_area_new(unsigned n_slots);
+/* Child: fd -1 keeps a private area. A restarted child takes the slot of its dead predecessor over. */
+void metrics_init(int area_fd, unsigned slot);
+
+/*
+ * `name` without the pipeline_guard_ prefix, `labels` as `source="github",result="accepted"`
+ * or "". Label values must come from our own tables or be escaped. Unknown
+ * series are created at first use; when the slot is full they go to one
+ * overflow counter.
+ */
+void metrics_add(const char *name, const char *labels, int64_t n);
+void metrics_set(const char *name, const char *labels, int64_t value);
+void metrics_observe_ms(const char *name, const char *labels, double ms);
+
+/* A counter that is hit per event: looked up once. */
+struct metric;
+struct metric *metrics_handle(const char *name, const char *labels);
+void metric_add(struct metric *, int64_t n);
+void metric_observe_ms(struct metric *, double ms);
+
+/* Sum over all processes of one series, or of all series of a name when labels is NULL. */
+int64_t metrics_sum(const char *name, const char *labels);
+void metrics_render(struct buf *);
+
+#endif

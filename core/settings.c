@@ -1,0 +1,56 @@
+#include "core/settings.h"
+
+#include <string.h>
+
+#include "core/text.h"
+
+static const struct conf_option options[] = {
+	{ "region", CONF_STR, "local", NULL, NULL,
+	  "Name of this region; part of every Redis key, lower-case letters, digits and dashes." },
+	{ "partitions", CONF_INT, "1", "1", "64",
+	  "Streams per region; fixed for the life of a region's data." },
+	{ "redis.url", CONF_STR, NULL, NULL, NULL,
+	  "unix:///path or redis://[user:password@]host[:port][/db]; unset: `start` runs a private one." },
+	{ "redis.timeout", CONF_DURATION, "3s", "50ms", "60s",
+	  "A Redis that takes longer than this for a reply counts as gone." },
+	{ "data_dir", CONF_STR, NULL, NULL, NULL,
+	  "Where `start` keeps secrets and the private Redis; default $XDG_STATE_HOME/pipeline-guard." },
+	{ "listen", CONF_STR, "127.0.0.1:8080", NULL, NULL,
+	  "Address for webhooks and probes; port 0 picks a free one." },
+	{ "admin_listen", CONF_STR, NULL, NULL, NULL,
+	  "Address for page, API and metrics; default: as `listen` in `start`, else 127.0.0.1:9090." },
+	{ "admin_token", CONF_SECRET, NULL, NULL, NULL,
+	  "Token for POST on the API, and for everything but webhooks and probes off loopback." },
+	{ "log_level", CONF_STR, "info", NULL, NULL, "error, warn, info or debug." },
+	{ "log_format", CONF_STR, "json", NULL, NULL, "json, or text for people." },
+	{ "drain_timeout", CONF_DURATION, "20s", "0s", "10m",
+	  "How long SIGTERM lets work in flight finish." },
+};
+
+const struct conf_table settings_conf = { "Common", options, ARRAY_LEN(options) };
+
+int settings_keyspace(const struct conf *conf, struct keyspace *out, struct err *err)
+{
+	const char *region = conf_str(conf, "region");
+	size_t n = strlen(region);
+
+	if (n == 0 || n >= sizeof(out->region) ||
+	    strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
+		return err_set(err, ERR_CONFIG,
+			       "region: \"%s\" is not 1 to %zu lower-case letters, digits or dashes",
+			       region, sizeof(out->region) - 1);
+	(void)text_copy(out->region, sizeof(out->region), region, n);
+	out->partitions = (unsigned)conf_int(conf, "partitions");
+	return 0;
+}
+
+int settings_redis_url(const struct conf *conf, const char **out, struct err *err)
+{
+	const char *url = conf_str(conf, "redis.url");
+
+	if (!url)
+		return err_set(err, ERR_CONFIG,
+			       "redis.url is not set: set PIPELINE_GUARD_REDIS_URL, or use `pipeline-guard start`, which runs a private Redis");
+	*out = url;
+	return 0;
+}

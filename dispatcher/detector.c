@@ -1,0 +1,1 @@
+#include "dispatcher/detector.h"

@@ -1,0 +1,49 @@
+/*
+ * Log in, finding out. Rules are data (conf/rules); a detector is immutable after
+ * detector_new() and does no I/O while scanning.
+ */
+#ifndef GUARD_DISPATCHER_DETECTOR_H
+#define GUARD_DISPATCHER_DETECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/finding.h"
+
+struct arena;
+struct detector;
+
+/*
+ * What is known about the log besides its text. All optional; zero it first.
+ * Facts from the provider's API outrank guesses from the text.
+ */
+struct detect_input {
+	const char *text; /* not terminated */
+	size_t len;
+	uint64_t skipped_lines;	 /* cut off before `text`; line numbers count on from here */
+	const char *provider;	 /* "github", "gitlab", "jenkins", "plain"; NULL: guess */
+	const char *job;	 /* job name */
+	const char *failed_step; /* name of the first failed step; NULL unknown */
+	const char *conclusion;	 /* of the job or run: "failure", "timed_out", ... */
+	bool no_failed_step;	 /* the API says: job failed, no step did (a lost runner) */
+};
+
+/* rules_dir NULL: the built-in place (see detector_rules_dir()). Refuses bad rules with file and id. */
+int detector_new(const char *rules_dir, struct detector **out, struct err *) MUST_CHECK;
+void detector_free(struct detector *);
+DEFINE_OWNED(struct detector, detector_free)
+
+/* Where the rules are when nobody says: next to the executable, else where they were built. */
+const char *detector_rules_dir(void);
+size_t detector_rule_count(const struct detector *);
+
+/* Strings of *out live in the arena. Always gives a finding; "unknown" when unsure. */
+void detector_scan(const struct detector *, const struct detect_input *, struct arena *,
+		   struct finding *out);
+
+/* The better explanation of the same run out of two jobs' findings: <0 a, >0 b. */
+int finding_compare(const struct finding *a, const struct finding *b);
+
+#endif

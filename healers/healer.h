@@ -1,0 +1,73 @@
+/*
+ * A healer is one way to repair a broken run: a const table and a file. It
+ * acts through provider_api, returns at once, and ends in exactly one of ok,
+ * temporary or permanent failure.
+ */
+#ifndef GUARD_HEALERS_HEALER_H
+#define GUARD_HEALERS_HEALER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "healers/provider_api.h"
+
+struct finding;
+
+/* How far a healer may reach. Policy compares this with what a repository allows. */
+enum heal_risk {
+	RISK_OBSERVE, /* reads and tells: asks a person */
+	RISK_RETRY,   /* repeats work that already happened */
+	RISK_CHANGE,  /* writes to the repository */
+};
+
+enum heal_status {
+	HEAL_OK,       /* done, and the provider confirmed it */
+	HEAL_WAIT,     /* already under way: somebody's re-run is running, watch that one */
+	HEAL_TEMPFAIL, /* not done, trying later may help */
+	HEAL_PERMFAIL, /* not done, trying again will not help */
+};
+
+struct attempt;
+typedef void attempt_done_fn(struct attempt *, enum heal_status, int64_t retry_after_ms,
+			     const char *detail);
+
+/*
+ * One try. Owned by the dispatcher until `done`, which is called exactly once,
+ * from the loop and never from within start(). Strings are borrowed from the owner.
+ */
+struct attempt {
+	const struct healer *healer;
+	const struct provider_api *provider;
+	struct api *api; /* NULL for a healer that needs no provider */
+	struct event_base *base;
+	struct api_run run;
+	const struct finding *finding;
+	attempt_done_fn *done;
+	void *arg;
+	void *state; /* zeroed scratch of healer->state_size, freed by the owner */
+};
+
+struct healer {
+	const char *name;    /* stable: stored in plans and outcomes, learned from */
+	const char *summary; /* one line for people */
+	enum heal_risk risk;
+	bool acts_on_provider; /* false: nothing leaves this machine (escalate) */
+	bool awaits; /* true: the outcome is known only when the next attempt of the run completes */
+	const char *scopes; /* token permissions it needs, for the docs: "actions: write" */
+	size_t state_size;
+
+	int (*start)(struct attempt *, struct err *) MUST_CHECK;
+	/* May be called at any time before done; must not call it. */
+	void (*cancel)(struct attempt *);
+};
+
+extern const struct healer healer_rerun_failed_jobs;
+extern const struct healer healer_escalate;
+
+/* All healers, NULL-terminated, and by name (NULL when unknown). */
+extern const struct healer *const healers[];
+const struct healer *healer_find(const char *name);
+const char *heal_risk_name(enum heal_risk);
+
+#endif

@@ -1,0 +1,1 @@
+#include "healers/healer.h"

@@ -1,0 +1,108 @@
+/*
+ * What we ask of a CI system, as one table per provider. Every call ends in
+ * exactly one callback from the loop, with one of four fates, so that the
+ * dispatcher never looks at an HTTP status.
+ */
+#ifndef GUARD_HEALERS_PROVIDER_API_H
+#define GUARD_HEALERS_PROVIDER_API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct event_base;
+struct conf;
+struct http_client;
+struct conf_table;
+
+enum api_fate {
+	API_OK,
+	API_WAIT,    /* not possible yet ("already running"): wait for the run to complete */
+	API_RETRY,   /* 429, rate-limit 403, 5xx, no answer: try again after retry_after_ms */
+	API_REFUSED, /* 401, 403, 404, 410, 422, garbage: trying again will not help */
+};
+
+/* Which run we talk about. Borrowed during the call that takes it. */
+struct api_run {
+	const char *repo; /* "owner/name" */
+	uint64_t repo_id;
+	uint64_t run_id;
+	uint64_t generation;
+	uint64_t installation; /* 0: not an App, or look it up */
+};
+
+enum { API_JOBS_MAX = 256, API_STEPS_MAX = 64 };
+
+struct api_step {
+	const char *name, *conclusion;
+	unsigned number;
+};
+struct api_job {
+	uint64_t id;
+	const char *name, *status, *conclusion;
+	int64_t started_at_ms, completed_at_ms; /* 0 when unknown */
+	const char *runner;
+	struct api_step steps[API_STEPS_MAX];
+	unsigned n_steps;
+};
+
+/* What came back; only the part that was asked for is set. Borrowed during the callback. */
+struct api_result {
+	enum api_fate fate;
+	int http_status;       /* 0: no answer */
+	int64_t retry_after_ms; /* with API_RETRY; -1: the provider did not say */
+	char why[200];	       /* for people, when fate is not API_OK; never a secret */
+
+	/* get_run */
+	uint64_t generation;
+	const char *status, *conclusion;
+
+	/* list_jobs */
+	const struct api_job *jobs;
+	unsigned n_jobs;
+	bool more_jobs; /* over API_JOBS_MAX */
+
+	/* get_log: plain text of one job's log */
+	const char *log;
+	size_t log_len;
+	uint64_t log_skipped_lines; /* cut off the front of a very large log */
+};
+typedef void api_fn(const struct api_result *, void *arg);
+
+/* Owns tokens, rate-limit state and the call table of one provider host. */
+struct api;
+struct api_call;
+
+struct provider_api {
+	const char *name; /* "github" */
+
+	/* False: no credentials are configured, so nothing can be asked or done. */
+	bool (*configured)(const struct conf *);
+	int (*open)(struct event_base *, const struct conf *, struct http_client *,
+		    struct api **out, struct err *) MUST_CHECK;
+	void (*close)(struct api *);
+
+	/* Uncached state of the run. */
+	struct api_call *(*get_run)(struct api *, const struct api_run *, api_fn *, void *arg);
+	/* Jobs of run->generation, all pages up to API_JOBS_MAX. */
+	struct api_call *(*list_jobs)(struct api *, const struct api_run *, api_fn *, void *arg);
+	/* Log of one job: the plain-text link, else the run's zip archive. */
+	struct api_call *(*get_log)(struct api *, const struct api_run *, const struct api_job *,
+				    api_fn *, void *arg);
+	/* One run-level call; API_OK: accepted, API_WAIT: already running. */
+	struct api_call *(*rerun_failed_jobs)(struct api *, const struct api_run *, api_fn *,
+					      void *arg);
+
+	/* The callback is not called any more. */
+	void (*cancel)(struct api_call *);
+	const char *(*host)(const struct api *); /* "api.github.com": for breakers and metrics */
+};
+
+extern const struct provider_api provider_api_github;
+extern const struct conf_table provider_api_conf; /* github.api_url, github.token, github.app_id, ... */
+
+/* NULL when there is none of that name. */
+const struct provider_api *provider_api_find(const char *name);
+
+#endif

@@ -1,0 +1,1 @@
+#include "receiver/receiver.h"
