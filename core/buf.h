@@ -17,7 +17,7 @@ struct buf {
 };
 
 void buf_init(struct buf *, size_t max_bytes);
-void buf_done(struct buf *); /* also fits OWNED(buf_done) */
+void buf_done(struct buf *);  /* also fits OWNED(buf_done) */
 void buf_reset(struct buf *); /* empties, keeps the memory */
 
 void buf_append(struct buf *, const void *data, size_t n);

@@ -27,33 +27,33 @@ enum ci_status { CI_STATUS_UNKNOWN, CI_QUEUED, CI_RUNNING, CI_COMPLETED };
  * A text that is missing is "". Times are ms since 1970, 0 when unknown.
  */
 struct ci_event {
-	char provider[12];	/* "github" */
-	char source[32];	/* configured source instance; "github" by default */
-	char delivery[64];	/* sender's delivery id: the dedupe key within the source */
+	char provider[12]; /* "github" */
+	char source[32];   /* configured source instance; "github" by default */
+	char delivery[64]; /* sender's delivery id: the dedupe key within the source */
 	enum ci_kind kind;
-	char topic[24];		/* sender's event name: "workflow_run" */
-	char action[24];	/* "completed" */
+	char topic[24];  /* sender's event name: "workflow_run" */
+	char action[24]; /* "completed" */
 	enum ci_status status;
-	char conclusion[20];	/* as sent: "success", "failure", "startup_failure", ... */
-	uint64_t repo_id;	/* stable identity of the repository */
-	char repo[140];		/* "owner/name", for display and URLs */
-	uint64_t run_id;	/* workflow run; for CI_CHECK the check suite */
-	uint64_t generation;	/* run_attempt */
-	uint64_t job_id;	/* CI_JOB: job; CI_CHECK: check run */
-	uint64_t installation;	/* GitHub App installation, 0 when none */
-	uint64_t pipeline_id;	/* workflow_id */
-	char pipeline[120];	/* workflow name */
-	char job[120];		/* job or check name */
+	char conclusion[20];   /* as sent: "success", "failure", "startup_failure", ... */
+	uint64_t repo_id;      /* stable identity of the repository */
+	char repo[140];        /* "owner/name", for display and URLs */
+	uint64_t run_id;       /* workflow run; for CI_CHECK the check suite */
+	uint64_t generation;   /* run_attempt */
+	uint64_t job_id;       /* CI_JOB: job; CI_CHECK: check run */
+	uint64_t installation; /* GitHub App installation, 0 when none */
+	uint64_t pipeline_id;  /* workflow_id */
+	char pipeline[120];    /* workflow name */
+	char job[120];         /* job or check name */
 	char branch[120];
 	char default_branch[64];
 	char sha[41];
-	char trigger[24];	/* event that started the run: "push" */
+	char trigger[24]; /* event that started the run: "push" */
 	char actor[40];
-	char head_repo[140];	/* differs from repo for a fork; "" when unknown */
-	char url[160];		/* page for people */
-	int64_t at_ms;		/* provider's time of this state */
+	char head_repo[140]; /* differs from repo for a fork; "" when unknown */
+	char url[160];       /* page for people */
+	int64_t at_ms;       /* provider's time of this state */
 	int64_t received_at_ms;
-	char trace[56];		/* W3C traceparent */
+	char trace[56]; /* W3C traceparent */
 };
 
 const char *ci_kind_name(enum ci_kind);
@@ -71,8 +71,8 @@ void ci_event_run_ref(const struct ci_event *, char out[static RUN_REF_MAX]);
 
 /* Appends "field value" arguments for XADD; empty fields are left out. */
 void ci_event_encode(const struct ci_event *, struct redis_cmd *);
-/* From the flat field list of a stream entry. Unknown fields are ignored; ERR_INPUT says what is wrong. */
-int ci_event_decode(const struct redisReply *fields, struct ci_event *out,
-		    struct err *) MUST_CHECK;
+/* From the flat field list of a stream entry. Unknown fields are ignored; ERR_INPUT says what is
+ * wrong. */
+int ci_event_decode(const struct redisReply *fields, struct ci_event *out, struct err *) MUST_CHECK;
 
 #endif

@@ -29,6 +29,15 @@ void sha256(const void *data, size_t n, unsigned char out[static SHA256_BYTES])
 		abort();
 }
 
+void sha1_hex(const void *data, size_t n, char out[static 41])
+{
+	unsigned char md[20];
+
+	if (EVP_Digest(data, n, md, NULL, EVP_sha1(), NULL) != 1)
+		abort();
+	hex_encode(md, sizeof(md), out);
+}
+
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
 		 unsigned char out[static SHA256_BYTES])
 {

@@ -14,6 +14,10 @@ void sha256(const void *data, size_t n, unsigned char out[static SHA256_BYTES]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
 		 unsigned char out[static SHA256_BYTES]);
 
+/* 40 lower-case hex digits, terminated. For identifiers that others define by SHA-1, never for
+ * trust. */
+void sha1_hex(const void *data, size_t n, char out[static 41]);
+
 /* Constant time in the contents; lengths may be learned. */
 bool secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
 

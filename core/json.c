@@ -37,8 +37,8 @@ int json_parse(const char *text, size_t n, struct json_object **out, struct err 
 	if (why != json_tokener_success) {
 		json_object_put(root);
 		return err_set(err, ERR_INPUT, "json: %s at byte %zu",
-			       why == json_tokener_continue ? "cut off" :
-							      json_tokener_error_desc(why),
+			       why == json_tokener_continue ? "cut off"
+							    : json_tokener_error_desc(why),
 			       end);
 	}
 	while (end < n && isspace((unsigned char)text[end]))
@@ -130,5 +130,5 @@ void json_add_bool(struct json_object *o, const char *key, bool value)
 const char *json_text(struct json_object *o)
 {
 	return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-							JSON_C_TO_STRING_NOSLASHESCAPE);
+							 JSON_C_TO_STRING_NOSLASHESCAPE);
 }

@@ -20,7 +20,8 @@ static inline void json_putp(struct json_object **o)
 		json_object_put(*o);
 }
 
-/* Strict: one value, valid UTF-8, depth at most 32, nothing but space after it. Caller owns *out. */
+/* Strict: one value, valid UTF-8, depth at most 32, nothing but space after it. Caller owns *out.
+ */
 int json_parse(const char *text, size_t n, struct json_object **out, struct err *) MUST_CHECK;
 
 /* NULL when any part of the path is missing or null. Borrowed. */
@@ -32,7 +33,8 @@ int64_t json_i64(struct json_object *, const char *path, int64_t otherwise);
 double json_num(struct json_object *, const char *path, double otherwise);
 bool json_flag(struct json_object *, const char *path, bool otherwise);
 
-/* Adders that return nothing, so that a record is written as a list of lines. NULL strings are left out. */
+/* Adders that return nothing, so that a record is written as a list of lines. NULL strings are left
+ * out. */
 void json_add(struct json_object *, const char *key, struct json_object *value);
 void json_add_str(struct json_object *, const char *key, const char *value);
 void json_add_i64(struct json_object *, const char *key, int64_t value);

@@ -1,4 +1,5 @@
-/* Names of Redis keys (docs/streams.md). Everything that changes together shares {REGION:PARTITION}. */
+/* Names of Redis keys (docs/streams.md). Everything that changes together shares
+ * {REGION:PARTITION}. */
 #ifndef GUARD_CORE_KEYS_H
 #define GUARD_CORE_KEYS_H
 

@@ -31,7 +31,7 @@ struct arena;
 
 struct arena *arena_new(void);
 void arena_free(struct arena *);
-void *arena_alloc(struct arena *, size_t n) MUST_CHECK; /* zeroed, aligned for any type */
+void *arena_alloc(struct arena *, size_t n) MUST_CHECK;       /* zeroed, aligned for any type */
 char *arena_strdup(struct arena *, const char *s) MUST_CHECK; /* NULL gives NULL */
 char *arena_strndup(struct arena *, const char *s, size_t n) MUST_CHECK;
 char *arena_printf(struct arena *, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;

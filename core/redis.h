@@ -35,6 +35,8 @@ DEFINE_OWNED(struct redis, redis_free)
 bool redis_connected(const struct redis *);
 /* Called with true after each successful connect (and AUTH/SELECT), false after each loss. */
 void redis_on_state(struct redis *, void (*fn)(bool up, void *arg), void *arg);
+/* Why the last connection was lost or not made; "" when there was no trouble. Borrowed. */
+const char *redis_problem(const struct redis *);
 size_t redis_pending(const struct redis *); /* commands without a reply yet */
 
 /*
@@ -74,16 +76,18 @@ void redis_script_cmd(struct redis_cmd *, struct redis_script *, int n_keys);
 void redis_send_script(struct redis *, struct redis_script *, const struct redis_cmd *, redis_fn *,
 		       void *arg);
 
-/* Runs the loop until the reply is there; for commands, not for daemons. Free with redis_reply_free(). */
+/* Runs the loop until the reply is there; for commands, not for daemons. Free with
+ * redis_reply_free(). */
 int redis_call(struct redis *, const struct redis_cmd *, struct redisReply **out,
 	       struct err *) MUST_CHECK;
 void redis_reply_free(struct redisReply *);
 DEFINE_OWNED(struct redisReply, redis_reply_free)
 
 /* Accessors that accept NULL and replies of any type. */
-bool redis_is_error(const struct redisReply *, const char *prefix); /* prefix NULL: any error or NULL */
+bool redis_is_error(const struct redisReply *,
+		    const char *prefix);          /* prefix NULL: any error or NULL */
 const char *redis_str(const struct redisReply *); /* strings, status, errors; else NULL */
-size_t redis_len(const struct redisReply *);	  /* bytes of a string, elements of an array */
+size_t redis_len(const struct redisReply *);      /* bytes of a string, elements of an array */
 int64_t redis_int(const struct redisReply *, int64_t otherwise); /* integers and decimal strings */
 const struct redisReply *redis_at(const struct redisReply *, size_t i); /* NULL past the end */
 /* In a flat [name, value, name, value] array, as HGETALL and stream entries have. */

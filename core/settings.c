@@ -10,15 +10,18 @@ static const struct conf_option options[] = {
 	{ "partitions", CONF_INT, "1", "1", "64",
 	  "Streams per region; fixed for the life of a region's data." },
 	{ "redis.url", CONF_STR, NULL, NULL, NULL,
-	  "unix:///path or redis://[user:password@]host[:port][/db]; unset: `start` runs a private one." },
+	  "unix:///path or redis://[user:password@]host[:port][/db]; unset: `start` runs a private "
+	  "one." },
 	{ "redis.timeout", CONF_DURATION, "3s", "50ms", "60s",
 	  "A Redis that takes longer than this for a reply counts as gone." },
 	{ "data_dir", CONF_STR, NULL, NULL, NULL,
-	  "Where `start` keeps secrets and the private Redis; default $XDG_STATE_HOME/pipeline-guard." },
+	  "Where `start` keeps secrets and the private Redis; default "
+	  "$XDG_STATE_HOME/pipeline-guard." },
 	{ "listen", CONF_STR, "127.0.0.1:8080", NULL, NULL,
 	  "Address for webhooks and probes; port 0 picks a free one." },
 	{ "admin_listen", CONF_STR, NULL, NULL, NULL,
-	  "Address for page, API and metrics; default: as `listen` in `start`, else 127.0.0.1:9090." },
+	  "Address for page, API and metrics; default: as `listen` in `start`, else "
+	  "127.0.0.1:9090." },
 	{ "admin_token", CONF_SECRET, NULL, NULL, NULL,
 	  "Token for POST on the API, and for everything but webhooks and probes off loopback." },
 	{ "log_level", CONF_STR, "info", NULL, NULL, "error, warn, info or debug." },
@@ -36,9 +39,10 @@ int settings_keyspace(const struct conf *conf, struct keyspace *out, struct err 
 
 	if (n == 0 || n >= sizeof(out->region) ||
 	    strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
-		return err_set(err, ERR_CONFIG,
-			       "region: \"%s\" is not 1 to %zu lower-case letters, digits or dashes",
-			       region, sizeof(out->region) - 1);
+		return err_set(
+			err, ERR_CONFIG,
+			"region: \"%s\" is not 1 to %zu lower-case letters, digits or dashes",
+			region, sizeof(out->region) - 1);
 	(void)text_copy(out->region, sizeof(out->region), region, n);
 	out->partitions = (unsigned)conf_int(conf, "partitions");
 	return 0;
@@ -50,7 +54,8 @@ int settings_redis_url(const struct conf *conf, const char **out, struct err *er
 
 	if (!url)
 		return err_set(err, ERR_CONFIG,
-			       "redis.url is not set: set PIPELINE_GUARD_REDIS_URL, or use `pipeline-guard start`, which runs a private Redis");
+			       "redis.url is not set: set PIPELINE_GUARD_REDIS_URL, or use "
+			       "`pipeline-guard start`, which runs a private Redis");
 	*out = url;
 	return 0;
 }

@@ -36,9 +36,9 @@ size_t utf8_sequence(const unsigned char *s, size_t n)
 		return 1;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (s[0] >= rows[i].first && s[0] <= rows[i].last)
-			return n >= rows[i].len && tail(s, rows[i].len, rows[i].lo, rows[i].hi) ?
-				       rows[i].len :
-				       0;
+			return n >= rows[i].len && tail(s, rows[i].len, rows[i].lo, rows[i].hi)
+				       ? rows[i].len
+				       : 0;
 	return 0;
 }
 

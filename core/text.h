@@ -22,7 +22,8 @@ bool text_copy(char *dst, size_t cap, const char *src, size_t n);
 bool text_to_u64(const char *s, uint64_t *out) MUST_CHECK;
 bool text_to_i64(const char *s, int64_t *out) MUST_CHECK;
 
-/* "2026-07-29T10:01:29Z", fractions and +hh:mm offsets allowed -> ms since 1970; -1 when malformed. */
+/* "2026-07-29T10:01:29Z", fractions and +hh:mm offsets allowed -> ms since 1970; -1 when malformed.
+ */
 int64_t text_iso8601_ms(const char *s);
 
 /* Writes "2026-07-29T10:01:29.763Z". */
