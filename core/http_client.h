@@ -31,24 +31,29 @@ struct http_call_options {
 	const char *authorization;
 	const char *body;
 	size_t body_len;
-	int64_t timeout_ms;    /* whole call, redirects included; 0: 30 s */
-	size_t max_body_bytes; /* 0: 4 MiB */
-	bool keep_tail;	       /* over the cap: keep the last bytes instead of failing */
+	int64_t timeout_ms;     /* whole call, redirects included; 0: 30 s */
+	size_t max_body_bytes;  /* 0: 4 MiB */
+	bool keep_tail;         /* over the cap: keep the last bytes instead of failing */
 	unsigned max_redirects; /* 0: a 3xx is the answer */
 };
 
-/* Borrowed, valid during the callback. status 0: no answer, see error. */
+/*
+ * Borrowed, valid during the callback. status 0: no answer, see error. A status
+ * together with an error is an answer of no use: the body is over the cap, or
+ * it is a redirect that must not be followed (docs/adr/0005). An error never
+ * holds a header value; final_url may be a signed link, so it is not for logs.
+ */
 struct http_reply {
 	int status;
-	const char *error; /* NULL when there was an answer */
+	const char *error; /* NULL when there was a whole answer */
 	const char *body;  /* terminated, never NULL */
 	size_t body_len;
-	uint64_t dropped_bytes; /* with keep_tail: how many were cut off the front */
-	uint64_t dropped_lines; /* ... and the newlines among them */
+	uint64_t dropped_bytes;   /* with keep_tail: how many were cut off the front */
+	uint64_t dropped_lines;   /* ... and the newlines among them */
 	const char *content_type; /* "" when absent */
-	const char *etag;	  /* "" when absent */
-	int64_t retry_after_ms;	  /* from Retry-After (seconds or date); -1 when absent */
-	int64_t rate_remaining;	  /* x-ratelimit-remaining or RateLimit-Remaining; -1 when absent */
+	const char *etag;         /* "" when absent */
+	int64_t retry_after_ms;   /* from Retry-After (seconds or date); -1 when absent */
+	int64_t rate_remaining;   /* x-ratelimit-remaining or RateLimit-Remaining; -1 when absent */
 	int64_t rate_reset_at_ms; /* x-ratelimit-reset (epoch seconds); -1 when absent */
 	const char *final_url;
 };
@@ -57,7 +62,22 @@ typedef void http_done_fn(const struct http_reply *, void *arg);
 /* Never NULL: what cannot even start is reported through fn, later, with status 0. */
 struct http_call *http_call_start(struct http_client *, const struct http_call_options *,
 				  http_done_fn *, void *arg);
-/* fn is not called any more; NULL is fine. */
+/* fn is not called any more; NULL is fine. For a call that has not reported yet. */
 void http_call_cancel(struct http_call *);
+
+/*
+ * Retry-After, as seconds or as an HTTP date: ms from now_ms (wall clock), 0 for
+ * a date gone by, a week at most; -1 when it is neither.
+ */
+int64_t http_retry_after_ms(const char *value, int64_t now_ms);
+
+/* What an http or https URL without user info says; ERR_INPUT for anything else. */
+struct http_origin {
+	bool tls;
+	bool loopback;  /* localhost, 127.0.0.0/8 or ::1, by its spelling */
+	char host[256]; /* lower case; an IPv6 address keeps its brackets */
+	char port[6];
+};
+int http_origin_of(const char *url, struct http_origin *out, struct err *) MUST_CHECK;
 
 #endif
