@@ -1,5 +1,7 @@
 # guard_build: what every target of ours is compiled with.
 
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON) # for editors, and for the header test's include folders
+
 add_library(guard_build INTERFACE)
 target_compile_features(guard_build INTERFACE c_std_17)
 target_compile_definitions(guard_build INTERFACE _GNU_SOURCE)

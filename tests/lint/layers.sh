@@ -1,19 +1,24 @@
 #!/bin/sh
-# Includes may only point left: core <- {receiver, healers, ml} <- dispatcher <- cli.
+# Includes only point left: core <- web <- {receiver, healers, ml} <- dispatcher <- cli.
+# Receiver and dispatcher meet in the stream, never in a header; tests are included by nobody.
 # Usage: layers.sh SOURCE_DIR
 cd "$1" || exit 2
 status=0
 
-deny() { # deny DIR FORBIDDEN_REGEX
-	if grep -nE "^#include \"($2)/" -r --include='*.[ch]' "$1"; then
-		echo "^ $1/ must not include these" >&2
+allow() { # allow DIR REGEX_OF_THE_DIRS_IT_MAY_INCLUDE
+	[ -d "$1" ] || return 0
+	if grep -rnE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$1" |
+		grep -vE ":[[:space:]]*#[[:space:]]*include[[:space:]]*\"($2)/"; then
+		echo "^ $1/ may include only $2, each from the root of the project" >&2
 		status=1
 	fi
 }
 
-deny core       'receiver|dispatcher|healers|ml|cli'
-deny receiver   'dispatcher|healers|ml|cli'
-deny healers    'receiver|dispatcher|ml|cli'
-deny ml         'receiver|dispatcher|healers|cli'
-deny dispatcher 'receiver|cli'
+allow core       'core'
+allow web        'core|web'
+allow receiver   'core|web|receiver'
+allow healers    'core|healers'
+allow ml         'core|ml'
+allow dispatcher 'core|web|healers|ml|dispatcher'
+allow cli        'core|web|healers|ml|dispatcher|receiver|cli'
 exit $status

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Each header compiles alone, twice in a row, and has the guard its path gives it.
+# Usage: headers.sh SOURCE_DIR BUILD_DIR COMPILER
+cd "$1" || exit 2
+build=$2 cc=$3
+status=0
+dirs='core web receiver healers ml dispatcher cli tests'
+
+flags=$(grep -oE -- '-(I|isystem )[^ "]+' "$build/compile_commands.json" | sort -u | tr '\n' ' ')
+[ -n "$flags" ] || {
+	echo "no include directories in $build/compile_commands.json" >&2
+	exit 2
+}
+
+# shellcheck disable=SC2086 # words on purpose: a list of folders
+for header in $(find $dirs -name node_modules -prune -o -name '*.h' -print 2>/dev/null | sort); do
+	guard=GUARD_$(echo "${header%.h}" | tr 'a-z/.-' 'A-Z___')_H
+	if ! grep -qx "#ifndef $guard" "$header"; then
+		echo "$header: the include guard is not $guard" >&2
+		status=1
+	fi
+	# shellcheck disable=SC2086 # words on purpose: a list of options
+	if ! printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
+		"$cc" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-function \
+			-fsyntax-only $flags -x c -; then
+		echo "$header: does not compile alone" >&2
+		status=1
+	fi
+done
+exit $status
