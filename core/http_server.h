@@ -16,15 +16,17 @@ struct event_base;
 struct http_server;
 
 struct http_limits {
-	size_t max_body_bytes;	   /* 413 above */
-	size_t max_header_bytes;   /* request line and headers together; 431 above */
+	size_t max_body_bytes;      /* 413 above */
+	size_t max_header_bytes;    /* request line and headers together; 431 above */
 	int64_t request_timeout_ms; /* first byte to last byte of one request; 408, then closed */
-	int64_t idle_timeout_ms;   /* keep-alive connection without a request */
-	unsigned max_connections;  /* beyond: accepting pauses until one closes */
+	int64_t idle_timeout_ms;    /* keep-alive connection without a request */
+	unsigned max_connections;   /* beyond: accepting pauses until one closes */
 };
-#define HTTP_LIMITS_DEFAULT                                                              \
-	((struct http_limits){ .max_body_bytes = 25u << 20, .max_header_bytes = 32u << 10, \
-			       .request_timeout_ms = 30000, .idle_timeout_ms = 75000,      \
+#define HTTP_LIMITS_DEFAULT                                   \
+	((struct http_limits){ .max_body_bytes = 25u << 20,   \
+			       .max_header_bytes = 32u << 10, \
+			       .request_timeout_ms = 30000,   \
+			       .idle_timeout_ms = 75000,      \
 			       .max_connections = 1024 })
 
 /*
@@ -83,6 +85,6 @@ struct http_stream *http_reply_stream(struct http_request *, int status, const c
 				      void (*closed)(void *arg), void *arg);
 void http_stream_write(struct http_stream *, const char *data, size_t n);
 size_t http_stream_backlog(const struct http_stream *); /* bytes not yet taken by the peer */
-void http_stream_end(struct http_stream *);		/* finishes; closed() is not called */
+void http_stream_end(struct http_stream *);             /* finishes; closed() is not called */
 
 #endif
