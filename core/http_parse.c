@@ -107,7 +107,8 @@ struct http_parse {
 	wire wire;
 	struct http_parse_limits limits;
 	struct buf head;   /* target, then names and values, each terminated */
-	size_t head_bytes; /* as sent */
+	size_t wire_bytes; /* of the head as sent, padding included */
+	size_t text_bytes; /* of target, names and values, with their separators */
 	struct header headers[HEADERS_MAX];
 	size_t n_headers;
 	char *path; /* decoded, in `target` */
@@ -125,13 +126,20 @@ static int fail(struct http_parse *p, int status)
 	return -1;
 }
 
+/* Also for heads that come in one piece: `wire_bytes` is known only after the fact. */
+static int keep(struct http_parse *p, const char *at, size_t n)
+{
+	p->text_bytes += n;
+	buf_append(&p->head, at, n);
+	return p->head.overflow || p->text_bytes > p->limits.max_header_bytes ? fail(p, 431) : 0;
+}
+
 static int on_url(wire *w, const char *at, size_t n)
 {
 	struct http_parse *p = w->data;
 
 	p->target_seen = true;
-	buf_append(&p->head, at, n);
-	return p->head.overflow ? fail(p, 431) : 0;
+	return keep(p, at, n);
 }
 
 static int on_header_field(wire *w, const char *at, size_t n)
@@ -147,9 +155,9 @@ static int on_header_field(wire *w, const char *at, size_t n)
 		h = &p->headers[p->n_headers++];
 		buf_putc(&p->head, '\0');
 		*h = (struct header){ .name = (uint32_t)p->head.len };
+		p->text_bytes += strlen(": \r\n");
 	}
-	buf_append(&p->head, at, n);
-	return p->head.overflow ? fail(p, 431) : 0;
+	return keep(p, at, n);
 }
 
 static int on_header_value(wire *w, const char *at, size_t n)
@@ -172,8 +180,7 @@ static int on_header_value(wire *w, const char *at, size_t n)
 		h->value = (uint32_t)p->head.len;
 		h->has_value = true;
 	}
-	buf_append(&p->head, at, n);
-	return p->head.overflow ? fail(p, 431) : 0;
+	return keep(p, at, n);
 }
 
 static void trim_values(struct http_parse *p)
@@ -345,7 +352,7 @@ struct http_parse *http_parse_new(const struct http_parse_limits *limits)
 	struct http_parse *p = xcalloc(1, sizeof(*p));
 
 	p->limits = *limits;
-	/* Every header takes two terminators that were two or more bytes on the wire. */
+	/* With room for the terminators. */
 	buf_init(&p->head, limits->max_header_bytes + 2 * HEADERS_MAX);
 	http_parse_reset(p);
 	return p;
@@ -368,7 +375,7 @@ void http_parse_reset(struct http_parse *p)
 	free(TAKE(p->body));
 	free(TAKE(p->target));
 	p->body_len = p->body_cap = 0;
-	p->head_bytes = p->n_headers = 0;
+	p->wire_bytes = p->text_bytes = p->n_headers = 0;
 	p->path = NULL;
 	p->query = NULL;
 	p->status = 0;
@@ -385,7 +392,7 @@ enum http_parse_result http_parse_feed(struct http_parse *p, const char *data, s
 
 	*used = wire_execute(&p->wire, callbacks(), data, n);
 	if (in_head)
-		p->head_bytes += *used;
+		p->wire_bytes += *used;
 	if (p->done)
 		return HTTP_PARSE_DONE;
 	if (wire_failed(&p->wire)) {
@@ -393,7 +400,7 @@ enum http_parse_result http_parse_feed(struct http_parse *p, const char *data, s
 			p->status = wire_head_too_large(&p->wire) ? 431 : 400;
 		return HTTP_PARSE_FAIL;
 	}
-	if (!p->head_done && p->head_bytes > p->limits.max_header_bytes) {
+	if (!p->head_done && p->wire_bytes > p->limits.max_header_bytes) {
 		p->status = 431;
 		return HTTP_PARSE_FAIL;
 	}
