@@ -1,5 +1,6 @@
 #!/bin/sh
-# Each header compiles alone, twice in a row, and has the guard its path gives it.
+# Each header compiles alone, twice in a row, and has the guard that its place gives it:
+# GUARD_<top folder>_<file>_H, or with the folders between.
 # Usage: headers.sh SOURCE_DIR BUILD_DIR COMPILER
 cd "$1" || exit 2
 build=$2 cc=$3
@@ -14,8 +15,9 @@ flags=$(grep -oE -- '-(I|isystem )[^ "]+' "$build/compile_commands.json" | sort 
 
 # shellcheck disable=SC2086 # words on purpose: a list of folders
 for header in $(find $dirs -name node_modules -prune -o -name '*.h' -print 2>/dev/null | sort); do
-	guard=GUARD_$(echo "${header%.h}" | tr 'a-z/.-' 'A-Z___')_H
-	if ! grep -qx "#ifndef $guard" "$header"; then
+	long=GUARD_$(echo "${header%.h}" | tr 'a-z/.-' 'A-Z___')_H
+	guard=GUARD_$(echo "${header%%/*}_$(basename "$header" .h)" | tr 'a-z.-' 'A-Z__')_H
+	if ! grep -qxE "#ifndef ($guard|$long)" "$header"; then
 		echo "$header: the include guard is not $guard" >&2
 		status=1
 	fi
