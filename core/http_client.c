@@ -12,6 +12,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/tail_buf.h"
 #include "core/text.h"
 
 enum {
@@ -19,7 +20,6 @@ enum {
 	CONNECT_TIMEOUT_MS = 10000,
 	BODY_DEFAULT_BYTES = 4 << 20,
 	HEADER_BYTES_MAX = 256 << 10,
-	BUFFER_FIRST_BYTES = 16 << 10,
 	LOCATION_MAX = 8192,
 	IDLE_CONNECTIONS_MAX = 16,
 	ERROR_MAX = 320,
@@ -53,14 +53,6 @@ struct answer_head {
 	int64_t retry_after_ms, rate_remaining, rate_reset_at_ms;
 };
 
-/* Grows up to max bytes; with keep_tail it then becomes a ring that starts at `start`. */
-struct body_sink {
-	char *data;
-	size_t len, cap, max, start;
-	uint64_t dropped_bytes, dropped_lines;
-	bool keep_tail, over;
-};
-
 struct http_call {
 	struct http_client *client;
 	struct http_call *next, **link; /* in running or finished */
@@ -78,7 +70,7 @@ struct http_call {
 	int64_t deadline_ms;
 
 	struct answer_head head;
-	struct body_sink sink;
+	struct tail_buf body_in;
 	int status;
 	char curl_error[CURL_ERROR_SIZE];
 	char error[ERROR_MAX];
@@ -186,103 +178,6 @@ static bool is_token(const char *s)
 	return n && !s[n];
 }
 
-/* --- body --------------------------------------------------------------- */
-
-static void count_dropped(struct body_sink *s, const char *p, size_t n)
-{
-	const char *end = p + n;
-
-	s->dropped_bytes += n;
-	while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
-		s->dropped_lines++;
-		p++;
-	}
-}
-
-/* Overwrites the oldest bytes of a full ring; n is at most max. */
-static void ring_put(struct body_sink *s, const char *p, size_t n)
-{
-	while (n) {
-		size_t run = s->max - s->start;
-
-		if (run > n)
-			run = n;
-		count_dropped(s, s->data + s->start, run);
-		memcpy(s->data + s->start, p, run);
-		s->start = (s->start + run) % s->max;
-		p += run;
-		n -= run;
-	}
-}
-
-static void sink_grow(struct body_sink *s, size_t want)
-{
-	size_t cap = s->cap ? s->cap : BUFFER_FIRST_BYTES;
-
-	if (want <= s->cap)
-		return;
-	while (cap < want)
-		cap *= 2;
-	s->cap = cap < s->max ? cap : s->max;
-	s->data = xrealloc(s->data, s->cap + 1);
-}
-
-static bool sink_put(struct body_sink *s, const char *p, size_t n)
-{
-	size_t room = s->max - s->len;
-	size_t first = n < room ? n : room;
-
-	if (n > room && !s->keep_tail) {
-		s->over = true;
-		return false;
-	}
-	sink_grow(s, s->len + first);
-	if (first)
-		memcpy(s->data + s->len, p, first);
-	s->len += first;
-	p += first;
-	n -= first;
-	if (n > s->max) {
-		count_dropped(s, p, n - s->max);
-		p += n - s->max;
-		n = s->max;
-	}
-	ring_put(s, p, n);
-	return true;
-}
-
-static void reverse(char *p, size_t n)
-{
-	for (size_t i = 0; i < n / 2; i++) {
-		char c = p[i];
-
-		p[i] = p[n - 1 - i];
-		p[n - 1 - i] = c;
-	}
-}
-
-/* Turns the ring in place, so that a large log never needs twice its memory. */
-static const char *sink_text(struct body_sink *s)
-{
-	if (!s->data)
-		return "";
-	if (s->start) {
-		reverse(s->data, s->start);
-		reverse(s->data + s->start, s->len - s->start);
-		reverse(s->data, s->len);
-		s->start = 0;
-	}
-	s->data[s->len] = '\0';
-	return s->data;
-}
-
-static void sink_reset(struct body_sink *s)
-{
-	s->len = s->start = 0;
-	s->dropped_bytes = s->dropped_lines = 0;
-	s->over = false;
-}
-
 /* --- callbacks of libcurl during a transfer ----------------------------- */
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
@@ -290,7 +185,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	struct http_call *call = arg;
 
 	call->head.body_began = true;
-	return sink_put(&call->sink, p, size * n) ? size * n : 0;
+	return tail_buf_put(&call->body_in, p, size * n) ? size * n : 0;
 }
 
 static void head_reset(struct answer_head *h)
@@ -433,9 +328,7 @@ static void call_free(struct http_call *call)
 		OPENSSL_cleanse(call->body, call->body_len);
 	free(call->body);
 	free(call->url);
-	if (call->sink.data)
-		OPENSSL_cleanse(call->sink.data, call->sink.cap);
-	free(call->sink.data);
+	tail_buf_done(&call->body_in);
 	free(call);
 }
 
@@ -498,7 +391,7 @@ static bool start_hop(struct http_call *call, const struct http_origin *origin)
 	curl_easy_reset(easy);
 	head_reset(&call->head);
 	call->head.bytes = 0;
-	sink_reset(&call->sink);
+	tail_buf_reset(&call->body_in);
 	call->status = 0;
 	call->curl_error[0] = '\0';
 	set_safety(easy, origin);
@@ -589,9 +482,9 @@ static void say_why(struct http_call *call, CURLcode code)
 {
 	const char *text = call->curl_error[0] ? call->curl_error : curl_easy_strerror(code);
 
-	if (call->sink.over) {
+	if (call->body_in.over) {
 		(void)snprintf(call->error, sizeof(call->error), "the answer is over %zu bytes",
-			       call->sink.max);
+			       call->body_in.max);
 		return;
 	}
 	call->status = 0;
@@ -722,10 +615,10 @@ static void report(struct http_call *call)
 	const struct http_reply reply = {
 		.status = call->status,
 		.error = call->error[0] ? call->error : NULL,
-		.body = sink_text(&call->sink),
-		.body_len = call->sink.len,
-		.dropped_bytes = call->sink.dropped_bytes,
-		.dropped_lines = call->sink.dropped_lines,
+		.body = tail_buf_text(&call->body_in),
+		.body_len = call->body_in.len,
+		.dropped_bytes = call->body_in.dropped_bytes,
+		.dropped_lines = call->body_in.dropped_lines,
 		.content_type = call->head.content_type,
 		.etag = call->head.etag,
 		.retry_after_ms = call->head.retry_after_ms,
@@ -870,8 +763,8 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	call->redirects_left = o->max_redirects;
 	call->deadline_ms =
 		clock_mono_ms() + (o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_DEFAULT_MS);
-	call->sink.max = o->max_body_bytes ? o->max_body_bytes : BODY_DEFAULT_BYTES;
-	call->sink.keep_tail = o->keep_tail;
+	tail_buf_init(&call->body_in, o->max_body_bytes ? o->max_body_bytes : BODY_DEFAULT_BYTES,
+		      o->keep_tail);
 	head_reset(&call->head);
 	call->easy = curl_easy_init();
 	if (!call->easy)

@@ -1,0 +1,112 @@
+#include "core/tail_buf.h"
+
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "core/mem.h"
+
+enum { FIRST_BYTES = 16 << 10 };
+
+void tail_buf_init(struct tail_buf *t, size_t max_bytes, bool keep_tail)
+{
+	*t = (struct tail_buf){ .max = max_bytes, .keep_tail = keep_tail };
+}
+
+void tail_buf_done(struct tail_buf *t)
+{
+	if (t->data)
+		OPENSSL_cleanse(t->data, t->cap);
+	free(t->data);
+	*t = (struct tail_buf){ 0 };
+}
+
+void tail_buf_reset(struct tail_buf *t)
+{
+	t->len = t->start = 0;
+	t->dropped_bytes = t->dropped_lines = 0;
+	t->over = false;
+}
+
+static void count_dropped(struct tail_buf *t, const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	t->dropped_bytes += n;
+	while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+		t->dropped_lines++;
+		p++;
+	}
+}
+
+/* Overwrites the oldest bytes of a full buffer. */
+static void ring_put(struct tail_buf *t, const char *p, size_t n)
+{
+	while (n) {
+		size_t run = t->max - t->start;
+
+		if (run > n)
+			run = n;
+		count_dropped(t, t->data + t->start, run);
+		memcpy(t->data + t->start, p, run);
+		t->start = (t->start + run) % t->max;
+		p += run;
+		n -= run;
+	}
+}
+
+static void grow(struct tail_buf *t, size_t want)
+{
+	size_t cap = t->cap ? t->cap : FIRST_BYTES;
+
+	if (t->data && want <= t->cap)
+		return;
+	while (cap < want)
+		cap *= 2;
+	t->cap = cap < t->max ? cap : t->max;
+	t->data = xrealloc(t->data, t->cap + 1);
+}
+
+bool tail_buf_put(struct tail_buf *t, const char *p, size_t n)
+{
+	size_t room = t->max - t->len;
+	size_t first = n < room ? n : room;
+
+	if (n > room && !t->keep_tail) {
+		t->over = true;
+		return false;
+	}
+	grow(t, t->len + first);
+	if (first)
+		memcpy(t->data + t->len, p, first);
+	t->len += first;
+	p += first;
+	n -= first;
+	ring_put(t, p, n);
+	return true;
+}
+
+static void reverse(char *p, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		char c = p[i];
+
+		p[i] = p[n - 1 - i];
+		p[n - 1 - i] = c;
+	}
+}
+
+const char *tail_buf_text(struct tail_buf *t)
+{
+	if (!t->data)
+		return "";
+	/* Three reversals turn the ring in place. */
+	if (t->start) {
+		reverse(t->data, t->start);
+		reverse(t->data + t->start, t->len - t->start);
+		reverse(t->data, t->len);
+		t->start = 0;
+	}
+	t->data[t->len] = '\0';
+	return t->data;
+}
