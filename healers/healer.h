@@ -53,7 +53,8 @@ struct healer {
 	const char *summary; /* one line for people */
 	enum heal_risk risk;
 	bool acts_on_provider; /* false: nothing leaves this machine (escalate) */
-	bool awaits; /* true: the outcome is known only when the next attempt of the run completes */
+	bool awaits; /* true: the outcome is known only when the next attempt of the run completes
+		      */
 	const char *scopes; /* token permissions it needs, for the docs: "actions: write" */
 	size_t state_size;
 

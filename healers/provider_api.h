@@ -50,9 +50,9 @@ struct api_job {
 /* What came back; only the part that was asked for is set. Borrowed during the callback. */
 struct api_result {
 	enum api_fate fate;
-	int http_status;       /* 0: no answer */
+	int http_status;        /* 0: no answer */
 	int64_t retry_after_ms; /* with API_RETRY; -1: the provider did not say */
-	char why[200];	       /* for people, when fate is not API_OK; never a secret */
+	char why[200];          /* for people, when fate is not API_OK; never a secret */
 
 	/* get_run */
 	uint64_t generation;
@@ -100,7 +100,8 @@ struct provider_api {
 };
 
 extern const struct provider_api provider_api_github;
-extern const struct conf_table provider_api_conf; /* github.api_url, github.token, github.app_id, ... */
+extern const struct conf_table
+	provider_api_conf; /* github.api_url, github.token, github.app_id, ... */
 
 /* NULL when there is none of that name. */
 const struct provider_api *provider_api_find(const char *name);

@@ -1,0 +1,176 @@
+#include "healers/github_reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/http_client.h"
+#include "core/json.h"
+#include "core/text.h"
+
+enum {
+	LIMIT_PAUSE_MS = 60000, /* GitHub's advice when it says no time: a minute at least */
+	LIMIT_PAUSE_MIN_MS = 1000,
+	LIMIT_PAUSE_MAX_MS = 3600 * 1000, /* limits are per hour; a longer one is a wrong clock */
+	MESSAGE_MAX = 90,
+};
+
+static void say(struct api_result *out, enum api_fate fate, const char *fmt, va_list ap)
+{
+	char text[512];
+
+	out->fate = fate;
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	(void)text_copy(out->why, sizeof(out->why), text, strlen(text));
+}
+
+void github_refuse(struct api_result *out, int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	out->http_status = status;
+	out->retry_after_ms = -1;
+	va_start(ap, fmt);
+	say(out, API_REFUSED, fmt, ap);
+	va_end(ap);
+}
+
+static void decide(struct api_result *out, enum api_fate fate, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+static void decide(struct api_result *out, enum api_fate fate, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(out, fate, fmt, ap);
+	va_end(ap);
+}
+
+struct complaint {
+	char message[MESSAGE_MAX + 1];
+	char about[200]; /* documentation_url */
+};
+
+static void read_complaint(const struct http_reply *r, struct complaint *out)
+{
+	OWNED(json_putp) struct json_object *o = NULL;
+	struct err err;
+	const char *message, *about;
+
+	*out = (struct complaint){ 0 };
+	if (json_parse(r->body, r->body_len, &o, &err) < 0)
+		return;
+	message = json_str(o, "message", "");
+	about = json_str(o, "documentation_url", "");
+	(void)text_copy(out->message, sizeof(out->message), message, strlen(message));
+	(void)text_copy(out->about, sizeof(out->about), about, strlen(about));
+}
+
+static bool says_limited(const struct complaint *c)
+{
+	static const char *const words[] = { "rate limit", "abuse detection" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcasestr(c->message, words[i]))
+			return true;
+	return text_ends(c->about, "secondary-rate-limits") ||
+	       text_ends(c->about, "#abuse-rate-limits");
+}
+
+static int64_t limit_pause(const struct http_reply *r, int64_t now_ms)
+{
+	int64_t pause = LIMIT_PAUSE_MS;
+
+	if (r->retry_after_ms >= 0)
+		pause = r->retry_after_ms;
+	else if (r->rate_remaining == 0 && r->rate_reset_at_ms >= 0)
+		pause = r->rate_reset_at_ms - now_ms;
+	if (pause < LIMIT_PAUSE_MIN_MS)
+		return LIMIT_PAUSE_MIN_MS;
+	return pause < LIMIT_PAUSE_MAX_MS ? pause : LIMIT_PAUSE_MAX_MS;
+}
+
+/* 403 means five things; the order is from the most to the least certain. */
+static void judge_forbidden(const struct http_reply *r, const struct github_ask *ask,
+			    int64_t now_ms, struct api_result *out)
+{
+	struct complaint c;
+
+	read_complaint(r, &c);
+	if (r->status == 403 && strcasestr(c.message, "already running")) {
+		decide(out, API_WAIT, "the run is already running again");
+		return;
+	}
+	if (r->status == 429 || r->retry_after_ms >= 0 || r->rate_remaining == 0 ||
+	    says_limited(&c)) {
+		out->retry_after_ms = limit_pause(r, now_ms);
+		decide(out, API_RETRY, "%d: rate limit of %s", r->status, ask->host);
+		return;
+	}
+	if (strcasestr(c.message, "month") || strcasestr(c.message, "too old"))
+		decide(out, API_REFUSED,
+		       "403: the run is too old, GitHub keeps runs re-runnable "
+		       "for a month");
+	else if (strcasestr(c.message, "saml"))
+		decide(out, API_REFUSED,
+		       "403: the token is not authorised for the organisation's "
+		       "single sign-on: authorise it in the token's settings");
+	else if (!c.message[0] || strcasestr(c.message, "not accessible") ||
+		 strcasestr(c.message, "admin rights"))
+		decide(out, API_REFUSED, "403: the token lacks %s on %s", ask->need, ask->repo);
+	else
+		decide(out, API_REFUSED, "403: %s (needs %s on %s)", c.message, ask->need,
+		       ask->repo);
+}
+
+static void judge_refusal(const struct http_reply *r, const struct github_ask *ask,
+			  struct api_result *out)
+{
+	struct complaint c;
+
+	read_complaint(r, &c);
+	if (r->status == 401)
+		decide(out, API_REFUSED,
+		       "401: %s does not know this token: it is wrong, expired or revoked",
+		       ask->host);
+	else if (r->status == 404)
+		decide(out, API_REFUSED,
+		       "404: not there, or hidden from this token: it needs %s on %s", ask->need,
+		       ask->repo);
+	else if (r->status == 410)
+		decide(out, API_REFUSED, "410: gone for good: expired, or deleted");
+	else
+		decide(out, API_REFUSED, "%d: %s", r->status,
+		       c.message[0] ? c.message : "an answer we do not expect");
+}
+
+void github_reply_judge(const struct http_reply *r, const struct github_ask *ask, int64_t now_ms,
+			struct api_result *out)
+{
+	int s = r->status;
+
+	out->http_status = s;
+	out->retry_after_ms = -1;
+	if (!s) {
+		decide(out, API_RETRY, "no answer from %s: %s", ask->host,
+		       r->error ? r->error : "?");
+	} else if (r->error) {
+		decide(out, API_REFUSED, "%d: %s", s, r->error);
+	} else if (s >= 200 && s < 300) {
+		out->fate = API_OK;
+		out->why[0] = '\0';
+	} else if (s >= 300 && s < 400) {
+		decide(out, API_REFUSED, "%d: unexpected redirect: check github.api_url", s);
+	} else if (s == 403 || s == 429) {
+		judge_forbidden(r, ask, now_ms, out);
+	} else if (s == 408 || s >= 500) {
+		out->retry_after_ms = r->retry_after_ms;
+		decide(out, API_RETRY, "%d: %s is in trouble", s, ask->host);
+	} else {
+		judge_refusal(r, ask, out);
+	}
+}
