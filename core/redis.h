@@ -43,7 +43,7 @@ size_t redis_pending(const struct redis *); /* commands without a reply yet */
  * A command under construction. Strings are borrowed until redis_send() returns;
  * numbers are kept inside. More than REDIS_ARGS_MAX arguments is a bug and aborts.
  */
-enum { REDIS_ARGS_MAX = 96, REDIS_NUMBERS_MAX = 24 };
+enum { REDIS_ARGS_MAX = 128, REDIS_NUMBERS_MAX = 24 };
 struct redis_cmd {
 	int argc;
 	int numbers;

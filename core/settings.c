@@ -7,7 +7,7 @@
 static const struct conf_option options[] = {
 	{ "region", CONF_STR, "local", NULL, NULL,
 	  "Name of this region; part of every Redis key, lower-case letters, digits and dashes." },
-	{ "partitions", CONF_INT, "1", "1", "64",
+	{ "partitions", CONF_INT, "1", "1", "32",
 	  "Streams per region; fixed for the life of a region's data." },
 	{ "redis.url", CONF_STR, NULL, NULL, NULL,
 	  "unix:///path or redis://[user:password@]host[:port][/db]; unset: `start` runs a private "

@@ -1,1 +1,379 @@
 #include "dispatcher/dispatcher.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/crypto.h"
+#include "core/http_client.h"
+#include "core/http_server.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/redis.h"
+#include "core/settings.h"
+#include "core/text.h"
+#include "dispatcher/consumer.h"
+#include "dispatcher/detector.h"
+#include "dispatcher/engine.h"
+#include "dispatcher/work.h"
+#include "web/admin.h"
+
+static const struct conf_option options[] = {
+	{ "mode", CONF_STR, "act", NULL, NULL,
+	  "act: heal what is safe to heal; observe: only report what would be done." },
+	{ "rules_dir", CONF_STR, NULL, NULL, NULL,
+	  "Folder of rule files; default: the rules that came with this release." },
+	{ "diagnose.delay", CONF_DURATION, "0s", "0s", "10m",
+	  "Wait this long after a failure before reading its log." },
+	{ "diagnose.jobs", CONF_INT, "3", "1", "16",
+	  "How many failed jobs of a run have their logs read." },
+	{ "diagnose.tries", CONF_INT, "8", "1", "50",
+	  "Tries to reach the provider before a person is asked without a diagnosis." },
+	{ "heal.min_confidence", CONF_INT, "60", "0", "100",
+	  "Percent of certainty below which a person is asked instead of acting." },
+	{ "heal.reruns_per_run", CONF_INT, "1", "0", "10",
+	  "Most re-runs of one run; attempts made by people count too." },
+	{ "heal.per_pipeline_hour", CONF_INT, "10", "0", "1000",
+	  "Most heals of one pipeline within an hour." },
+	{ "heal.concurrent", CONF_INT, "20", "1", "1000",
+	  "Most heals being started at the same time in the region." },
+	{ "heal.settle", CONF_DURATION, "15s", "0s", "10m",
+	  "How long a provider may take to show a call whose answer was lost." },
+	{ "heal.timeout", CONF_DURATION, "6h", "1s", "35d",
+	  "How long to wait for the re-run's completion." },
+	{ "heal.give_up", CONF_DURATION, "30m", "1s", "7d",
+	  "Age at which a plan that could not be carried out is given up." },
+	{ "retry.base", CONF_DURATION, "1s", "1ms", "1m", "First wait between tries; doubles." },
+	{ "retry.cap", CONF_DURATION, "2m", "10ms", "1h", "Longest wait between tries." },
+	{ "dispatcher.claim_idle", CONF_DURATION, "30s", "100ms", "1h",
+	  "Entries of a dispatcher that is silent for so long are taken over." },
+	{ "dispatcher.lease", CONF_DURATION, "2m", "500ms", "1h",
+	  "How long one worker may hold a piece of work." },
+	{ "dispatcher.poll", CONF_DURATION, "250ms", "10ms", "10s",
+	  "How often work that others left is looked for." },
+	{ "dispatcher.max_deliveries", CONF_INT, "5", "1", "100",
+	  "Deliveries after which an entry becomes a dead letter." },
+	{ "dispatcher.concurrency", CONF_INT, "64", "1", "1000",
+	  "Pieces of work in flight per dispatcher." },
+	{ "dispatcher.batch", CONF_INT, "128", "1", "1000", "Entries read at once." },
+	{ "dispatcher.keep_events", CONF_DURATION, "1d", "0s", "35d",
+	  "How long processed events stay in the stream for people to look at." },
+};
+
+const struct conf_table dispatcher_conf = { "Dispatcher", options, ARRAY_LEN(options) };
+
+static const struct {
+	const char *key;
+	size_t offset;
+} numbers[] = {
+#define N(key, field)                                       \
+	{                                                   \
+		key, offsetof(struct engine_options, field) \
+	}
+	N("dispatcher.claim_idle", claim_idle_ms),
+	N("dispatcher.lease", lease_ms),
+	N("dispatcher.poll", poll_ms),
+	N("dispatcher.max_deliveries", max_deliveries),
+	N("dispatcher.concurrency", concurrency),
+	N("dispatcher.batch", batch),
+	N("dispatcher.keep_events", keep_events_ms),
+	N("retry.base", retry_base_ms),
+	N("retry.cap", retry_cap_ms),
+	N("heal.give_up", give_up_ms),
+	N("heal.settle", settle_ms),
+	N("heal.timeout", heal_timeout_ms),
+	N("heal.per_pipeline_hour", per_pipeline_hour),
+	N("heal.concurrent", concurrent_heals),
+	N("diagnose.delay", diagnose_delay_ms),
+	N("diagnose.tries", diagnose_tries),
+	N("diagnose.jobs", diagnose_jobs),
+#undef N
+};
+
+/* The providers we can talk to; one row each. */
+static const struct provider_api *const provider_list[] = { &provider_api_github };
+
+struct daemon {
+	struct engine engine;
+	struct http_server *http;
+	struct admin *admin;
+	struct event *term, *interrupt, *force;
+	bool ready;
+	int status;
+};
+
+const char *dispatcher_mode(const struct conf *conf, const char **why)
+{
+	if (strcmp(conf_str(conf, "mode"), "observe") == 0) {
+		*why = "it is configured so";
+		return "observe";
+	}
+	for (size_t i = 0; i < ARRAY_LEN(provider_list); i++) {
+		if (provider_list[i]->configured(conf)) {
+			*why = "a provider token is configured; only re-runs act by themselves";
+			return "act";
+		}
+	}
+	*why = "no provider token is configured";
+	return "observe";
+}
+
+struct api *engine_provider(struct engine *e, const char *name, const struct provider_api **ops)
+{
+	for (unsigned i = 0; i < e->n_providers; i++) {
+		if (strcmp(e->providers[i].ops->name, name) == 0) {
+			*ops = e->providers[i].ops;
+			return e->providers[i].api;
+		}
+	}
+	return NULL;
+}
+
+int64_t engine_backoff_ms(const struct engine *e, int64_t tries, int64_t at_least_ms)
+{
+	int64_t cap = e->opt.retry_base_ms;
+
+	for (int64_t i = 1; i < tries && cap < e->opt.retry_cap_ms; i++)
+		cap *= 2;
+	if (cap > e->opt.retry_cap_ms)
+		cap = e->opt.retry_cap_ms;
+	return (at_least_ms > 0 ? at_least_ms : 0) + 1 + random_below((unsigned)cap);
+}
+
+/* --- set-up --------------------------------------------------------------- */
+
+static int read_options(struct engine *e, struct err *err)
+{
+	const char *why, *mode = conf_str(e->conf, "mode");
+
+	if (strcmp(mode, "act") != 0 && strcmp(mode, "observe") != 0)
+		return err_set(err, ERR_CONFIG, "mode: \"%s\" is neither act nor observe", mode);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		int64_t v = conf_int(e->conf, numbers[i].key);
+
+		memcpy((char *)&e->opt + numbers[i].offset, &v, sizeof(v));
+	}
+	e->decide.observe = strcmp(dispatcher_mode(e->conf, &why), "observe") == 0;
+	e->decide.observe_why = why;
+	e->decide.min_confidence = (double)conf_int(e->conf, "heal.min_confidence") / 100;
+	e->decide.reruns_per_run = conf_int(e->conf, "heal.reruns_per_run");
+	return 0;
+}
+
+static void make_name(struct engine *e)
+{
+	char host[64] = "", unique[9];
+
+	(void)gethostname(host, sizeof(host) - 1);
+	random_hex(unique, 4);
+	(void)snprintf(e->name, sizeof(e->name), "%s-%d-%s", *host ? host : "dispatcher",
+		       (int)getpid(), unique);
+}
+
+static int open_providers(struct engine *e, struct err *err)
+{
+	e->http = http_client_new(e->base, "pipeline-guard");
+	for (size_t i = 0; i < ARRAY_LEN(provider_list); i++) {
+		const struct provider_api *ops = provider_list[i];
+
+		if (!ops->configured(e->conf))
+			continue;
+		if (ops->open(e->base, e->conf, e->http, &e->providers[e->n_providers].api, err) <
+		    0)
+			return -1;
+		e->providers[e->n_providers++].ops = ops;
+	}
+	return 0;
+}
+
+static void on_http(struct http_request *req, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (strcmp(req->path, "/health") == 0)
+		http_reply_text(req, 200, "text/plain", "ok\n");
+	else if (strcmp(req->path, "/ready") == 0 && d->ready && !d->engine.draining &&
+		 redis_connected(d->engine.writer))
+		http_reply_text(req, 200, "text/plain", "ready\n");
+	else if (strcmp(req->path, "/ready") == 0)
+		http_reply_text(req, 503, "text/plain", "not ready\n");
+	else if (!admin_handle(d->admin, req))
+		http_reply_text(req, 404, "text/plain", "not found\n");
+}
+
+/* "none" switches it off, as `start` does for its children. */
+static int open_admin(struct daemon *d, struct err *err)
+{
+	const struct conf *conf = d->engine.conf;
+	const char *address = conf_str(conf, "admin_listen");
+	struct http_limits limits = HTTP_LIMITS_DEFAULT;
+
+	if (address && strcmp(address, "none") == 0)
+		return 0;
+	if (admin_new(d->engine.base, conf, "dispatcher", &d->admin, err) < 0)
+		return err_wrap(err, "admin");
+	limits.max_body_bytes = 64 * 1024;
+	if (http_server_new(d->engine.base, address ? address : "127.0.0.1:9090", &limits, on_http,
+			    d, &d->http, err) == 0)
+		return 0;
+	if (address)
+		return err_wrap(err, "admin_listen");
+	/* Several dispatchers on one machine: the default address belongs to the first. */
+	log_warn("serving no admin page", KV("why", err->msg));
+	return 0;
+}
+
+static int open_redis(struct engine *e, struct err *err)
+{
+	int64_t timeout_ms = conf_int(e->conf, "redis.timeout");
+	const char *url;
+
+	if (settings_redis_url(e->conf, &url, err) < 0)
+		return -1;
+	/* The reader may block for a second before it answers at all. */
+	if (redis_new(e->base, url, timeout_ms + 1000, &e->reader, err) < 0 ||
+	    redis_new(e->base, url, timeout_ms, &e->writer, err) < 0)
+		return -1;
+	return 0;
+}
+
+/* --- signals and drain ---------------------------------------------------- */
+
+static void on_idle(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_info("drained");
+	(void)event_base_loopexit(d->engine.base, NULL);
+}
+
+static void on_force(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	UNUSED(fd);
+	UNUSED(what);
+	log_warn("drain_timeout is over; what is left will be taken over when its lease ends",
+		 KV("running", work_running(d->engine.work)));
+	(void)event_base_loopexit(d->engine.base, NULL);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *d = arg;
+	struct timeval tv = clock_timeval(conf_int(d->engine.conf, "drain_timeout"));
+
+	UNUSED(what);
+	if (d->engine.draining) {
+		(void)event_base_loopexit(d->engine.base, NULL);
+		return;
+	}
+	log_info("draining", KV("signal", (int)sig), KV("running", work_running(d->engine.work)));
+	d->engine.draining = true;
+	consumer_drain(d->engine.consumer);
+	(void)evtimer_add(d->force, &tv);
+	work_drain(d->engine.work, on_idle, d);
+	if (work_running(d->engine.work) == 0)
+		on_idle(d);
+}
+
+static struct event *signal_event(struct daemon *d, int sig)
+{
+	struct event *ev = evsignal_new(d->engine.base, sig, on_signal, d);
+
+	if (!ev || evsignal_add(ev, NULL) < 0)
+		abort();
+	return ev;
+}
+
+static void on_ready(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->ready = true;
+	printf("dispatcher ready %s", d->engine.name);
+	if (d->http)
+		printf(" admin http://%s", http_server_address(d->http));
+	printf("\n");
+	(void)fflush(stdout);
+	log_info("dispatcher consumes", KV("name", d->engine.name),
+		 KV("mode", d->engine.decide.observe ? "observe" : "act"),
+		 KV("why", d->engine.decide.observe_why),
+		 KV("rules", detector_rule_count(d->engine.detector)));
+}
+
+static int set_up(struct daemon *d, struct err *err)
+{
+	struct engine *e = &d->engine;
+
+	make_name(e);
+	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
+	    detector_new(conf_str(e->conf, "rules_dir"), &e->detector, err) < 0 ||
+	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
+		return -1;
+	d->term = signal_event(d, SIGTERM);
+	d->interrupt = signal_event(d, SIGINT);
+	d->force = evtimer_new(e->base, on_force, d);
+	if (!d->force)
+		abort();
+	e->work = work_new(e);
+	e->consumer = consumer_new(e, on_ready, d);
+	return 0;
+}
+
+static void free_event(struct event *ev)
+{
+	if (ev)
+		event_free(ev);
+}
+
+static void tear_down(struct daemon *d)
+{
+	struct engine *e = &d->engine;
+
+	/* First what calls back, then what it calls. */
+	http_server_free(d->http);
+	admin_free(d->admin);
+	redis_free(e->reader);
+	redis_free(e->writer);
+	work_free(e->work);
+	consumer_free(e->consumer);
+	for (unsigned i = 0; i < e->n_providers; i++)
+		e->providers[i].ops->close(e->providers[i].api);
+	http_client_free(e->http);
+	detector_free(e->detector);
+	free_event(d->term);
+	free_event(d->interrupt);
+	free_event(d->force);
+	event_base_free(e->base);
+}
+
+int dispatcher_run(const struct conf *conf)
+{
+	struct daemon d = { .engine.conf = conf };
+	struct err err = { 0 };
+	int status = 0;
+
+	d.engine.base = event_base_new();
+	if (!d.engine.base)
+		abort();
+	if (set_up(&d, &err) < 0) {
+		log_error("cannot start", KV("why", err.msg));
+		status = err.kind == ERR_CONFIG ? 2 : 3;
+	} else {
+		(void)event_base_dispatch(d.engine.base);
+		/* Left without a signal: the consumer refused the data it found. */
+		if (!d.engine.draining)
+			status = 2;
+	}
+	tear_down(&d);
+	return status;
+}

@@ -1,0 +1,17 @@
+/*
+ * Reads the event streams as one consumer of the group: decode, record, ack.
+ * An entry is acknowledged by the same script that records what it means.
+ */
+#ifndef GUARD_DISPATCHER_CONSUMER_H
+#define GUARD_DISPATCHER_CONSUMER_H
+
+struct consumer;
+struct engine;
+
+/* Starts once the writer connection is up; `ready` is called at the first read. */
+struct consumer *consumer_new(struct engine *, void (*ready)(void *arg), void *arg);
+void consumer_free(struct consumer *);
+/* Stops reading and claiming; what is recorded already is answered for. */
+void consumer_drain(struct consumer *);
+
+#endif

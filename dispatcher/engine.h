@@ -1,0 +1,65 @@
+/*
+ * What the parts of a dispatcher share: consumer (stream in), work (the due
+ * set) and the stages. One engine per process, alive until the process ends.
+ */
+#ifndef GUARD_DISPATCHER_ENGINE_H
+#define GUARD_DISPATCHER_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/keys.h"
+#include "dispatcher/decide.h"
+#include "healers/provider_api.h"
+
+struct conf;
+struct consumer;
+struct detector;
+struct event_base;
+struct http_client;
+struct redis;
+struct work;
+
+enum { ENGINE_PROVIDERS_MAX = 4, ENGINE_NAME_MAX = 96 };
+
+/* Parsed from dispatcher_conf once; see dispatcher.c for what each means. */
+struct engine_options {
+	int64_t claim_idle_ms, lease_ms, poll_ms;
+	int64_t retry_base_ms, retry_cap_ms, give_up_ms;
+	int64_t settle_ms, heal_timeout_ms, keep_events_ms;
+	int64_t max_deliveries, concurrency, batch;
+	int64_t diagnose_delay_ms, diagnose_tries, diagnose_jobs;
+	int64_t per_pipeline_hour, concurrent_heals;
+};
+
+struct engine {
+	struct event_base *base;
+	const struct conf *conf;
+	struct keyspace ks;
+	char name[ENGINE_NAME_MAX]; /* consumer name, unique per process */
+	struct engine_options opt;
+	struct decide_options decide;
+
+	struct redis *reader; /* blocks in XREADGROUP */
+	struct redis *writer; /* everything else */
+	struct http_client *http;
+	struct {
+		const struct provider_api *ops;
+		struct api *api;
+	} providers[ENGINE_PROVIDERS_MAX];
+	unsigned n_providers;
+	struct detector *detector;
+
+	struct consumer *consumer;
+	struct work *work;
+	bool draining;
+};
+
+/* NULL when that provider has no credentials here. */
+struct api *engine_provider(struct engine *, const char *name, const struct provider_api **ops);
+
+/* Full jitter: somewhere in (0, min(cap, base * 2^tries)], at least `at_least_ms` when that is >=
+ * 0. */
+int64_t engine_backoff_ms(const struct engine *, int64_t tries, int64_t at_least_ms);
+
+#endif

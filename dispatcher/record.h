@@ -1,0 +1,32 @@
+/* The nouns as they are stored: run and plan hashes read into structs (docs/streams.md). */
+#ifndef GUARD_DISPATCHER_RECORD_H
+#define GUARD_DISPATCHER_RECORD_H
+
+#include <stdint.h>
+
+#include "healers/provider_api.h"
+
+struct arena;
+struct redisReply;
+
+/* Missing texts are "", missing numbers 0. Strings live in the arena. */
+struct run {
+	const char *provider, *source, *repo, *pipeline, *branch, *default_branch, *sha, *url,
+		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting;
+	uint64_t repo_id, run_id, pipeline_id, installation, generation, rank, diagnosed,
+		finding_generation, failed;
+};
+
+struct plan {
+	const char *id, *run, *strategy, *risk, *mode, *state, *reason, *category, *fingerprint,
+		*rule, *confidence, *trace;
+	uint64_t generation, created_at_ms, sent_at_ms, sends;
+};
+
+/* From flat HGETALL replies. run->repo == "" means there is no such run. */
+void run_read(const struct redisReply *, struct arena *, struct run *);
+void plan_read(const struct redisReply *, struct arena *, struct plan *);
+
+void run_api(const struct run *, struct api_run *out);
+
+#endif

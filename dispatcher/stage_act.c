@@ -1,0 +1,323 @@
+/*
+ * act: carries a plan out, once. Order matters: ask the provider, uncached,
+ * whether the run is still the failed generation the plan was made for; get
+ * admitted; write `sent`; only then call. A plan found `sent` was interrupted
+ * between that write and its end, and is sent again only when the provider
+ * proves that the call did not arrive.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ci_event.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/redis.h"
+#include "core/text.h"
+#include "dispatcher/test_hooks.h"
+#include "dispatcher/work.h"
+
+enum {
+	SENDS_MAX = 3,
+	HELD_MS = 5000, /* how often a held plan asks again */
+	BUDGET_TTL_S = 2 * 3600,
+};
+
+struct act {
+	struct api *api;
+	const struct provider_api *ops;
+	const struct healer *healer;
+	struct attempt attempt;
+	bool attempting;
+	bool admitted;
+};
+
+/*
+ * KEYS stop budget inflight; ARGV plan per_hour concurrent hold_ms budget_ttl_s
+ * Asking again for the same plan costs nothing, so a crash between grant and
+ * call does not eat the budget.
+ */
+static struct redis_script admit_script = {
+	.name = "admit",
+	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+		"local stop = redis.call('GET', KEYS[1]) "
+		"if stop then return {'held', 'stopped: ' .. stop} end "
+		"local known = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 "
+		"if not known and redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[2]) then "
+		"  return {'over', 'limit of ' .. ARGV[2] .. ' re-runs an hour for this pipeline "
+		"is used up'} "
+		"end "
+		"redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now) "
+		"if not redis.call('ZSCORE', KEYS[3], ARGV[1]) and "
+		"    redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then "
+		"  return {'held', ARGV[3] .. ' heals are being started already'} "
+		"end "
+		"redis.call('SADD', KEYS[2], ARGV[1]) "
+		"redis.call('EXPIRE', KEYS[2], ARGV[5]) "
+		"redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1]) "
+		"return {'granted', ''}",
+};
+
+static bool is_sent(const struct task *t)
+{
+	return strcmp(t->plan.state, "sent") == 0;
+}
+
+static void release(struct task *t)
+{
+	struct act *a = t->state;
+	char inflight[KEY_MAX];
+
+	if (!a->admitted)
+		return;
+	a->admitted = false;
+	key_region(&t->e->ks, "budget:inflight", inflight);
+	redis_send_args(t->e->writer, NULL, NULL, "ZREM", inflight, t->plan.id, (char *)NULL);
+}
+
+static void finish(struct task *t, const char *result, const char *detail)
+{
+	release(t);
+	task_outcome(t, result, detail);
+}
+
+static void again(struct task *t, int64_t at_least_ms, const char *why)
+{
+	uint64_t age = (uint64_t)clock_wall_ms() - t->plan.created_at_ms;
+
+	release(t);
+	if (age > (uint64_t)t->e->opt.give_up_ms)
+		task_outcome(t, "gave_up", why);
+	else
+		task_retry(t, at_least_ms, why);
+}
+
+/* The provider has it: from here the next completion of the run decides. */
+static void await_outcome(struct task *t, const char *detail)
+{
+	struct settle s = {
+		.again_ms = -1,
+		.feed = "sent",
+		.next_item = arena_printf(t->arena, "await:%s", t->plan_id),
+		.next_delay_ms = t->e->opt.heal_timeout_ms,
+		.plan_pairs = { "state", "awaiting", "detail", detail },
+		.run_pairs = { "plan_state", "awaiting" },
+	};
+
+	release(t);
+	log_info("heal under way", KV("plan", t->plan.id), KV("repo", t->run.repo),
+		 KV("strategy", t->plan.strategy), KV("detail", detail));
+	task_settle(t, &s);
+}
+
+/* --- the call ------------------------------------------------------------- */
+
+static void on_attempt(struct attempt *at, enum heal_status status, int64_t retry_after_ms,
+		       const char *detail)
+{
+	struct task *t = at->arg;
+	struct act *a = t->state;
+	char why[200];
+
+	a->attempting = false;
+	test_hook_kill("after_send");
+	(void)text_copy(why, sizeof(why), detail, strlen(detail));
+	switch (status) {
+	case HEAL_OK:
+	case HEAL_WAIT:
+		if (a->healer->awaits)
+			await_outcome(t, why);
+		else
+			finish(t, "escalated", t->plan.reason);
+		return;
+	case HEAL_TEMPFAIL:
+		/* The call may have arrived: let it show before anybody looks. */
+		again(t,
+		      retry_after_ms > t->e->opt.settle_ms ? retry_after_ms : t->e->opt.settle_ms,
+		      why);
+		return;
+	case HEAL_PERMFAIL:
+		finish(t, "refused", why);
+		return;
+	}
+}
+
+static void call(struct task *t)
+{
+	struct act *a = t->state;
+	struct err err;
+
+	/* A process that was stopped and woke up late must not act on an old permission. */
+	if (clock_mono_ms() - t->taken_at_ms > t->e->opt.lease_ms * 3 / 4) {
+		again(t, -1, "woke up too late for the lease");
+		return;
+	}
+	test_hook_kill("before_send");
+	run_api(&t->run, &a->attempt.run);
+	a->attempt.healer = a->healer;
+	a->attempt.provider = a->ops;
+	a->attempt.api = a->api;
+	a->attempt.base = t->e->base;
+	a->attempt.done = on_attempt;
+	a->attempt.arg = t;
+	a->attempt.state = arena_alloc(t->arena, a->healer->state_size + 1);
+	metrics_add("heal_attempts_total",
+		    arena_printf(t->arena, "strategy=\"%s\"", a->healer->name), 1);
+	if (a->healer->start(&a->attempt, &err) < 0) {
+		finish(t, "refused", err.msg);
+		return;
+	}
+	a->attempting = true;
+}
+
+static void write_sent(struct task *t)
+{
+	struct settle s = {
+		.plan_pairs = { "state", "sent", "sent_at_ms",
+				arena_printf(t->arena, "%" PRId64, clock_wall_ms()), "sends",
+				arena_printf(t->arena, "%" PRIu64, t->plan.sends + 1) },
+		.run_pairs = { "plan_state", "sent" },
+	};
+
+	task_step(t, &s, call);
+}
+
+/* --- permission ----------------------------------------------------------- */
+
+static void on_admit(const struct redisReply *reply, void *arg)
+{
+	struct task *t = arg;
+	struct act *a = t->state;
+	const char *answer = redis_str(redis_at(reply, 0));
+	const char *why = redis_str(redis_at(reply, 1));
+
+	if (t->settling)
+		return;
+	if (!answer) {
+		task_retry(t, -1, redis_why(reply));
+	} else if (strcmp(answer, "granted") == 0) {
+		a->admitted = true;
+		write_sent(t);
+	} else if (strcmp(answer, "over") == 0) {
+		finish(t, "escalated", why ? why : "over the limit");
+	} else {
+		again(t, HELD_MS, why ? why : "held");
+	}
+}
+
+static void admit(struct task *t)
+{
+	char name[160], stop[KEY_MAX], budget[KEY_MAX], inflight[KEY_MAX];
+	struct redis_cmd cmd;
+
+	(void)snprintf(name, sizeof(name), "budget:pipeline:%s:%" PRIu64 ":%" PRIu64 ":%" PRId64,
+		       t->run.source, t->run.repo_id, t->run.pipeline_id,
+		       clock_wall_ms() / 3600000);
+	key_region(&t->e->ks, "stop", stop);
+	key_region(&t->e->ks, name, budget);
+	key_region(&t->e->ks, "budget:inflight", inflight);
+	redis_script_cmd(&cmd, &admit_script, 3);
+	redis_arg(&cmd, stop);
+	redis_arg(&cmd, budget);
+	redis_arg(&cmd, inflight);
+	redis_arg(&cmd, t->plan.id);
+	redis_arg_i64(&cmd, t->e->opt.per_pipeline_hour);
+	redis_arg_i64(&cmd, t->e->opt.concurrent_heals);
+	redis_arg_i64(&cmd, t->e->opt.lease_ms);
+	redis_arg_i64(&cmd, BUDGET_TTL_S);
+	redis_send_script(t->e->writer, &admit_script, &cmd, on_admit, t);
+}
+
+/* --- the fence ------------------------------------------------------------ */
+
+/* The run is as the plan left it, although a call may have been made. */
+static void not_applied(struct task *t)
+{
+	int64_t settled_in = (int64_t)t->plan.sent_at_ms + t->e->opt.settle_ms - clock_wall_ms();
+
+	if (!is_sent(t)) {
+		admit(t);
+	} else if (settled_in > 0) {
+		again(t, settled_in,
+		      "waiting for the provider to settle after an interrupted call");
+	} else if (t->plan.sends >= SENDS_MAX) {
+		finish(t, "gave_up", "several calls had no effect");
+	} else {
+		log_warn("the interrupted call did not arrive, sending again",
+			 KV("plan", t->plan.id));
+		admit(t);
+	}
+}
+
+static void on_fence(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+
+	t->call = NULL;
+	if (r->fate == API_RETRY || r->fate == API_WAIT)
+		again(t, r->retry_after_ms, r->why);
+	else if (r->fate == API_REFUSED)
+		finish(t, "refused", r->why);
+	else if (r->generation > t->plan.generation && is_sent(t))
+		await_outcome(t, "the interrupted call had arrived");
+	else if (r->generation > t->plan.generation)
+		finish(t, "superseded", "somebody else re-ran it");
+	else if (r->generation < t->plan.generation)
+		again(t, -1, "the provider does not know this attempt yet");
+	else if (strcmp(r->status, "completed") != 0)
+		again(t, -1, "the run is not completed at the provider");
+	else if (!ci_conclusion_failed(r->conclusion))
+		finish(t, "superseded", "the run is not failed any more");
+	else
+		not_applied(t);
+}
+
+static void act_start(struct task *t)
+{
+	struct act *a = t->state;
+	struct api_run run;
+
+	a->healer = healer_find(t->plan.strategy);
+	if (strcmp(t->plan.mode, "act") != 0) {
+		task_outcome(t, "observed",
+			     arena_printf(t->arena, "would have chosen %s: %s", t->plan.strategy,
+					  t->plan.reason));
+		return;
+	}
+	if (!a->healer) {
+		task_outcome(t, "refused", "this release does not have that strategy");
+		return;
+	}
+	if (!a->healer->acts_on_provider) {
+		call(t);
+		return;
+	}
+	a->api = engine_provider(t->e, t->run.provider, &a->ops);
+	if (!a->api) {
+		task_outcome(t, "refused", "no provider token is configured");
+		return;
+	}
+	run_api(&t->run, &run);
+	t->call = a->ops->get_run(a->api, &run, on_fence, t);
+}
+
+static void act_cancel(struct task *t)
+{
+	struct act *a = t->state;
+
+	if (t->call)
+		a->ops->cancel(TAKE(t->call));
+	if (a->attempting)
+		a->healer->cancel(&a->attempt);
+	a->attempting = false;
+}
+
+const struct stage stage_act = {
+	.name = "act",
+	.has_plan = true,
+	.state_size = sizeof(struct act),
+	.start = act_start,
+	.cancel = act_cancel,
+};

@@ -1,0 +1,103 @@
+/* await: did it work? Woken by the next completion of the run, or by heal_timeout. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/ci_event.h"
+#include "core/clock.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "dispatcher/work.h"
+
+/* A failed attempt is compared once it is diagnosed; that wakes us, this is only the net below. */
+enum { DIAGNOSIS_MS = 60 * 1000 };
+
+struct await {
+	struct api *api;
+	const struct provider_api *ops;
+};
+
+static void judge(struct task *t, const char *conclusion)
+{
+	const struct run *r = &t->run;
+	bool same = *r->fingerprint && strcmp(r->fingerprint, t->plan.fingerprint) == 0;
+
+	if (strcmp(conclusion, "success") == 0) {
+		metrics_observe_ms("heal_duration_seconds", "",
+				   (double)(clock_wall_ms() - (int64_t)t->plan.created_at_ms));
+		task_outcome(t, "healed", "the next attempt succeeded");
+	} else if (!ci_conclusion_failed(conclusion)) {
+		task_outcome(t, "cancelled",
+			     arena_printf(t->arena, "the next attempt ended as %s", conclusion));
+	} else if (same) {
+		task_outcome(t, "same_failure", "the next attempt failed for the same reason");
+	} else {
+		task_outcome(t, "different_failure",
+			     arena_printf(t->arena, "the next attempt failed with %s",
+					  *r->category ? r->category : "something else"));
+	}
+}
+
+/* No webhook told us; the provider has the last word. */
+static void on_run(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+
+	t->call = NULL;
+	if (r->fate == API_RETRY || r->fate == API_WAIT)
+		task_retry(t, r->retry_after_ms, r->why);
+	else if (r->fate == API_OK && r->generation > t->plan.generation &&
+		 strcmp(r->status, "completed") == 0 && !ci_conclusion_failed(r->conclusion))
+		judge(t, r->conclusion);
+	else
+		task_outcome(t, "timed_out",
+			     arena_printf(t->arena, "no completion was reported in time; it is %s",
+					  r->fate == API_OK ? r->status : r->why));
+}
+
+static void await_start(struct task *t)
+{
+	struct await *a = t->state;
+	const struct run *r = &t->run;
+	int64_t left = (int64_t)t->plan.sent_at_ms + t->e->opt.heal_timeout_ms - clock_wall_ms();
+	struct settle later = SETTLE_INIT;
+	struct api_run run;
+
+	if (r->generation > t->plan.generation && r->rank == CI_COMPLETED) {
+		if (r->failed && r->finding_generation < r->generation &&
+		    left > -DIAGNOSIS_MS * 60) {
+			later.again_ms = DIAGNOSIS_MS;
+			task_settle(t, &later);
+			return;
+		}
+		judge(t, r->conclusion);
+		return;
+	}
+	if (left > 0) {
+		later.again_ms = left;
+		task_settle(t, &later);
+		return;
+	}
+	a->api = engine_provider(t->e, r->provider, &a->ops);
+	if (!a->api) {
+		task_outcome(t, "timed_out", "no completion was reported in time");
+		return;
+	}
+	run_api(r, &run);
+	t->call = a->ops->get_run(a->api, &run, on_run, t);
+}
+
+static void await_cancel(struct task *t)
+{
+	struct await *a = t->state;
+
+	if (t->call)
+		a->ops->cancel(TAKE(t->call));
+}
+
+const struct stage stage_await = {
+	.name = "await",
+	.has_plan = true,
+	.state_size = sizeof(struct await),
+	.start = await_start,
+	.cancel = await_cancel,
+};

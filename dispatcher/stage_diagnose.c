@@ -1,0 +1,314 @@
+/* diagnose: run -> finding -> plan. Reads the failed jobs' logs and asks the detector, then
+ * decides. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ci_event.h"
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/text.h"
+#include "dispatcher/detector.h"
+#include "dispatcher/work.h"
+
+enum { JOBS_MAX = 16 };
+
+struct diagnose {
+	struct api *api;
+	const struct provider_api *ops;
+	struct api_job jobs[JOBS_MAX]; /* failed ones, copied into the arena */
+	unsigned n_jobs, at;
+	struct finding best;
+	bool has_best;
+	const char *no_log_why;
+	const char *deploy_job;
+};
+
+static void next_log(struct task *t);
+
+/* --- the end: finding and plan in one write ------------------------------- */
+
+static void add_plan(struct task *t, const struct decision *d, struct settle *s)
+{
+	const struct finding *f = &((struct diagnose *)t->state)->best;
+	struct arena *a = t->arena;
+	const char *now = arena_printf(a, "%" PRId64, clock_wall_ms());
+	const char *pairs[] = {
+		"v",
+		"1",
+		"id",
+		t->plan_id,
+		"run",
+		t->ref,
+		"generation",
+		arena_printf(a, "%" PRIu64, t->run.generation),
+		"strategy",
+		d->healer->name,
+		"risk",
+		heal_risk_name(d->healer->risk),
+		"mode",
+		d->mode,
+		"state",
+		"planned",
+		"reason",
+		arena_strdup(a, d->reason),
+		"category",
+		f->category,
+		"fingerprint",
+		f->fingerprint,
+		"rule",
+		f->rule,
+		"confidence",
+		arena_printf(a, "%.3f", f->confidence),
+		"created_at_ms",
+		now,
+		"due_at_ms",
+		now,
+		"sends",
+		"0",
+		"trace",
+		t->run.trace,
+		NULL,
+	};
+
+	_Static_assert(sizeof(pairs) <= sizeof(s->plan_pairs), "a plan fits");
+	memcpy(s->plan_pairs, pairs, sizeof(pairs));
+	s->next_item = arena_printf(a, "act:%s", t->plan_id);
+}
+
+static void conclude(struct task *t)
+{
+	struct diagnose *d = t->state;
+	const struct finding *f = &d->best;
+	OWNED(json_putp) struct json_object *json = finding_to_json(f);
+	struct decide_facts facts = {
+		.generation = t->run.generation,
+		.conclusion = t->run.conclusion,
+		.deploy_job = d->deploy_job,
+		.no_log_why = d->no_log_why,
+	};
+	const char *generation = arena_printf(t->arena, "%" PRIu64, t->run.generation);
+	struct settle s = {
+		.again_ms = -1,
+		.feed = "diagnosed",
+		.create_plan = true,
+		.stat = arena_printf(t->arena, "findings:%s", f->category),
+		.run_pairs = { "finding", arena_strdup(t->arena, json_text(json)),
+			       "finding_generation", generation, "diagnosed", generation,
+			       "fingerprint", f->fingerprint, "category", f->category },
+	};
+	struct decision decision;
+
+	(void)snprintf(t->plan_id, sizeof(t->plan_id), "%.130s:%" PRIu64, t->ref,
+		       t->run.generation);
+	decide(&t->e->decide, &facts, f, &decision);
+	add_plan(t, &decision, &s);
+	metrics_add("findings_total", arena_printf(t->arena, "category=\"%s\"", f->category), 1);
+	metrics_add("plans_total",
+		    arena_printf(t->arena, "strategy=\"%s\",mode=\"%s\"", decision.healer->name,
+				 decision.mode),
+		    1);
+	log_info("diagnosed", KV("run", t->ref), KV("repo", t->run.repo),
+		 KV("category", f->category), KV("rule", f->rule),
+		 KV("strategy", decision.healer->name), KV("reason", decision.reason));
+	task_settle(t, &s);
+}
+
+static void conclude_without_log(struct task *t, const char *why)
+{
+	struct diagnose *d = t->state;
+
+	d->no_log_why = arena_strdup(t->arena, why);
+	if (!d->has_best) {
+		finding_init(&d->best);
+		d->has_best = true;
+	}
+	conclude(t);
+}
+
+/* What the conclusion alone says. */
+static bool known_from_conclusion(struct task *t)
+{
+	struct diagnose *d = t->state;
+
+	if (strcmp(t->run.conclusion, "startup_failure") != 0)
+		return false;
+	finding_init(&d->best);
+	d->best.category = "config_error";
+	d->best.subcategory = "workflow";
+	d->best.confidence = 0.9;
+	d->best.rule = "api/startup_failure";
+	d->best.title = "The workflow file is not valid, so no job was started";
+	d->has_best = true;
+	return true;
+}
+
+/* --- logs ----------------------------------------------------------------- */
+
+static const char *failed_step(const struct api_job *job)
+{
+	for (unsigned i = 0; i < job->n_steps; i++)
+		if (ci_conclusion_failed(job->steps[i].conclusion))
+			return job->steps[i].name;
+	return NULL;
+}
+
+static void weigh(struct task *t, const struct api_result *r)
+{
+	struct diagnose *d = t->state;
+	const struct api_job *job = &d->jobs[d->at];
+	struct detect_input in = {
+		.text = r->log ? r->log : "",
+		.len = r->log_len,
+		.skipped_lines = r->log_skipped_lines,
+		.provider = t->run.provider,
+		.job = job->name,
+		.failed_step = failed_step(job),
+		.conclusion = job->conclusion,
+		.no_failed_step = job->n_steps > 0 && !failed_step(job),
+	};
+	struct finding f;
+
+	detector_scan(t->e->detector, &in, t->arena, &f);
+	f.job = job->name;
+	metrics_observe_ms("check_duration_seconds", "", f.scan_ms);
+	if (!d->has_best || finding_compare(&f, &d->best) < 0)
+		d->best = f;
+	d->has_best = true;
+}
+
+static void on_log(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+	struct diagnose *d = t->state;
+
+	t->call = NULL;
+	if (r->fate == API_RETRY || r->fate == API_WAIT) {
+		task_retry(t, r->retry_after_ms, r->why);
+		return;
+	}
+	if (r->fate == API_REFUSED && !d->no_log_why)
+		d->no_log_why = arena_strdup(t->arena, r->why);
+	weigh(t, r);
+	d->at++;
+	next_log(t);
+}
+
+static void next_log(struct task *t)
+{
+	struct diagnose *d = t->state;
+	struct api_run run;
+
+	if (d->at >= d->n_jobs) {
+		conclude(t);
+		return;
+	}
+	run_api(&t->run, &run);
+	t->call = d->ops->get_log(d->api, &run, &d->jobs[d->at], on_log, t);
+}
+
+/* --- jobs ----------------------------------------------------------------- */
+
+static void copy_job(struct task *t, const struct api_job *from, struct api_job *to)
+{
+	*to = *from;
+	to->name = arena_strdup(t->arena, from->name);
+	to->status = arena_strdup(t->arena, from->status);
+	to->conclusion = arena_strdup(t->arena, from->conclusion);
+	to->runner = arena_strdup(t->arena, from->runner);
+	for (unsigned i = 0; i < from->n_steps; i++) {
+		to->steps[i].name = arena_strdup(t->arena, from->steps[i].name);
+		to->steps[i].conclusion = arena_strdup(t->arena, from->steps[i].conclusion);
+	}
+}
+
+/*
+ * A deploy job is in the way when it failed itself, or when it started although
+ * something before it had failed: then it may depend on what we would re-run.
+ */
+static const char *deploy_in_the_way(struct task *t, const struct api_result *r)
+{
+	int64_t first_failure = INT64_MAX;
+
+	for (unsigned i = 0; i < r->n_jobs; i++)
+		if (ci_conclusion_failed(r->jobs[i].conclusion) &&
+		    r->jobs[i].completed_at_ms < first_failure)
+			first_failure = r->jobs[i].completed_at_ms;
+	for (unsigned i = 0; i < r->n_jobs; i++) {
+		const struct api_job *job = &r->jobs[i];
+		bool ran = strcmp(job->conclusion, "skipped") != 0 && job->started_at_ms > 0;
+
+		if (decide_is_deploy(job->name) && (ci_conclusion_failed(job->conclusion) ||
+						    (ran && job->started_at_ms >= first_failure)))
+			return arena_strdup(t->arena, job->name);
+	}
+	return NULL;
+}
+
+static void on_jobs(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+	struct diagnose *d = t->state;
+	unsigned most = (unsigned)t->e->opt.diagnose_jobs;
+
+	t->call = NULL;
+	if (r->fate == API_RETRY || r->fate == API_WAIT) {
+		task_retry(t, r->retry_after_ms, r->why);
+		return;
+	}
+	if (r->fate == API_REFUSED) {
+		conclude_without_log(t, r->why);
+		return;
+	}
+	d->deploy_job = deploy_in_the_way(t, r);
+	for (unsigned i = 0; i < r->n_jobs && d->n_jobs < most; i++)
+		if (ci_conclusion_failed(r->jobs[i].conclusion))
+			copy_job(t, &r->jobs[i], &d->jobs[d->n_jobs++]);
+	if (d->n_jobs == 0)
+		conclude_without_log(t, "the run failed, but none of its jobs did");
+	else
+		next_log(t);
+}
+
+static void diagnose_start(struct task *t)
+{
+	struct diagnose *d = t->state;
+	struct settle nothing = SETTLE_INIT;
+	struct api_run run;
+	char why[80];
+
+	if (!t->run.failed || t->run.rank < CI_COMPLETED || t->run.diagnosed >= t->run.generation) {
+		task_settle(t, &nothing);
+		return;
+	}
+	d->api = engine_provider(t->e, t->run.provider, &d->ops);
+	if (known_from_conclusion(t)) {
+		conclude(t);
+	} else if (!d->api) {
+		conclude_without_log(t, "no provider token is configured");
+	} else if (t->tries > t->e->opt.diagnose_tries) {
+		(void)snprintf(why, sizeof(why), "%" PRId64 " tries did not succeed", t->tries - 1);
+		conclude_without_log(t, why);
+	} else {
+		run_api(&t->run, &run);
+		t->call = d->ops->list_jobs(d->api, &run, on_jobs, t);
+	}
+}
+
+static void diagnose_cancel(struct task *t)
+{
+	struct diagnose *d = t->state;
+
+	if (t->call)
+		d->ops->cancel(TAKE(t->call));
+}
+
+const struct stage stage_diagnose = {
+	.name = "diagnose",
+	.state_size = sizeof(struct diagnose),
+	.start = diagnose_start,
+	.cancel = diagnose_cancel,
+};
