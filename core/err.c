@@ -5,6 +5,7 @@
 #include <string.h>
 
 /* Truncation is fine: a message is for people, and half of it still helps. */
+PRINTF_LIKE(4, 0)
 static size_t append(char *dst, size_t cap, size_t at, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(dst + at, cap - at, fmt, ap);
