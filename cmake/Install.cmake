@@ -1,0 +1,4 @@
+# What the program needs beside itself; it finds this from where its executable is.
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/conf/rules
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/pipeline-guard)
