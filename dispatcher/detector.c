@@ -1,1 +1,190 @@
 #include "dispatcher/detector.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "dispatcher/log_clean.h"
+#include "dispatcher/prefilter.h"
+#include "dispatcher/scan.h"
+#include "dispatcher/verdict.h"
+
+struct detector {
+	struct rule_set *rules;
+	struct matcher *matcher;
+	struct prefilter *prefilter;
+	uint64_t *gave_up; /* allocated apart: counted while the detector is const */
+};
+
+struct detect_scan {
+	const struct detector *detector;
+	struct detect_input input;
+	struct log_clean *clean;
+	struct scan *scan;
+	double spent_ms;
+};
+
+int detector_new(const char *rules_dir, struct detector **out, struct err *err)
+{
+	OWNED(detector_freep) struct detector *d = xcalloc(1, sizeof(*d));
+
+	d->gave_up = xcalloc(1, sizeof(*d->gave_up));
+	if (rule_set_load(rules_dir ? rules_dir : detector_rules_dir(), &d->rules, err) < 0)
+		return -1;
+	d->matcher = matcher_new(RULE_MATCH_LIMIT);
+	d->prefilter = prefilter_new(d->rules, true);
+	*out = TAKE(d);
+	return 0;
+}
+
+void detector_free(struct detector *d)
+{
+	if (!d)
+		return;
+	prefilter_free(d->prefilter);
+	matcher_free(d->matcher);
+	rule_set_free(d->rules);
+	free(d->gave_up);
+	free(d);
+}
+
+const char *detector_rules_dir(void)
+{
+	static char found[600];
+	static const char *const places[] = { "conf/rules", "../share/pipeline-guard/rules" };
+	char self[500];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return GUARD_RULES_DIR;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash)
+		*slash = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		(void)snprintf(found, sizeof(found), "%s/%s", self, places[i]);
+		if (access(found, R_OK) == 0)
+			return found;
+	}
+	return GUARD_RULES_DIR;
+}
+
+size_t detector_rule_count(const struct detector *d)
+{
+	return d->rules->n;
+}
+
+uint64_t detector_gave_up(const struct detector *d)
+{
+	return *d->gave_up;
+}
+
+bool detector_is_one_pass(const struct detector *d)
+{
+	return prefilter_is_one_pass(d->prefilter);
+}
+
+void detector_use_pcre2_only(struct detector *d)
+{
+	prefilter_free(d->prefilter);
+	d->prefilter = prefilter_new(d->rules, false);
+}
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+struct detect_scan *detect_scan_new(const struct detector *d, const struct detect_input *in)
+{
+	struct detect_scan *s = xcalloc(1, sizeof(*s));
+
+	s->detector = d;
+	s->input = *in;
+	s->clean = log_clean_new(in->skipped_lines);
+	s->scan = scan_new(d->rules, d->matcher, in->failed_step);
+	return s;
+}
+
+void detect_scan_free(struct detect_scan *s)
+{
+	if (!s)
+		return;
+	scan_free(s->scan);
+	log_clean_free(s->clean);
+	free(s);
+}
+
+static void scan_cleaned(struct detect_scan *s)
+{
+	size_t len, n_lines, n;
+	const char *text = log_clean_text(s->clean, &len);
+	const struct clean_line *lines = log_clean_lines(s->clean, &n_lines);
+	const struct candidate *candidates;
+
+	if (n_lines == 0)
+		return;
+	candidates = prefilter_scan(s->detector->prefilter, text, len, lines, n_lines, &n);
+	scan_block(s->scan, text, lines, n_lines, candidates, n);
+	log_clean_reset(s->clean);
+}
+
+void detect_scan_feed(struct detect_scan *s, const char *data, size_t n)
+{
+	double began = now_ms();
+
+	while (n) {
+		size_t taken = log_clean_feed(s->clean, data, n);
+
+		data += taken;
+		n -= taken;
+		if (n)
+			scan_cleaned(s);
+	}
+	s->spent_ms += now_ms() - began;
+}
+
+/* Giving up is never silent: a rule that did is counted by name. */
+static void count_gave_up(const struct detect_scan *s)
+{
+	const struct rule_set *rules = s->detector->rules;
+	char label[RULE_ID_MAX + 16];
+
+	for (size_t i = 0; i < rules->n; i++) {
+		unsigned n = s->scan->tallies[i].gave_up;
+
+		if (!n)
+			continue;
+		*s->detector->gave_up += n;
+		(void)snprintf(label, sizeof(label), "rule=\"%s\"", rules->rules[i].spec->id);
+		metrics_add("regex_gave_up_total", label, n);
+	}
+}
+
+void detect_scan_end(struct detect_scan *s, struct arena *a, struct finding *out)
+{
+	double began = now_ms();
+
+	log_clean_end(s->clean);
+	scan_cleaned(s);
+	count_gave_up(s);
+	verdict_reach(s->scan, &s->input, a, out);
+	out->scan_ms = (double)(int64_t)((s->spent_ms + now_ms() - began) * 1000) / 1000;
+}
+
+void detector_scan(const struct detector *d, const struct detect_input *in, struct arena *a,
+		   struct finding *out)
+{
+	OWNED(detect_scan_freep) struct detect_scan *s = detect_scan_new(d, in);
+
+	if (in->len)
+		detect_scan_feed(s, in->text, in->len);
+	detect_scan_end(s, a, out);
+}

@@ -22,15 +22,16 @@ struct detector;
 struct detect_input {
 	const char *text; /* not terminated */
 	size_t len;
-	uint64_t skipped_lines;	 /* cut off before `text`; line numbers count on from here */
-	const char *provider;	 /* "github", "gitlab", "jenkins", "plain"; NULL: guess */
-	const char *job;	 /* job name */
+	uint64_t skipped_lines;  /* cut off before `text`; line numbers count on from here */
+	const char *provider;    /* "github", "gitlab", "jenkins", "plain"; NULL: guess */
+	const char *job;         /* job name */
 	const char *failed_step; /* name of the first failed step; NULL unknown */
-	const char *conclusion;	 /* of the job or run: "failure", "timed_out", ... */
-	bool no_failed_step;	 /* the API says: job failed, no step did (a lost runner) */
+	const char *conclusion;  /* of the job or run: "failure", "timed_out", ... */
+	bool no_failed_step;     /* the API says: job failed, no step did (a lost runner) */
 };
 
-/* rules_dir NULL: the built-in place (see detector_rules_dir()). Refuses bad rules with file and id. */
+/* rules_dir NULL: the built-in place (see detector_rules_dir()). Refuses bad rules with file and
+ * id. */
 int detector_new(const char *rules_dir, struct detector **out, struct err *) MUST_CHECK;
 void detector_free(struct detector *);
 DEFINE_OWNED(struct detector, detector_free)
@@ -42,6 +43,25 @@ size_t detector_rule_count(const struct detector *);
 /* Strings of *out live in the arena. Always gives a finding; "unknown" when unsure. */
 void detector_scan(const struct detector *, const struct detect_input *, struct arena *,
 		   struct finding *out);
+
+/*
+ * The same in pieces, for logs that do not fit in memory or must not hold up a
+ * loop: feed as the bytes come, then ask once. The strings of the input are
+ * borrowed until the end; its text and len are not read.
+ */
+struct detect_scan;
+struct detect_scan *detect_scan_new(const struct detector *, const struct detect_input *);
+void detect_scan_feed(struct detect_scan *, const char *data, size_t n);
+void detect_scan_end(struct detect_scan *, struct arena *, struct finding *out);
+void detect_scan_free(struct detect_scan *);
+DEFINE_OWNED(struct detect_scan, detect_scan_free)
+
+/* How often a rule gave up on a line since detector_new(); also regex_gave_up_total{rule}. */
+uint64_t detector_gave_up(const struct detector *);
+/* False: this build or machine matches rule by rule. Same answers, slower. */
+bool detector_is_one_pass(const struct detector *);
+/* For tests and benchmarks: without the one-pass engine from now on. */
+void detector_use_pcre2_only(struct detector *);
 
 /* The better explanation of the same run out of two jobs' findings: <0 a, >0 b. */
 int finding_compare(const struct finding *a, const struct finding *b);

@@ -1,0 +1,379 @@
+#include "dispatcher/log_clean.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/text.h"
+
+enum {
+	/* Raw bytes kept of one line: escapes and timestamps come on top of the text. */
+	RAW_MAX = 2 * CLEAN_LINE_MAX,
+};
+
+struct log_clean {
+	uint64_t number; /* of the line being read */
+	size_t raw_len;
+	bool raw_cut;
+	size_t len, n_lines;
+	char raw[RAW_MAX];
+	char text[CLEAN_BLOCK_MAX];
+	struct clean_line lines[CLEAN_LINES_MAX];
+};
+
+struct log_clean *log_clean_new(uint64_t skipped_lines)
+{
+	struct log_clean *c = xcalloc(1, sizeof(*c));
+
+	c->number = skipped_lines + 1;
+	return c;
+}
+
+void log_clean_free(struct log_clean *c)
+{
+	free(c);
+}
+
+/* Past an escape sequence that starts at s[0] == ESC. */
+static const char *skip_escape(const char *s, const char *end)
+{
+	if (++s == end)
+		return s;
+	if (*s == '[') {
+		for (s++; s < end; s++)
+			if (*s >= 0x40 && *s <= 0x7e)
+				return s + 1;
+		return end;
+	}
+	if (*s == ']') {
+		for (s++; s < end; s++) {
+			if (*s == '\a')
+				return s + 1;
+			if (*s == '\033' && s + 1 < end && s[1] == '\\')
+				return s + 2;
+		}
+		return end;
+	}
+	return s + 1;
+}
+
+/* True when the bytes can be copied as they are. */
+static bool is_plain(const char *s, size_t n)
+{
+	unsigned odd = 0;
+
+	for (size_t i = 0; i < n; i++)
+		odd |= (unsigned)((unsigned char)(s[i] - 0x20) > 0x5e && s[i] != '\t');
+	return !odd;
+}
+
+/* Removes escapes and control bytes, repairs UTF-8; returns the bytes written, at most cap. */
+static size_t scrub(const char *s, const char *end, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	while (s < end && n < cap) {
+		unsigned char ch = (unsigned char)*s;
+		size_t seq;
+
+		if (ch == '\033') {
+			s = skip_escape(s, end);
+		} else if (ch == '\b') {
+			n -= n > 0;
+			s++;
+		} else if (ch == '\t' || (ch >= 0x20 && ch < 0x7f)) {
+			out[n++] = *s++;
+		} else if (ch < 0x20 || ch == 0x7f) {
+			s++;
+		} else {
+			seq = utf8_sequence((const unsigned char *)s, (size_t)(end - s));
+			if (seq > cap - n)
+				break;
+			if (seq)
+				memcpy(out + n, s, seq);
+			else
+				out[n] = '?';
+			n += seq ? seq : 1;
+			s += seq ? seq : 1;
+		}
+	}
+	return n;
+}
+
+/*
+ * Matches a picture: 0 is a digit, everything else is itself. Returns its
+ * length when s starts with it, 0 when not.
+ */
+static size_t picture(const char *s, size_t n, const char *want)
+{
+	size_t i;
+
+	for (i = 0; want[i]; i++) {
+		if (i == n)
+			return 0;
+		if (want[i] == '0' ? !isdigit((unsigned char)s[i]) : s[i] != want[i])
+			return 0;
+	}
+	return i;
+}
+
+static size_t fraction_and_zone(const char *s, size_t n)
+{
+	size_t i = 0;
+
+	if (i < n && (s[i] == '.' || s[i] == ',')) {
+		i++;
+		while (i < n && isdigit((unsigned char)s[i]))
+			i++;
+	}
+	if (i < n && s[i] == 'Z')
+		return i + 1;
+	if (picture(s + i, n - i, "+00:00"))
+		return i + 6;
+	return i;
+}
+
+/* "2024-01-02T03:04:05.678Z", "2024-01-02 03:04:05,678", "03:04:05". */
+static size_t clock_at(const char *s, size_t n)
+{
+	size_t at;
+
+	if (n < 8 || !isdigit((unsigned char)s[0]))
+		return 0;
+	at = picture(s, n, "0000-00-00T00:00:00");
+	if (!at)
+		at = picture(s, n, "0000-00-00 00:00:00");
+	if (!at)
+		at = picture(s, n, "00:00:00");
+	return at ? at + fraction_and_zone(s + at, n - at) : 0;
+}
+
+static size_t spaces_at(const char *s, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && s[i] == ' ')
+		i++;
+	return i;
+}
+
+/* GitLab's stream mark after its timestamp: "00O ", "01E ", "00O+". */
+static size_t gitlab_stream_at(const char *s, size_t n)
+{
+	bool mark = n >= 4 && isxdigit((unsigned char)s[0]) && isxdigit((unsigned char)s[1]) &&
+		    (s[2] == 'O' || s[2] == 'E') && (s[3] == ' ' || s[3] == '+');
+
+	return mark ? 4 : 0;
+}
+
+/* "[2024-01-02T03:04:05Z] ", "[task 2024-...] ", "[   12.345678] " (kernel). */
+static size_t bracketed_clock_at(const char *s, size_t n)
+{
+	size_t at = 1, inner;
+
+	if (n < 4 || s[0] != '[')
+		return 0;
+	if (n > 6 && memcmp(s + 1, "task ", 5) == 0)
+		at = 6;
+	at += spaces_at(s + at, n - at);
+	inner = clock_at(s + at, n - at);
+	if (!inner) {
+		while (at + inner < n && isdigit((unsigned char)s[at + inner]))
+			inner++;
+		if (!inner || !picture(s + at + inner, n - at - inner, ".000000"))
+			return 0;
+		inner += 7;
+	}
+	at += inner;
+	if (at == n || s[at] != ']')
+		return 0;
+	return at + 1;
+}
+
+/* Length of everything in front that only says when. */
+static size_t timestamp_at(const char *s, size_t n)
+{
+	size_t at = 0, step;
+
+	/* Two in a row happen: the runner's and the tool's. */
+	for (int i = 0; i < 2; i++) {
+		step = s[at] == '[' ? bracketed_clock_at(s + at, n - at) : clock_at(s + at, n - at);
+		if (!step || (at + step < n && s[at + step] != ' '))
+			return at;
+		at += step;
+		if (at < n)
+			at++;
+		step = gitlab_stream_at(s + at, n - at);
+		at += step;
+		if (at == n)
+			break;
+	}
+	return at;
+}
+
+struct mark {
+	const char *text;
+	uint16_t flags;
+	bool drop; /* nothing on the line is worth reading */
+};
+
+/* What CI systems print in front of, or instead of, the output of a step. */
+static const struct mark marks[] = {
+	{ "##[error]", CLEAN_ERROR, false },
+	{ "##[warning]", CLEAN_WARNING, false },
+	{ "##[group]Run ", CLEAN_STEP | CLEAN_COMMAND, false },
+	{ "##[group]", CLEAN_COMMAND, false },
+	{ "##[endgroup]", 0, true },
+	{ "##[section]", CLEAN_STEP, false },
+	{ "##[command]", CLEAN_COMMAND, false },
+	{ "##[debug]", CLEAN_COMMAND, false },
+	{ "::error", CLEAN_ERROR, false },
+	{ "::warning", CLEAN_WARNING, false },
+	{ "::group::", CLEAN_COMMAND, false },
+	{ "::endgroup::", 0, true },
+	{ "[command]", CLEAN_COMMAND, false },
+	{ "section_start:", CLEAN_STEP, true },
+	{ "section_end:", 0, true },
+	{ "travis_fold:start:", CLEAN_STEP, true },
+	{ "travis_fold:end:", 0, true },
+	{ "travis_time:", 0, true },
+	{ "[Pipeline] {", CLEAN_STEP, true },
+	{ "[Pipeline] stage", CLEAN_STEP, true },
+	{ "[Pipeline] ", 0, true },
+};
+
+/* "::error file=a.c,line=3::text" has its text after the second "::". */
+static size_t annotation_at(const char *s, size_t n)
+{
+	const char *p = memmem(s + 2, n - 2, "::", 2);
+
+	return p ? (size_t)(p - s) + 2 : 0;
+}
+
+/* Length of the mark in front; sets the flags. */
+static size_t mark_at(const char *s, size_t n, uint16_t *flags)
+{
+	if (n < 3 || !strchr("#:[st", s[0]))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		size_t len = strlen(marks[i].text);
+
+		if (n < len || memcmp(s, marks[i].text, len) != 0)
+			continue;
+		*flags |= marks[i].flags;
+		if (marks[i].drop)
+			return n;
+		if (s[0] == ':' && s[2] != 'g')
+			return annotation_at(s, n);
+		return s[len - 1] == ' ' ? len - strlen("Run ") : len;
+	}
+	return 0;
+}
+
+/* Cleans the raw line into the block. Lines that are empty then are left out. */
+static void flush_line(struct log_clean *c)
+{
+	char *out = c->text + c->len;
+	size_t n, skip;
+	uint16_t flags = c->raw_cut ? CLEAN_CUT : 0;
+
+	if (c->raw_len <= CLEAN_LINE_MAX && is_plain(c->raw, c->raw_len)) {
+		memcpy(out, c->raw, c->raw_len);
+		n = c->raw_len;
+	} else {
+		n = scrub(c->raw, c->raw + c->raw_len, out, CLEAN_LINE_MAX);
+	}
+	c->raw_len = 0;
+	c->raw_cut = false;
+	if (n >= 3 && memcmp(out, "\xef\xbb\xbf", 3) == 0)
+		memmove(out, out + 3, n -= 3);
+	if (n == 0)
+		return;
+
+	skip = timestamp_at(out, n);
+	skip += mark_at(out + skip, n - skip, &flags);
+	if (skip == n && !(flags & CLEAN_STEP))
+		return;
+	memmove(out, out + skip, n - skip);
+	n -= skip;
+	if (n >= 2 && (out[0] == '$' || out[0] == '+') && out[1] == ' ')
+		flags |= CLEAN_COMMAND;
+	out[n] = '\n';
+	c->lines[c->n_lines++] = (struct clean_line){
+		.number = c->number,
+		.start = (uint32_t)c->len,
+		.len = (uint16_t)n,
+		.flags = flags,
+	};
+	c->len += n + 1;
+}
+
+static bool block_full(const struct log_clean *c)
+{
+	/* One line more is kept free for log_clean_end(). */
+	return c->len + 2 * (CLEAN_LINE_MAX + 1) > CLEAN_BLOCK_MAX ||
+	       c->n_lines + 2 > CLEAN_LINES_MAX;
+}
+
+static void keep_raw(struct log_clean *c, const char *data, size_t n)
+{
+	size_t room = RAW_MAX - c->raw_len;
+
+	if (n > room) {
+		c->raw_cut = true;
+		n = room;
+	}
+	memcpy(c->raw + c->raw_len, data, n);
+	c->raw_len += n;
+}
+
+static const char *line_end(const char *data, size_t n)
+{
+	const char *nl = memchr(data, '\n', n);
+	const char *cr = memchr(data, '\r', nl ? (size_t)(nl - data) : n);
+
+	return cr ? cr : nl;
+}
+
+size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
+{
+	size_t at = 0;
+
+	while (at < n && !block_full(c)) {
+		const char *end = line_end(data + at, n - at);
+		size_t len = end ? (size_t)(end - data) - at : n - at;
+
+		keep_raw(c, data + at, len);
+		at += len;
+		if (!end)
+			break;
+		flush_line(c);
+		c->number += data[at] == '\n';
+		at++;
+	}
+	return at;
+}
+
+void log_clean_end(struct log_clean *c)
+{
+	if (c->raw_len)
+		flush_line(c);
+}
+
+const char *log_clean_text(const struct log_clean *c, size_t *len)
+{
+	*len = c->len;
+	return c->text;
+}
+
+const struct clean_line *log_clean_lines(const struct log_clean *c, size_t *n)
+{
+	*n = c->n_lines;
+	return c->lines;
+}
+
+void log_clean_reset(struct log_clean *c)
+{
+	c->len = 0;
+	c->n_lines = 0;
+}

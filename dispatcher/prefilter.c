@@ -1,0 +1,237 @@
+#include "dispatcher/prefilter.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+
+#if GUARD_HAVE_HYPERSCAN
+#include <hs.h>
+#endif
+
+struct prefilter {
+	size_t n_rules;
+	uint32_t *everywhere; /* rules that are candidates on every line */
+	size_t n_everywhere;
+	bool one_pass;
+	struct candidate *found;
+	size_t n, cap;
+#if GUARD_HAVE_HYPERSCAN
+	hs_database_t *db;
+	hs_scratch_t *scratch;
+#endif
+	const struct clean_line *lines; /* of the block being scanned */
+	size_t n_lines, line;
+};
+
+static void add(struct prefilter *p, size_t line, uint32_t rule)
+{
+	if (p->n == p->cap) {
+		p->cap = p->cap ? 2 * p->cap : 256;
+		p->found = xrealloc(p->found, p->cap * sizeof(*p->found));
+	}
+	p->found[p->n++] = (struct candidate){ .line = (uint32_t)line, .rule = rule };
+}
+
+#if GUARD_HAVE_HYPERSCAN
+
+static hs_error_t compile_one(const char *regex, unsigned flags, hs_database_t **db)
+{
+	hs_compile_error_t *why = NULL;
+	hs_error_t rc = hs_compile(regex, flags, HS_MODE_BLOCK, NULL, db, &why);
+
+	(void)hs_free_compile_error(why);
+	return rc;
+}
+
+/* The flags under which the engine takes the pattern; 0 when it does not. */
+static unsigned flags_for(const char *regex)
+{
+	static const unsigned ways[] = {
+		HS_FLAG_MULTILINE,
+		HS_FLAG_MULTILINE | HS_FLAG_PREFILTER, /* may match more, never less */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		hs_database_t *db = NULL;
+
+		if (compile_one(regex, ways[i], &db) != HS_SUCCESS)
+			continue;
+		(void)hs_free_database(db);
+		return ways[i];
+	}
+	return 0;
+}
+
+static void build(struct prefilter *p, const struct rule_set *set)
+{
+	OWNED(freep) const char **regex = xcalloc(set->n + 1, sizeof(*regex));
+	OWNED(freep) unsigned *flags = xcalloc(set->n + 1, sizeof(*flags));
+	OWNED(freep) unsigned *ids = xcalloc(set->n + 1, sizeof(*ids));
+	hs_compile_error_t *why = NULL;
+	unsigned n = 0;
+
+	if (hs_valid_platform() != HS_SUCCESS)
+		return;
+	for (size_t i = 0; i < set->n; i++) {
+		const char *pattern = set->rules[i].spec->regex;
+
+		if (!pattern)
+			continue;
+		regex[n] = pattern;
+		flags[n] = flags_for(pattern);
+		ids[n] = (unsigned)i;
+		if (flags[n])
+			n++;
+		else
+			p->everywhere[p->n_everywhere++] = (uint32_t)i;
+	}
+	if (n &&
+	    hs_compile_multi(regex, flags, ids, n, HS_MODE_BLOCK, NULL, &p->db, &why) == HS_SUCCESS)
+		p->one_pass = hs_alloc_scratch(p->db, &p->scratch) == HS_SUCCESS;
+	(void)hs_free_compile_error(why);
+}
+
+static void drop(struct prefilter *p)
+{
+	(void)hs_free_scratch(p->scratch);
+	(void)hs_free_database(p->db);
+}
+
+/* Index of the line that holds the byte; matches come nearly in order, so start at the last. */
+static size_t line_of(struct prefilter *p, uint64_t at)
+{
+	size_t low = 0, high = p->n_lines;
+
+	if (at >= p->lines[p->line].start)
+		low = p->line;
+	while (high - low > 1) {
+		size_t step = low == p->line && low + 2 < high ? 1 : (high - low) / 2;
+		size_t middle = low + step;
+
+		if (p->lines[middle].start <= at)
+			low = middle;
+		else
+			high = middle;
+	}
+	p->line = low;
+	return low;
+}
+
+static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+		    void *arg)
+{
+	struct prefilter *p = arg;
+	size_t line;
+
+	UNUSED(from);
+	UNUSED(flags);
+	line = line_of(p, to ? to - 1 : 0);
+	if (p->n && p->found[p->n - 1].line == line && p->found[p->n - 1].rule == id)
+		return 0;
+	add(p, line, id);
+	return 0;
+}
+
+static void scan_once(struct prefilter *p, const char *text, size_t len)
+{
+	p->line = 0;
+	(void)hs_scan(p->db, text, (unsigned)len, 0, p->scratch, on_match, p);
+}
+
+#else
+
+static void build(struct prefilter *p, const struct rule_set *set)
+{
+	UNUSED(p);
+	UNUSED(set);
+}
+
+static void drop(struct prefilter *p)
+{
+	UNUSED(p);
+}
+
+static void scan_once(struct prefilter *p, const char *text, size_t len)
+{
+	UNUSED(p);
+	UNUSED(text);
+	UNUSED(len);
+}
+
+#endif
+
+struct prefilter *prefilter_new(const struct rule_set *set, bool hyperscan)
+{
+	struct prefilter *p = xcalloc(1, sizeof(*p));
+
+	p->n_rules = set->n;
+	p->everywhere = xcalloc(set->n + 1, sizeof(*p->everywhere));
+	if (hyperscan)
+		build(p, set);
+	if (p->one_pass)
+		return p;
+	p->n_everywhere = 0;
+	for (size_t i = 0; i < set->n; i++)
+		if (set->rules[i].spec->regex)
+			p->everywhere[p->n_everywhere++] = (uint32_t)i;
+	return p;
+}
+
+void prefilter_free(struct prefilter *p)
+{
+	if (!p)
+		return;
+	drop(p);
+	free(p->everywhere);
+	free(p->found);
+	free(p);
+}
+
+bool prefilter_is_one_pass(const struct prefilter *p)
+{
+	return p->one_pass;
+}
+
+size_t prefilter_left_out(const struct prefilter *p)
+{
+	return p->one_pass ? p->n_everywhere : 0;
+}
+
+static int by_line_and_rule(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	return (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+static void sort_and_dedupe(struct prefilter *p)
+{
+	size_t kept = 0;
+
+	if (p->n == 0)
+		return;
+	qsort(p->found, p->n, sizeof(*p->found), by_line_and_rule);
+	for (size_t i = 1; i < p->n; i++)
+		if (by_line_and_rule(&p->found[kept], &p->found[i]) != 0)
+			p->found[++kept] = p->found[i];
+	p->n = kept + 1;
+}
+
+const struct candidate *prefilter_scan(struct prefilter *p, const char *text, size_t len,
+				       const struct clean_line *lines, size_t n_lines, size_t *n)
+{
+	p->lines = lines;
+	p->n_lines = n_lines;
+	p->n = 0;
+	if (n_lines && p->one_pass)
+		scan_once(p, text, len);
+	for (size_t i = 0; p->n_everywhere && i < n_lines; i++)
+		for (size_t k = 0; k < p->n_everywhere; k++)
+			add(p, i, p->everywhere[k]);
+	if (p->one_pass)
+		sort_and_dedupe(p);
+	*n = p->n;
+	return p->found;
+}

@@ -1,0 +1,33 @@
+/*
+ * Which rules are worth asking on which line. With Hyperscan: one pass over the
+ * text for all rules together; without: every rule on every line. Either way
+ * PCRE2 decides afterwards, so the answers are the same.
+ */
+#ifndef GUARD_DISPATCHER_PREFILTER_H
+#define GUARD_DISPATCHER_PREFILTER_H
+
+#include "dispatcher/log_clean.h"
+#include "dispatcher/rule_set.h"
+
+struct prefilter;
+
+struct candidate {
+	uint32_t line; /* index into the block's lines */
+	uint32_t rule; /* index into the set */
+};
+
+/* Never fails: rules that the engine cannot take are candidates everywhere. */
+struct prefilter *prefilter_new(const struct rule_set *, bool hyperscan);
+void prefilter_free(struct prefilter *);
+DEFINE_OWNED(struct prefilter, prefilter_free)
+
+/* True when this build and this machine can do it in one pass. */
+bool prefilter_is_one_pass(const struct prefilter *);
+/* Rules that one pass cannot look for; they cost a match on every line. */
+size_t prefilter_left_out(const struct prefilter *);
+
+/* Candidates in order of line, then rule, without repeats; borrowed until the next call. */
+const struct candidate *prefilter_scan(struct prefilter *, const char *text, size_t len,
+				       const struct clean_line *, size_t n_lines, size_t *n);
+
+#endif

@@ -1,0 +1,94 @@
+/* One diagnosis rule: what it says about a failure, and the compiled patterns that find it. */
+#ifndef GUARD_DISPATCHER_RULE_H
+#define GUARD_DISPATCHER_RULE_H
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+enum rule_class {
+	RULE_CAUSE,       /* says itself why the step failed */
+	RULE_CONSEQUENCE, /* what tools say after something else failed */
+	RULE_HINT,        /* explains a failure, but is also seen in healthy logs */
+	RULE_STEP_FAILED, /* a step ended here, badly; says nothing about why */
+	RULE_STEP_PASSED, /* what came before ended well */
+	RULE_BENIGN,      /* other rules must not look at this line */
+	RULE_TEST,        /* only names a failed test */
+};
+
+enum rule_fact {
+	FACT_NO_FAILED_STEP = 1 << 0, /* the API: the job failed, no step did */
+	FACT_TIMED_OUT = 1 << 1,
+	FACT_CANCELLED = 1 << 2,
+	FACT_GITHUB = 1 << 3,
+	FACT_GITLAB = 1 << 4,
+	FACT_JENKINS = 1 << 5,
+};
+
+enum { RULE_ID_MAX = 64, RULE_SAMPLES_MAX = 16 };
+
+/* As written in conf/rules; docs/rules.md says what each key means. */
+struct rule_spec {
+	char *id, *category, *subcategory, *title, *link;
+	enum rule_class class;
+	double confidence;
+	bool transient;
+	uint32_t requires; /* enum rule_fact: all of them */
+	char *regex;       /* one cleaned line; NULL: the facts alone decide */
+	char *capture;     /* (?<test>), (?<suite>), on a line that regex hit */
+	char **positive, **negative, **suggestions;
+	unsigned positive_count, negative_count, suggestions_count;
+};
+
+struct rule {
+	const struct rule_spec *spec;
+	pcre2_code *code;    /* NULL without a regex */
+	pcre2_code *capture; /* NULL without one */
+};
+
+/* Scratch of matching, with its limits: shared by all rules of a process, never nested. */
+struct matcher {
+	pcre2_match_context *limits;
+	pcre2_match_data *data;
+	pcre2_jit_stack *stack;
+};
+
+enum rule_result {
+	RULE_MISS,
+	RULE_HIT,
+	RULE_GAVE_UP, /* reached a limit: neither hit nor miss, to be counted */
+};
+
+/*
+ * Lines are written by strangers: past these limits a match gives up instead of
+ * backtracking for seconds on the event loop.
+ */
+enum { RULE_MATCH_LIMIT = 2000000, RULE_HEAP_LIMIT_KIB = 4096 };
+
+struct matcher *matcher_new(uint32_t match_limit);
+void matcher_free(struct matcher *);
+DEFINE_OWNED(struct matcher, matcher_free)
+
+/*
+ * Compiles and proves a rule: known category, patterns that compile and stay
+ * cheap, samples that do what they say. The spec must outlive the rule.
+ */
+int rule_init(struct rule *, const struct rule_spec *, struct err *) MUST_CHECK;
+void rule_done(struct rule *);
+
+/* With code NULL it is a miss. */
+enum rule_result pattern_match(const pcre2_code *, const struct matcher *, const char *line,
+			       size_t len);
+/* After a hit: bytes of the named group, false when it is not there or empty. */
+bool pattern_group(const pcre2_code *, const struct matcher *, const char *line, const char *name,
+		   const char **at, size_t *len);
+
+/* True when the pattern could report a hit at every further byte of a line: `error: .+`. */
+bool pattern_has_open_end(const char *regex);
+
+#endif

@@ -1,0 +1,230 @@
+#include "dispatcher/rule_set.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cyaml/cyaml.h>
+
+#include "core/mem.h"
+#include "core/text.h"
+
+struct rule_file {
+	struct rule_spec *rules;
+	unsigned rules_count;
+};
+
+static const cyaml_strval_t classes[] = {
+	{ "cause", RULE_CAUSE },
+	{ "consequence", RULE_CONSEQUENCE },
+	{ "hint", RULE_HINT },
+	{ "step_failed", RULE_STEP_FAILED },
+	{ "step_passed", RULE_STEP_PASSED },
+	{ "benign", RULE_BENIGN },
+	{ "test", RULE_TEST },
+};
+
+static const cyaml_strval_t facts[] = {
+	{ "no_failed_step", FACT_NO_FAILED_STEP },
+	{ "timed_out", FACT_TIMED_OUT },
+	{ "cancelled", FACT_CANCELLED },
+	{ "github", FACT_GITHUB },
+	{ "gitlab", FACT_GITLAB },
+	{ "jenkins", FACT_JENKINS },
+};
+
+static const cyaml_schema_value_t text_value = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 2000),
+};
+
+#define TEXT(key, flags, member, max) \
+	CYAML_FIELD_STRING_PTR(key, flags, struct rule_spec, member, 1, max)
+#define TEXTS(key, member, max)                                                               \
+	CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct rule_spec, \
+			     member, &text_value, 1, max)
+
+static const cyaml_schema_field_t rule_fields[] = {
+	TEXT("id", CYAML_FLAG_DEFAULT, id, RULE_ID_MAX),
+	CYAML_FIELD_ENUM("class", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct rule_spec, class,
+			 classes, ARRAY_LEN(classes)),
+	TEXT("category", CYAML_FLAG_OPTIONAL, category, 40),
+	TEXT("subcategory", CYAML_FLAG_OPTIONAL, subcategory, 40),
+	CYAML_FIELD_FLOAT("confidence", CYAML_FLAG_OPTIONAL, struct rule_spec, confidence),
+	CYAML_FIELD_BOOL("transient", CYAML_FLAG_OPTIONAL, struct rule_spec, transient),
+	CYAML_FIELD_FLAGS("requires", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct rule_spec,
+			  requires, facts, ARRAY_LEN(facts)),
+	TEXT("title", CYAML_FLAG_OPTIONAL, title, 160),
+	TEXT("regex", CYAML_FLAG_OPTIONAL, regex, 2000),
+	TEXT("capture", CYAML_FLAG_OPTIONAL, capture, 1000),
+	TEXTS("positive", positive, RULE_SAMPLES_MAX),
+	TEXTS("negative", negative, RULE_SAMPLES_MAX),
+	TEXTS("suggestions", suggestions, 4),
+	TEXT("link", CYAML_FLAG_OPTIONAL, link, 300),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t rule_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct rule_spec, rule_fields),
+};
+
+static const cyaml_schema_field_t file_fields[] = {
+	CYAML_FIELD_SEQUENCE("rules", CYAML_FLAG_POINTER, struct rule_file, rules, &rule_value, 1,
+			     RULES_MAX),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t file_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct rule_file, file_fields),
+};
+
+/* libcyaml explains a fault in its log: the fault first, then where, innermost first. */
+struct complaint {
+	char text[200];
+};
+
+static void hear(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+	struct complaint *c = ctx;
+	size_t n = strlen(c->text);
+	char line[160];
+
+	if (level < CYAML_LOG_ERROR || strstr(c->text, "column"))
+		return;
+	(void)vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = '\0';
+	if (strstr(line, "Backtrace"))
+		return;
+	(void)snprintf(c->text + n, sizeof(c->text) - n, "%s%s", n ? ", " : "",
+		       text_starts(line, "Load: ") ? line + 6 : line);
+}
+
+static cyaml_config_t yaml_config(struct complaint *c)
+{
+	return (cyaml_config_t){
+		.log_fn = hear,
+		.log_ctx = c,
+		.mem_fn = cyaml_mem,
+		.log_level = CYAML_LOG_ERROR,
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+}
+
+void rule_set_free(struct rule_set *set)
+{
+	cyaml_config_t config = yaml_config(NULL);
+
+	if (!set)
+		return;
+	for (size_t i = 0; i < set->n; i++)
+		rule_done(&set->rules[i]);
+	for (size_t i = 0; i < set->n_files; i++)
+		(void)cyaml_free(&config, &file_value, set->files[i], 0);
+	free(set->rules);
+	free(set->files);
+	free(set);
+}
+
+static int add_rule(struct rule_set *set, const struct rule_spec *spec, struct err *err)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->rules[i].spec->id, spec->id) == 0)
+			return err_set(err, ERR_CONFIG, "rule %s: the id is used twice", spec->id);
+	if (set->n == RULES_MAX)
+		return err_set(err, ERR_CONFIG, "more than %d rules", RULES_MAX);
+	return rule_init(&set->rules[set->n++], spec, err);
+}
+
+static int add_file(struct rule_set *set, const char *name, const char *yaml, size_t n,
+		    struct err *err)
+{
+	struct complaint why = { .text = "" };
+	cyaml_config_t config = yaml_config(&why);
+	struct rule_file *file = NULL;
+	cyaml_err_t rc;
+
+	rc = cyaml_load_data((const uint8_t *)yaml, n, &config, &file_value, (cyaml_data_t **)&file,
+			     NULL);
+	if (rc != CYAML_OK)
+		return err_set(err, ERR_CONFIG, "%s: %s", name,
+			       why.text[0] ? why.text : cyaml_strerror(rc));
+	set->files[set->n_files++] = file;
+	for (unsigned i = 0; i < file->rules_count; i++)
+		if (add_rule(set, &file->rules[i], err) < 0)
+			return err_wrap(err, "%s", name);
+	return 0;
+}
+
+static struct rule_set *set_new(size_t files)
+{
+	struct rule_set *set = xcalloc(1, sizeof(*set));
+
+	set->rules = xcalloc(RULES_MAX, sizeof(*set->rules));
+	set->files = xcalloc(files, sizeof(struct rule_file *));
+	return set;
+}
+
+int rule_set_parse(const char *name, const char *yaml, size_t n, struct rule_set **out,
+		   struct err *err)
+{
+	OWNED(rule_set_freep) struct rule_set *set = set_new(1);
+
+	if (add_file(set, name, yaml, n, err) < 0)
+		return -1;
+	*out = TAKE(set);
+	return 0;
+}
+
+static void closep(FILE **f)
+{
+	if (*f)
+		(void)fclose(*f);
+}
+
+static int load_file(struct rule_set *set, const char *dir, const char *name, struct err *err)
+{
+	OWNED(freep) char *path = xasprintf("%s/%s", dir, name);
+	OWNED(freep) char *text = xmalloc(RULE_FILE_BYTES_MAX);
+	OWNED(closep) FILE *f = fopen(path, "re");
+	size_t n;
+
+	if (!f)
+		return err_set(err, ERR_CONFIG, "%s: %s", path, strerror(errno));
+	n = fread(text, 1, RULE_FILE_BYTES_MAX, f);
+	if (ferror(f) || n == RULE_FILE_BYTES_MAX)
+		return err_set(err, ERR_CONFIG, "%s: unreadable or larger than %d bytes", path,
+			       RULE_FILE_BYTES_MAX);
+	return add_file(set, name, text, n, err);
+}
+
+static int is_rule_file(const struct dirent *d)
+{
+	return d->d_name[0] != '.' && text_ends(d->d_name, ".yaml");
+}
+
+int rule_set_load(const char *dir, struct rule_set **out, struct err *err)
+{
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	struct dirent **names;
+	int n = scandir(dir, &names, is_rule_file, alphasort);
+	int rc = 0;
+
+	if (n < 0)
+		return err_set(err, ERR_CONFIG, "rules: %s: %s", dir, strerror(errno));
+	set = set_new(RULE_FILES_MAX);
+	for (int i = 0; i < n; i++) {
+		if (rc == 0 && i == RULE_FILES_MAX)
+			rc = err_set(err, ERR_CONFIG, "rules: more than %d files", RULE_FILES_MAX);
+		if (rc == 0)
+			rc = load_file(set, dir, names[i]->d_name, err);
+		free(names[i]);
+	}
+	free(names);
+	if (rc < 0)
+		return err_wrap(err, "rules");
+	if (set->n == 0)
+		return err_set(err, ERR_CONFIG, "rules: %s: no rules there", dir);
+	*out = TAKE(set);
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* All rules of a directory, loaded and proven, in the order of file names and lines. */
+#ifndef GUARD_DISPATCHER_RULE_SET_H
+#define GUARD_DISPATCHER_RULE_SET_H
+
+#include "dispatcher/rule.h"
+
+enum { RULES_MAX = 2000, RULE_FILES_MAX = 200, RULE_FILE_BYTES_MAX = 4 << 20 };
+
+struct rule_set {
+	struct rule *rules;
+	size_t n;
+	struct rule_file **files; /* own the specs */
+	size_t n_files;
+};
+
+/*
+ * Reads every *.yaml in dir. The first fault refuses the whole set, with the
+ * file and the rule or the line and column in the message.
+ */
+int rule_set_load(const char *dir, struct rule_set **out, struct err *) MUST_CHECK;
+/* The same from one text; `name` is for messages. */
+int rule_set_parse(const char *name, const char *yaml, size_t n, struct rule_set **out,
+		   struct err *) MUST_CHECK;
+void rule_set_free(struct rule_set *);
+DEFINE_OWNED(struct rule_set, rule_set_free)
+
+#endif

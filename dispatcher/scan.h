@@ -1,0 +1,76 @@
+/*
+ * Goes through one log and keeps what the rules hit, bounded whatever the log's
+ * size. Says nothing about the cause: that is verdict's part.
+ */
+#ifndef GUARD_DISPATCHER_SCAN_H
+#define GUARD_DISPATCHER_SCAN_H
+
+#include "core/finding.h"
+#include "dispatcher/prefilter.h"
+
+enum {
+	HITS_KEPT = 12,    /* per rule */
+	HITS_PER_PART = 4, /* of those, from one part of the log */
+	PARTS_MAX = 4096,  /* further parts count as the last one */
+	TESTS_KEPT = 200,
+	TAIL_LINES = 6,
+	GAVE_UP_MAX = 16, /* a rule that gave up so often is left out for the rest of the log */
+};
+
+/*
+ * A log is cut into parts where a step begins or a tool says that something
+ * ended well or badly. Where a hit is counts as much as what it says.
+ */
+enum part_state { PART_OPEN, PART_PASSED, PART_FAILED };
+
+struct hit {
+	uint64_t line;
+	uint32_t part;
+	uint16_t flags;                  /* enum clean_flag */
+	char text[FINDING_TEXT_MAX + 1]; /* cleaned, masked */
+};
+
+struct tally {
+	uint64_t count;
+	unsigned gave_up;
+	unsigned n_hits;
+	struct hit *hits; /* HITS_KEPT of them, once there is one */
+};
+
+struct failed_test {
+	uint32_t part;
+	char *name;
+};
+
+struct tail {
+	uint64_t line[TAIL_LINES];
+	char text[TAIL_LINES][FINDING_TEXT_MAX + 1];
+	unsigned n;
+};
+
+struct scan {
+	const struct rule_set *rules;
+	const struct matcher *matcher;
+	const char *failed_step;  /* NULL: not known */
+	struct tally *tallies;    /* one per rule */
+	uint8_t parts[PARTS_MAX]; /* enum part_state */
+	uint32_t part;            /* the current one */
+	bool any_failed, any_passed;
+	struct failed_test tests[TESTS_KEPT];
+	size_t n_tests;
+	struct tail tail;       /* the last lines read */
+	struct tail last_words; /* the lines before the first failed step ended */
+	const char *block;      /* being scanned, for last_words */
+	const struct clean_line *lines;
+	size_t at;
+};
+
+struct scan *scan_new(const struct rule_set *, const struct matcher *, const char *failed_step);
+void scan_free(struct scan *);
+DEFINE_OWNED(struct scan, scan_free)
+
+/* One cleaned block with its candidates. */
+void scan_block(struct scan *, const char *text, const struct clean_line *, size_t n_lines,
+		const struct candidate *, size_t n_candidates);
+
+#endif

@@ -1,0 +1,320 @@
+#include "dispatcher/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "dispatcher/fingerprint.h"
+
+/* Below this the answer is "unknown": a wrong cause costs more than none. */
+static const double sure_enough = 0.40;
+
+/* What a hit is worth by what it says. */
+static double class_weight(enum rule_class class)
+{
+	switch (class) {
+	case RULE_CAUSE:
+		return 1.0;
+	case RULE_CONSEQUENCE:
+		return 0.72;
+	case RULE_HINT:
+		return 0.55;
+	case RULE_STEP_FAILED:
+	case RULE_STEP_PASSED:
+	case RULE_BENIGN:
+	case RULE_TEST:
+		break;
+	}
+	return 0;
+}
+
+/*
+ * What a hit is worth by where it is. The first step that failed decides; what
+ * comes after it is cleanup or a consequence, and what a tool called a success
+ * explains nothing.
+ */
+static double part_weight(const struct scan *s, uint32_t part, uint32_t first_failed)
+{
+	if (s->parts[part] == PART_PASSED)
+		return 0.25;
+	if (!s->any_failed)
+		return s->any_passed ? 0.75 : 0.9;
+	if (s->parts[part] == PART_FAILED)
+		return part == first_failed ? 1.0 : 0.9;
+	return part < first_failed ? 0.7 : 0.5;
+}
+
+struct score {
+	double value;
+	const struct hit *hit; /* NULL: the facts alone */
+	size_t rule;
+};
+
+struct verdict {
+	const struct scan *scan;
+	uint32_t first_failed;
+	struct score *scores; /* of the rules that say something, best first */
+	size_t n;
+};
+
+static uint32_t first_failed_part(const struct scan *s)
+{
+	for (uint32_t i = 0; i <= s->part; i++)
+		if (s->parts[i] == PART_FAILED)
+			return i;
+	return 0;
+}
+
+static double hit_score(const struct verdict *v, const struct rule_spec *spec, const struct hit *h)
+{
+	double value = spec->confidence * class_weight(spec->class) *
+		       part_weight(v->scan, h->part, v->first_failed);
+
+	if (h->flags & CLEAN_ERROR)
+		value *= 1.1;
+	if (h->flags & CLEAN_WARNING)
+		value *= 0.5;
+	return value;
+}
+
+static bool facts_hold(const struct rule_spec *spec, uint32_t facts)
+{
+	return (spec->requires & facts) == spec->requires;
+}
+
+static struct score best_score(const struct verdict *v, size_t rule)
+{
+	const struct tally *t = &v->scan->tallies[rule];
+	const struct rule_spec *spec = v->scan->rules->rules[rule].spec;
+	struct score best = { .rule = rule };
+
+	if (!spec->regex)
+		best.value = spec->confidence;
+	for (unsigned i = 0; i < t->n_hits; i++) {
+		double value = hit_score(v, spec, &t->hits[i]);
+
+		if (value > best.value) {
+			best.value = value;
+			best.hit = &t->hits[i];
+		}
+	}
+	return best;
+}
+
+/* Better first; the earlier line when they are worth the same. */
+static int by_value(const void *a, const void *b)
+{
+	const struct score *x = a, *y = b;
+	uint64_t x_line = x->hit ? x->hit->line : 0, y_line = y->hit ? y->hit->line : 0;
+
+	if (x->value != y->value)
+		return x->value > y->value ? -1 : 1;
+	if (x_line != y_line)
+		return x_line < y_line ? -1 : 1;
+	return (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+static void score_rules(struct verdict *v, uint32_t facts, struct arena *a)
+{
+	const struct rule_set *rules = v->scan->rules;
+
+	v->scores = arena_alloc(a, (rules->n + 1) * sizeof(*v->scores));
+	for (size_t i = 0; i < rules->n; i++) {
+		const struct rule_spec *spec = rules->rules[i].spec;
+
+		if (class_weight(spec->class) == 0 || !facts_hold(spec, facts))
+			continue;
+		v->scores[v->n] = best_score(v, i);
+		v->n += v->scores[v->n].value > 0;
+	}
+	qsort(v->scores, v->n, sizeof(*v->scores), by_value);
+}
+
+static const struct rule_spec *spec_of(const struct verdict *v, size_t i)
+{
+	return v->scan->rules->rules[v->scores[i].rule].spec;
+}
+
+static double round3(double x)
+{
+	return round(x * 1000) / 1000;
+}
+
+/* A second rule that says the same makes it surer; a near rival less sure. */
+static double confidence_of(const struct verdict *v, size_t winner)
+{
+	const char *category = spec_of(v, winner)->category;
+	double value = v->scores[winner].value, support = 0, rival = 0;
+
+	for (size_t i = 0; i < v->n; i++) {
+		bool same = strcmp(spec_of(v, i)->category, category) == 0;
+
+		if (same && i != winner && v->scores[i].value > support)
+			support = v->scores[i].value;
+		if (!same && v->scores[i].value > rival)
+			rival = v->scores[i].value;
+	}
+	if (value > 0.98)
+		value = 0.98;
+	value += 0.25 * (1 - value) * support;
+	if (rival > 0)
+		value *= 1 - 0.25 * pow(fmin(rival / v->scores[winner].value, 1), 3);
+	return round3(fmin(value, 0.99));
+}
+
+static void add_alternatives(const struct verdict *v, const char *winner, struct arena *a,
+			     struct finding *f)
+{
+	for (size_t i = 0; i < v->n && f->n_alternatives < FINDING_ALTERNATIVES_MAX; i++) {
+		const char *category = spec_of(v, i)->category;
+		bool known = strcmp(category, winner) == 0;
+
+		for (size_t k = 0; k < f->n_alternatives; k++)
+			known |= strcmp(f->alternatives[k].category, category) == 0;
+		if (known || v->scores[i].value < 0.1)
+			continue;
+		f->alternatives[f->n_alternatives].category = arena_strdup(a, category);
+		f->alternatives[f->n_alternatives++].confidence =
+			round3(fmin(v->scores[i].value, 0.9) * 0.5);
+	}
+}
+
+static void add_line(struct finding *f, uint64_t line, const char *text, struct arena *a)
+{
+	for (size_t i = 0; i < f->n_evidence; i++)
+		if (f->evidence[i].line == line || strcmp(f->evidence[i].text, text) == 0)
+			return;
+	if (f->n_evidence == FINDING_EVIDENCE_MAX || !*text)
+		return;
+	f->evidence[f->n_evidence].line = line;
+	f->evidence[f->n_evidence++].text = arena_strdup(a, text);
+}
+
+static int by_line(const void *a, const void *b)
+{
+	const struct finding_line *x = a, *y = b;
+
+	return (x->line > y->line) - (x->line < y->line);
+}
+
+/* The winner's lines, then those of rules that agree, in the order of the log. */
+static void add_evidence(const struct verdict *v, size_t winner, struct arena *a, struct finding *f)
+{
+	const char *category = spec_of(v, winner)->category;
+	const struct hit *best = v->scores[winner].hit;
+
+	if (best)
+		add_line(f, best->line, best->text, a);
+	for (size_t i = 0; best && i < v->n; i++) {
+		const struct tally *t = &v->scan->tallies[v->scores[i].rule];
+
+		if (strcmp(spec_of(v, i)->category, category) != 0)
+			continue;
+		for (unsigned k = 0; k < t->n_hits; k++)
+			if (v->scan->parts[t->hits[k].part] != PART_PASSED)
+				add_line(f, t->hits[k].line, t->hits[k].text, a);
+	}
+	qsort(f->evidence, f->n_evidence, sizeof(f->evidence[0]), by_line);
+}
+
+static void add_last_words(const struct scan *s, struct arena *a, struct finding *f)
+{
+	const struct tail *t = s->any_failed && s->last_words.n ? &s->last_words : &s->tail;
+
+	for (unsigned i = 0; i < t->n; i++)
+		add_line(f, t->line[i], t->text[i], a);
+}
+
+static void add_tests(const struct scan *s, struct arena *a, struct finding *f)
+{
+	for (size_t i = 0; i < s->n_tests && f->n_failed_tests < FINDING_TESTS_MAX; i++)
+		if (s->parts[s->tests[i].part] != PART_PASSED)
+			f->failed_tests[f->n_failed_tests++] = arena_strdup(a, s->tests[i].name);
+}
+
+static void fingerprint(struct finding *f, const struct hit *best)
+{
+	enum { TESTS = 3 };
+	const char *lines[TESTS + 1];
+	size_t n = 0;
+
+	if (strcmp(f->category, "test_failure") == 0)
+		for (; n < f->n_failed_tests && n < TESTS; n++)
+			lines[n] = f->failed_tests[n];
+	if (n == 0 && best)
+		lines[n++] = best->text;
+	else if (n == 0 && f->n_evidence)
+		lines[n++] = f->evidence[f->n_evidence - 1].text;
+	fingerprint_of(f->category, lines, n, f->fingerprint);
+}
+
+uint32_t verdict_facts(const struct detect_input *in)
+{
+	const char *provider = in->provider ? in->provider : "";
+	const char *conclusion = in->conclusion ? in->conclusion : "";
+	uint32_t facts = in->no_failed_step ? FACT_NO_FAILED_STEP : 0;
+
+	if (strcmp(conclusion, "timed_out") == 0)
+		facts |= FACT_TIMED_OUT;
+	if (strcmp(conclusion, "cancelled") == 0)
+		facts |= FACT_CANCELLED;
+	if (strcmp(provider, "github") == 0)
+		facts |= FACT_GITHUB;
+	if (strcmp(provider, "gitlab") == 0)
+		facts |= FACT_GITLAB;
+	if (strcmp(provider, "jenkins") == 0)
+		facts |= FACT_JENKINS;
+	return facts;
+}
+
+static void say(const struct verdict *v, struct arena *a, struct finding *f)
+{
+	const struct rule_spec *spec = spec_of(v, 0);
+
+	f->category = arena_strdup(a, spec->category);
+	f->subcategory = arena_strdup(a, spec->subcategory ? spec->subcategory : "");
+	f->transient = spec->transient;
+	f->rule = arena_strdup(a, spec->id);
+	f->title = arena_strdup(a, spec->title);
+	for (unsigned i = 0; i < spec->suggestions_count; i++)
+		f->suggestions[f->n_suggestions++] = arena_strdup(a, spec->suggestions[i]);
+	add_evidence(v, 0, a, f);
+}
+
+void verdict_reach(const struct scan *s, const struct detect_input *in, struct arena *a,
+		   struct finding *out)
+{
+	struct verdict v = { .scan = s, .first_failed = first_failed_part(s) };
+	struct finding f;
+	double sure;
+
+	finding_init(&f);
+	if (in->job)
+		f.job = arena_strdup(a, in->job);
+	score_rules(&v, verdict_facts(in), a);
+	sure = v.n ? confidence_of(&v, 0) : 0;
+	add_tests(s, a, &f);
+	if (sure >= sure_enough) {
+		f.confidence = sure;
+		say(&v, a, &f);
+	} else {
+		f.title = "The cause is not known";
+		add_last_words(s, a, &f);
+		f.n_failed_tests = 0;
+	}
+	add_alternatives(&v, f.category, a, &f);
+	fingerprint(&f, sure >= sure_enough ? v.scores[0].hit : NULL);
+	*out = f;
+}
+
+int finding_compare(const struct finding *a, const struct finding *b)
+{
+	bool a_known = strcmp(a->category, "unknown") != 0;
+	bool b_known = strcmp(b->category, "unknown") != 0;
+
+	if (a_known != b_known)
+		return a_known ? -1 : 1;
+	if (a->confidence != b->confidence)
+		return a->confidence > b->confidence ? -1 : 1;
+	return 0;
+}
