@@ -1,0 +1,44 @@
+/* Durable hand-over to the stream: dedupe and append in one script, so a crash leaves no half of
+ * it. */
+#ifndef GUARD_RECEIVER_ENQUEUE_H
+#define GUARD_RECEIVER_ENQUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/redis.h"
+
+struct ci_event;
+struct keyspace;
+
+enum enqueue_result {
+	ENQUEUE_ACCEPTED,  /* appended */
+	ENQUEUE_DUPLICATE, /* this delivery is in the stream already */
+	ENQUEUE_FAILED,    /* refused, or nobody knows: not to be acknowledged */
+};
+
+/* An entry is at most this long; names for people are cut further to make it fit. */
+enum { ENQUEUE_ENTRY_BYTES_MAX = 1024 };
+
+/* fn gets the reply; hand it to enqueue_result(). May shorten names in the event. */
+void enqueue_event(struct redis *, const struct keyspace *, struct ci_event *, int64_t ttl_ms,
+		   redis_fn *, void *arg);
+/* *id: entry of this or of the first delivery, or why it failed. Borrowed from the reply. */
+enum enqueue_result enqueue_result(const struct redisReply *, const char **id);
+
+/* A body that cannot be read, for people to look at: entry of pg:{R:0}:dead. */
+struct dead_webhook {
+	const char *provider, *source, *topic, *delivery, *reason;
+	const char *body; /* redacted */
+	size_t body_len;
+	int64_t at_ms;
+};
+void enqueue_dead(struct redis *, const struct keyspace *, const struct dead_webhook *, redis_fn *,
+		  void *arg);
+
+/* Bytes of field names and values that the event takes in the stream. */
+size_t enqueue_entry_bytes(const struct ci_event *);
+/* Cuts what is only shown until the entry fits. */
+void enqueue_fit(struct ci_event *);
+
+#endif
