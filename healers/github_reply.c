@@ -38,6 +38,18 @@ void github_refuse(struct api_result *out, int status, const char *fmt, ...)
 	va_end(ap);
 }
 
+void github_postpone(struct api_result *out, int status, int64_t retry_after_ms, const char *fmt,
+		     ...)
+{
+	va_list ap;
+
+	out->http_status = status;
+	out->retry_after_ms = retry_after_ms;
+	va_start(ap, fmt);
+	say(out, API_RETRY, fmt, ap);
+	va_end(ap);
+}
+
 static void decide(struct api_result *out, enum api_fate fate, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
 

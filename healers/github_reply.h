@@ -22,4 +22,8 @@ void github_reply_judge(const struct http_reply *, const struct github_ask *, in
 /* Says API_REFUSED with these words; cut to fit, control characters become '?'. */
 void github_refuse(struct api_result *out, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* The same for API_RETRY. */
+void github_postpone(struct api_result *out, int status, int64_t retry_after_ms, const char *fmt,
+		     ...) PRINTF_LIKE(4, 5);
+
 #endif

@@ -79,6 +79,7 @@ struct provider_api {
 
 	/* False: no credentials are configured, so nothing can be asked or done. */
 	bool (*configured)(const struct conf *);
+	/* Conf and client outlive the api. Errors say what to configure. */
 	int (*open)(struct event_base *, const struct conf *, struct http_client *,
 		    struct api **out, struct err *) MUST_CHECK;
 	void (*close)(struct api *);
@@ -94,7 +95,7 @@ struct provider_api {
 	struct api_call *(*rerun_failed_jobs)(struct api *, const struct api_run *, api_fn *,
 					      void *arg);
 
-	/* The callback is not called any more. */
+	/* The callback is not called any more. For a call that has not reported. */
 	void (*cancel)(struct api_call *);
 	const char *(*host)(const struct api *); /* "api.github.com": for breakers and metrics */
 };

@@ -1,0 +1,40 @@
+#include "healers/provider_api.h"
+
+#include <string.h>
+
+#include "core/conf.h"
+
+static const struct conf_option options[] = {
+	{ "github.api_url", CONF_STR, "https://api.github.com", NULL, NULL,
+	  "GitHub's REST API; https://HOST/api/v3 for GitHub Enterprise Server. Plain http only on "
+	  "loopback." },
+	{ "github.api_version", CONF_STR, "2022-11-28", NULL, NULL,
+	  "X-GitHub-Api-Version that is asked for." },
+	{ "github.token", CONF_SECRET, NULL, NULL, NULL,
+	  "Access token; a list during rotation, the next one is used when GitHub refuses the "
+	  "first." },
+	{ "github.app_id", CONF_STR, NULL, NULL, NULL,
+	  "Id of a GitHub App (its number or client id), instead of a token." },
+	{ "github.app_key_file", CONF_STR, NULL, NULL, NULL,
+	  "The App's private key, the .pem file that GitHub gave you." },
+	{ "github.timeout", CONF_DURATION, "30s", "100ms", "10m",
+	  "A call that takes longer than this has no answer; four times as long for logs." },
+	{ "github.write_interval", CONF_DURATION, "1s", "0s", "1m",
+	  "Least time between two calls that change something, one at a time; 0 removes both." },
+	{ "github.log_max", CONF_SIZE, "16m", "64k", "256m",
+	  "Of a longer job log only the end is read." },
+	{ "github.archive_max", CONF_SIZE, "64m", "64k", "512m",
+	  "Largest run archive that is fetched when a job's own log is gone." },
+};
+
+const struct conf_table provider_api_conf = { "Providers", options, ARRAY_LEN(options) };
+
+const struct provider_api *provider_api_find(const char *name)
+{
+	static const struct provider_api *const all[] = { &provider_api_github };
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (strcmp(all[i]->name, name) == 0)
+			return all[i];
+	return NULL;
+}
