@@ -1,5 +1,6 @@
 #include "healers/run_archive.h"
 
+#include <locale.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,7 +263,7 @@ static int take_steps(struct archive *a, struct choice *c, struct tail_buf *out,
 	return rc;
 }
 
-int run_archive_log(const void *zip, size_t n, const char *job, struct tail_buf *out,
+static int find_log(const void *zip, size_t n, const char *job, struct tail_buf *out,
 		    struct err *err)
 {
 	OWNED(archive_read_freep) struct archive *a = NULL;
@@ -280,4 +281,19 @@ int run_archive_log(const void *zip, size_t n, const char *job, struct tail_buf 
 	if (c.whole_fit >= c.steps_fit)
 		return take_whole(a, &c, out, &budget, err);
 	return take_steps(a, &c, out, &budget, err);
+}
+
+int run_archive_log(const void *zip, size_t n, const char *job, struct tail_buf *out,
+		    struct err *err)
+{
+	/* In the plain "C" locale libarchive turns every letter beyond ASCII into '?'. */
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+	int rc = find_log(zip, n, job, out, err);
+
+	if (utf8) {
+		(void)uselocale(before);
+		freelocale(utf8);
+	}
+	return rc;
 }
