@@ -18,8 +18,8 @@ list() {
 		grep -vxE '\./tests/lint/paths\.sh'
 }
 
-deny 'a path of somebody'\''s machine' '(^|[^[:alnum:]_./-])/(work|root|home/[a-z]+)/' '.'
-deny 'a path of somebody'\''s build' '/tmp/(build|bash)' '.'
+deny 'a path of somebody'\''s machine' \
+	'(^|[^[:alnum:]_./-])/work/(main|shared|\.library)|/tmp/(build-|bash_)|/home/[a-z]+/(src|git|pipeline-guard)/' '.'
 deny 'a package registry by host' \
 	'(deb|security|ftp)\.debian\.org|registry\.npmjs|npmjs\.(org|com)|pypi\.org|pythonhosted|proxy\.golang|crates\.io' \
 	'\.(c|h|sh|js|mjs|cmake|txt|yaml|yml|json|md)$|/(dev|Dockerfile|run)$'
