@@ -1,1 +1,648 @@
 #include "core/conf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <yaml.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/text.h"
+
+enum {
+	FILE_BYTES_MAX = 1 << 20,
+	SECRET_BYTES_MAX = 64 << 10,
+	SECRETS_MAX = 8,
+	KEY_BYTES_MAX = 96,
+	DEPTH_MAX = 8,
+};
+
+struct value {
+	const struct conf_table *table;
+	const struct conf_option *option;
+	char *text;   /* as typed; NULL: unset or a secret */
+	char *origin; /* "default", "FILE:LINE", "PIPELINE_GUARD_X", "--set" */
+	int64_t number;
+	char *secrets[SECRETS_MAX];
+	bool given;
+};
+
+struct conf {
+	struct value *values;
+	size_t n;
+};
+
+/* --- parsing one value ----------------------------------------------------- */
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit durations[] = { { "ms", 1 },      { "s", 1000 },     { "m", 60000 },
+					 { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 } };
+static const struct unit sizes[] = {
+	{ "", 1 }, { "k", 1 << 10 }, { "m", 1 << 20 }, { "g", 1 << 30 }, { NULL, 0 }
+};
+
+static bool parse_unit(const char *text, const struct unit *units, int64_t *out)
+{
+	size_t digits = strspn(text, "0123456789");
+	OWNED(freep) char *number = xstrndup(text, digits);
+	int64_t v;
+
+	if (!digits || !text_to_i64(number, &v))
+		return false;
+	for (; units->name; units++)
+		if (strcasecmp(text + digits, units->name) == 0)
+			return !__builtin_mul_overflow(v, units->factor, out);
+	/* A plain 0 needs no unit. */
+	*out = 0;
+	return v == 0 && !text[digits];
+}
+
+static bool parse_bool(const char *text, int64_t *out)
+{
+	static const char *const words[][2] = {
+		{ "false", "true" }, { "no", "yes" }, { "off", "on" }, { "0", "1" }
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		for (int v = 0; v < 2; v++) {
+			if (strcasecmp(words[i][v], text) == 0) {
+				*out = v;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool parse_number(enum conf_type type, const char *text, int64_t *out)
+{
+	switch (type) {
+	case CONF_INT:
+		return text_to_i64(text, out);
+	case CONF_BOOL:
+		return parse_bool(text, out);
+	case CONF_DURATION:
+		return parse_unit(text, durations, out);
+	case CONF_SIZE:
+		return parse_unit(text, sizes, out);
+	case CONF_STR:
+	case CONF_SECRET:
+		break;
+	}
+	*out = 0;
+	return true;
+}
+
+static int out_of_range(const struct conf_option *o, const char *text, struct err *err)
+{
+	return err_set(err, ERR_CONFIG, "%s: %s is outside %s .. %s", o->key, text,
+		       o->min ? o->min : "", o->max ? o->max : "");
+}
+
+static int check_number(const struct conf_option *o, const char *text, int64_t *out,
+			struct err *err)
+{
+	static const char *const expected[] = {
+		[CONF_STR] = "text",
+		[CONF_INT] = "a whole number",
+		[CONF_BOOL] = "true or false",
+		[CONF_DURATION] = "a duration such as 250ms, 30s, 5m, 2h or 3d",
+		[CONF_SIZE] = "a size such as 64k, 25m or 1g",
+		[CONF_SECRET] = "text",
+	};
+	int64_t v, limit;
+
+	if (!parse_number(o->type, text, &v))
+		return err_set(err, ERR_CONFIG, "%s: \"%.60s\" is not %s", o->key, text,
+			       expected[o->type]);
+	if (o->min && parse_number(o->type, o->min, &limit) && v < limit)
+		return out_of_range(o, text, err);
+	if (o->max && parse_number(o->type, o->max, &limit) && v > limit)
+		return out_of_range(o, text, err);
+	*out = v;
+	return 0;
+}
+
+/* --- secrets --------------------------------------------------------------- */
+
+static void wipe(char *s)
+{
+	if (s)
+		OPENSSL_cleanse(s, strlen(s));
+	free(s);
+}
+
+static void forget_secrets(struct value *v)
+{
+	for (size_t i = 0; i < SECRETS_MAX; i++) {
+		wipe(v->secrets[i]);
+		v->secrets[i] = NULL;
+	}
+}
+
+/* Commas and line ends separate; a secret itself has neither. */
+static int split_secrets(struct value *v, const char *text, struct err *err)
+{
+	size_t n = 0;
+
+	forget_secrets(v);
+	for (const char *p = text; *p;) {
+		size_t len = strcspn(p, ",\r\n"), skip;
+
+		for (skip = 0; skip < len && isspace((unsigned char)p[skip]);)
+			skip++;
+		while (len > skip && isspace((unsigned char)p[len - 1]))
+			len--;
+		if (len > skip) {
+			if (n == SECRETS_MAX)
+				return err_set(err, ERR_CONFIG, "%s: more than %d secrets",
+					       v->option->key, SECRETS_MAX);
+			v->secrets[n++] = xstrndup(p + skip, len - skip);
+		}
+		p += strcspn(p, ",\r\n");
+		p += strspn(p, ",\r\n");
+	}
+	return 0;
+}
+
+static int slurp(const char *path, size_t max, char **out, size_t *len, struct err *err)
+{
+	OWNED(freep) char *text = xmalloc(max + 1);
+	struct stat st;
+	size_t n = 0;
+	ssize_t got;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return err_set(err, ERR_CONFIG, "cannot open %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode)) {
+		(void)close(fd);
+		return err_set(err, ERR_CONFIG, "%s is not a file", path);
+	}
+	while (n <= max && (got = read(fd, text + n, max + 1 - n)) != 0) {
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			(void)close(fd);
+			return err_set(err, ERR_CONFIG, "cannot read %s: %s", path,
+				       strerror(errno));
+		}
+		n += (size_t)got;
+	}
+	(void)close(fd);
+	if (n > max)
+		return err_set(err, ERR_CONFIG, "%s is larger than %zu KiB", path, max >> 10);
+	text[n] = '\0';
+	*len = n;
+	*out = TAKE(text);
+	return 0;
+}
+
+static int read_secret_file(struct value *v, const char *path, struct err *err)
+{
+	char *text = NULL;
+	struct stat st;
+	size_t len;
+	int rc;
+
+	if (slurp(path, SECRET_BYTES_MAX, &text, &len, err) < 0)
+		return err_wrap(err, "%s_file", v->option->key);
+	if (strlen(text) != len) {
+		wipe(text);
+		return err_set(err, ERR_CONFIG, "%s_file: %s is not text", v->option->key, path);
+	}
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IROTH | S_IWOTH)))
+		log_warn("a secret can be read by everybody on this machine; chmod 600 it",
+			 KV("file", path));
+	rc = split_secrets(v, text, err);
+	OPENSSL_cleanse(text, len);
+	free(text);
+	if (rc == 0 && !v->secrets[0])
+		return err_set(err, ERR_CONFIG, "%s_file: %s is empty", v->option->key, path);
+	return rc;
+}
+
+/* --- values ---------------------------------------------------------------- */
+
+static struct value *find(const struct conf *conf, const char *key)
+{
+	for (size_t i = 0; i < conf->n; i++)
+		if (strcmp(conf->values[i].option->key, key) == 0)
+			return &conf->values[i];
+	return NULL;
+}
+
+/* "KEY_file" of a secret. */
+static struct value *find_file_of(const struct conf *conf, const char *key)
+{
+	char base[KEY_BYTES_MAX];
+	struct value *v;
+
+	if (!text_ends(key, "_file") ||
+	    !text_copy(base, sizeof(base), key, strlen(key) - strlen("_file")))
+		return NULL;
+	v = find(conf, base);
+	return v && v->option->type == CONF_SECRET ? v : NULL;
+}
+
+static int assign(struct value *v, bool from_file, const char *text, const char *origin,
+		  struct err *err)
+{
+	int64_t number = 0;
+
+	if (v->option->type != CONF_SECRET) {
+		if (check_number(v->option, text, &number, err) < 0)
+			return -1;
+		free(v->text);
+		v->text = xstrdup(text);
+		v->number = number;
+	} else if ((from_file ? read_secret_file(v, text, err) : split_secrets(v, text, err)) < 0) {
+		return -1;
+	}
+	free(v->origin);
+	v->origin = xstrdup(origin);
+	v->given = strcmp(origin, "default") != 0;
+	return 0;
+}
+
+/* Levenshtein distance of short names, for "did you mean". */
+static size_t distance(const char *a, const char *b)
+{
+	size_t n = strlen(b), row[KEY_BYTES_MAX + 1];
+
+	if (n > KEY_BYTES_MAX)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}
+
+static int unknown_key(const struct conf *conf, const char *key, struct err *err)
+{
+	const char *nearest = NULL;
+	size_t best = 5;
+
+	for (size_t i = 0; i < conf->n; i++) {
+		size_t d = distance(key, conf->values[i].option->key);
+
+		if (d < best) {
+			best = d;
+			nearest = conf->values[i].option->key;
+		}
+	}
+	return err_set(err, ERR_CONFIG, "unknown option \"%.80s\"%s%s%s", key,
+		       nearest ? "; did you mean \"" : "; `pipeline-guard config` lists all",
+		       nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static int set_key(struct conf *conf, const char *key, const char *text, const char *origin,
+		   struct err *err)
+{
+	struct value *v = find(conf, key);
+
+	if (v)
+		return assign(v, false, text, origin, err);
+	v = find_file_of(conf, key);
+	if (v)
+		return assign(v, true, text, origin, err);
+	return unknown_key(conf, key, err);
+}
+
+/* --- YAML ------------------------------------------------------------------ */
+
+struct reader {
+	struct conf *conf;
+	yaml_document_t doc;
+	const char *path;
+};
+
+static int at_mark(const struct reader *r, const yaml_node_t *node, struct err *err)
+{
+	return err_wrap(err, "%s:%zu:%zu", r->path, node->start_mark.line + 1,
+			node->start_mark.column + 1);
+}
+
+static int read_node(struct reader *r, const char *key, const yaml_node_t *node, unsigned depth,
+		     struct err *err);
+
+static int read_scalar(struct reader *r, const char *key, const yaml_node_t *node, struct err *err)
+{
+	const char *text = (const char *)node->data.scalar.value;
+	OWNED(freep) char *origin = xasprintf("%s:%zu", r->path, node->start_mark.line + 1);
+
+	if (strlen(text) != node->data.scalar.length) {
+		err_format(err, ERR_CONFIG, "%s: not text", key);
+		return at_mark(r, node, err);
+	}
+	if (set_key(r->conf, key, text, origin, err) < 0)
+		return at_mark(r, node, err);
+	return 0;
+}
+
+static int read_mapping(struct reader *r, const char *prefix, const yaml_node_t *node,
+			unsigned depth, struct err *err)
+{
+	const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+
+	for (; pair < node->data.mapping.pairs.top; pair++) {
+		const yaml_node_t *name = yaml_document_get_node(&r->doc, pair->key);
+		const yaml_node_t *value = yaml_document_get_node(&r->doc, pair->value);
+		char key[KEY_BYTES_MAX];
+		int n;
+
+		if (name->type != YAML_SCALAR_NODE) {
+			err_format(err, ERR_CONFIG, "a key must be a plain word");
+			return at_mark(r, name, err);
+		}
+		n = snprintf(key, sizeof(key), "%s%s%s", prefix, *prefix ? "." : "",
+			     (const char *)name->data.scalar.value);
+		if (n < 0 || (size_t)n >= sizeof(key)) {
+			err_format(err, ERR_CONFIG, "the key is too long");
+			return at_mark(r, name, err);
+		}
+		if (value->type == YAML_SCALAR_NODE ? read_scalar(r, key, value, err) < 0
+						    : read_node(r, key, value, depth + 1, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A list of plain values, as secrets are given during rotation. */
+static int read_sequence(struct reader *r, const char *key, const yaml_node_t *node,
+			 struct err *err)
+{
+	const yaml_node_item_t *item = node->data.sequence.items.start;
+	OWNED(freep) char *all = xstrdup("");
+	OWNED(freep) char *origin = xasprintf("%s:%zu", r->path, node->start_mark.line + 1);
+
+	for (; item < node->data.sequence.items.top; item++) {
+		const yaml_node_t *value = yaml_document_get_node(&r->doc, *item);
+		char *longer;
+
+		if (value->type != YAML_SCALAR_NODE) {
+			err_format(err, ERR_CONFIG, "%s: a list of plain values was expected", key);
+			return at_mark(r, value, err);
+		}
+		longer = xasprintf("%s%s%s", all, *all ? "," : "",
+				   (const char *)value->data.scalar.value);
+		OPENSSL_cleanse(all, strlen(all));
+		free(all);
+		all = longer;
+	}
+	if (set_key(r->conf, key, all, origin, err) < 0)
+		return at_mark(r, node, err);
+	return 0;
+}
+
+static int read_node(struct reader *r, const char *key, const yaml_node_t *node, unsigned depth,
+		     struct err *err)
+{
+	if (depth > DEPTH_MAX) {
+		err_format(err, ERR_CONFIG, "nested too deeply");
+		return at_mark(r, node, err);
+	}
+	if (node->type == YAML_MAPPING_NODE)
+		return read_mapping(r, key, node, depth, err);
+	if (node->type == YAML_SEQUENCE_NODE && *key)
+		return read_sequence(r, key, node, err);
+	err_format(err, ERR_CONFIG, "options were expected here, as \"key: value\"");
+	return at_mark(r, node, err);
+}
+
+/* Aliases could make a small file a huge one; nobody needs them here. */
+static int refuse_aliases(const char *path, const char *text, size_t n, struct err *err)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool done = false;
+	int rc = 0;
+
+	if (!yaml_parser_initialize(&parser))
+		abort();
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+	while (!done && rc == 0) {
+		if (!yaml_parser_parse(&parser, &event)) {
+			rc = err_set(err, ERR_CONFIG, "%s:%zu:%zu: %s", path,
+				     parser.problem_mark.line + 1, parser.problem_mark.column + 1,
+				     parser.problem ? parser.problem : "not YAML");
+			break;
+		}
+		if (event.type == YAML_ALIAS_EVENT)
+			rc = err_set(err, ERR_CONFIG, "%s:%zu:%zu: aliases are not allowed", path,
+				     event.start_mark.line + 1, event.start_mark.column + 1);
+		done = event.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return rc;
+}
+
+int conf_load_file(struct conf *conf, const char *path, struct err *err)
+{
+	struct reader r = { .conf = conf, .path = path };
+	OWNED(freep) char *text = NULL;
+	yaml_parser_t parser;
+	yaml_node_t *root;
+	size_t n;
+	int rc = 0;
+
+	if (slurp(path, FILE_BYTES_MAX, &text, &n, err) < 0 ||
+	    refuse_aliases(path, text, n, err) < 0)
+		return -1;
+	if (!yaml_parser_initialize(&parser))
+		abort();
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
+	if (!yaml_parser_load(&parser, &r.doc)) {
+		yaml_parser_delete(&parser);
+		return err_set(err, ERR_CONFIG, "%s: not YAML", path);
+	}
+	root = yaml_document_get_root_node(&r.doc);
+	/* An empty file, or one of comments only, changes nothing. */
+	if (root && !(root->type == YAML_SCALAR_NODE && root->data.scalar.length == 0))
+		rc = read_node(&r, "", root, 0, err);
+	yaml_document_delete(&r.doc);
+	yaml_parser_delete(&parser);
+	OPENSSL_cleanse(text, n);
+	return rc;
+}
+
+/* --- environment and command line ------------------------------------------ */
+
+#define ENV_PREFIX "PIPELINE_GUARD_"
+
+static bool env_name(const char *key, const char *suffix, char *out, size_t cap)
+{
+	int n = snprintf(out, cap, ENV_PREFIX "%s%s", key, suffix);
+
+	if (n < 0 || (size_t)n >= cap)
+		return false;
+	for (char *p = out + strlen(ENV_PREFIX); *p; p++)
+		*p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+	return true;
+}
+
+static int load_variable(struct value *v, const char *suffix, struct err *err)
+{
+	char name[KEY_BYTES_MAX + 32];
+	const char *text;
+
+	if (!env_name(v->option->key, suffix, name, sizeof(name)))
+		return 0;
+	text = getenv(name);
+	/* Compose files and charts often pass an empty variable for "not set". */
+	if (!text || !*text)
+		return 0;
+	if (assign(v, *suffix != '\0', text, name, err) < 0)
+		return err_wrap(err, "%s", name);
+	return 0;
+}
+
+int conf_load_env(struct conf *conf, struct err *err)
+{
+	for (size_t i = 0; i < conf->n; i++) {
+		struct value *v = &conf->values[i];
+
+		if (v->option->type == CONF_SECRET && load_variable(v, "_FILE", err) < 0)
+			return -1;
+		if (load_variable(v, "", err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int conf_set(struct conf *conf, const char *assignment, struct err *err)
+{
+	const char *eq = strchr(assignment, '=');
+	char key[KEY_BYTES_MAX];
+	struct value *v;
+
+	if (!eq || eq == assignment ||
+	    !text_copy(key, sizeof(key), assignment, (size_t)(eq - assignment)))
+		return err_set(err, ERR_CONFIG, "--set expects key=value, not \"%.60s\"",
+			       assignment);
+	v = find(conf, key);
+	if (v && v->option->type == CONF_SECRET)
+		return err_set(err, ERR_CONFIG,
+			       "%s is a secret and argv is public: use --set %s_file=PATH", key,
+			       key);
+	return set_key(conf, key, eq + 1, "--set", err);
+}
+
+/* --- life and reading ------------------------------------------------------ */
+
+struct conf *conf_new(const struct conf_table *const *tables, size_t n_tables)
+{
+	struct conf *conf = xcalloc(1, sizeof(*conf));
+	size_t n = 0, k = 0;
+
+	for (size_t i = 0; i < n_tables; i++)
+		n += tables[i]->n;
+	conf->values = xcalloc(n, sizeof(*conf->values));
+	conf->n = n;
+	for (size_t i = 0; i < n_tables; i++) {
+		for (size_t j = 0; j < tables[i]->n; j++, k++) {
+			struct value *v = &conf->values[k];
+			struct err err;
+
+			v->table = tables[i];
+			v->option = &tables[i]->options[j];
+			/* A default that does not parse is a bug in its table. */
+			if (v->option->def &&
+			    assign(v, false, v->option->def, "default", &err) < 0) {
+				fprintf(stderr, "pipeline-guard: bad default: %s\n", err.msg);
+				abort();
+			}
+		}
+	}
+	return conf;
+}
+
+void conf_free(struct conf *conf)
+{
+	if (!conf)
+		return;
+	for (size_t i = 0; i < conf->n; i++) {
+		free(conf->values[i].text);
+		free(conf->values[i].origin);
+		forget_secrets(&conf->values[i]);
+	}
+	free(conf->values);
+	free(conf);
+}
+
+static const struct value *xfind(const struct conf *conf, const char *key)
+{
+	const struct value *v = find(conf, key);
+
+	if (!v) {
+		fprintf(stderr, "pipeline-guard: no option table has \"%s\"\n", key);
+		abort();
+	}
+	return v;
+}
+
+const char *conf_str(const struct conf *conf, const char *key)
+{
+	return xfind(conf, key)->text;
+}
+
+int64_t conf_int(const struct conf *conf, const char *key)
+{
+	return xfind(conf, key)->number;
+}
+
+bool conf_bool(const struct conf *conf, const char *key)
+{
+	return xfind(conf, key)->number != 0;
+}
+
+bool conf_is_set(const struct conf *conf, const char *key)
+{
+	return xfind(conf, key)->given;
+}
+
+const char *conf_secret(const struct conf *conf, const char *key, size_t i)
+{
+	const struct value *v = xfind(conf, key);
+
+	return i < SECRETS_MAX ? v->secrets[i] : NULL;
+}
+
+void conf_each(const struct conf *conf, conf_each_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < conf->n; i++) {
+		const struct value *v = &conf->values[i];
+		const char *text = v->text;
+
+		if (v->option->type == CONF_SECRET)
+			text = v->secrets[0] ? "(set)" : NULL;
+		fn(v->table, v->option, text, v->origin ? v->origin : "unset", arg);
+	}
+}

@@ -29,9 +29,9 @@ enum conf_type {
 struct conf_option {
 	const char *key;
 	enum conf_type type;
-	const char *def; /* as it would be typed; NULL: unset */
+	const char *def;       /* as it would be typed; NULL: unset */
 	const char *min, *max; /* as they would be typed; NULL: no limit */
-	const char *help; /* one sentence for the manual */
+	const char *help;      /* one sentence for the manual */
 };
 
 struct conf_table {
@@ -53,7 +53,7 @@ int conf_set(struct conf *, const char *assignment, struct err *) MUST_CHECK; /*
 
 /* Getters; a key that is in no table is a bug and aborts. */
 const char *conf_str(const struct conf *, const char *key); /* NULL when unset */
-int64_t conf_int(const struct conf *, const char *key);	    /* ints, ms, bytes */
+int64_t conf_int(const struct conf *, const char *key);     /* ints, ms, bytes */
 bool conf_bool(const struct conf *, const char *key);
 bool conf_is_set(const struct conf *, const char *key); /* by somebody, not by default */
 
@@ -61,8 +61,8 @@ bool conf_is_set(const struct conf *, const char *key); /* by somebody, not by d
 const char *conf_secret(const struct conf *, const char *key, size_t i);
 
 /* Calls fn for every option in table order; `value` is "(set)" or NULL for secrets. */
-typedef void conf_each_fn(const struct conf_table *, const struct conf_option *,
-			  const char *value, const char *origin, void *arg);
+typedef void conf_each_fn(const struct conf_table *, const struct conf_option *, const char *value,
+			  const char *origin, void *arg);
 void conf_each(const struct conf *, conf_each_fn *, void *arg);
 
 #endif

@@ -15,8 +15,12 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* Supervisor: makes the area for n processes and returns the descriptor to inherit. */
 int metrics_area_new(unsigned n_slots);
-/* Child: fd -1 keeps a private area. A restarted child takes the slot of its dead predecessor over. */
+/* Child: fd -1 keeps a private area. A restarted child takes the slot of its dead predecessor over.
+ */
 void metrics_init(int area_fd, unsigned slot);
+/* From PIPELINE_GUARD_METRICS_FD and _SLOT, which `start` gives its children; happens by itself at
+ * first use. */
+void metrics_init_from_env(void);
 
 /*
  * `name` without the pipeline_guard_ prefix, `labels` as `source="github",result="accepted"`
