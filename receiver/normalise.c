@@ -139,6 +139,8 @@ static int on_string(void *arg, const unsigned char *s, size_t n)
 		return malformed(w, f, "is not a usable integer");
 	if (memchr(s, '\0', n))
 		return malformed(w, f, "has a NUL character");
+	if (!utf8_valid(s, n)) /* the parser lets half a surrogate pair through */
+		return malformed(w, f, "is not UTF-8");
 	got(w, f);
 	if (f->type == FIELD_TIME) {
 		(void)text_copy(text, sizeof(text), (const char *)s, n);

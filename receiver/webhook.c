@@ -302,8 +302,11 @@ enum body_kind { BODY_OTHER, BODY_JSON, BODY_FORM };
 static enum body_kind body_kind(const struct http_request *req)
 {
 	const char *type = http_request_header(req, "Content-Type");
-	size_t n = type ? strcspn(type, "; \t") : 0;
+	size_t n;
 
+	if (!type)
+		return BODY_OTHER;
+	n = strcspn(type, "; \t");
 	if (n == strlen(json_type) && strncasecmp(type, json_type, n) == 0)
 		return BODY_JSON;
 	if (n == strlen("application/x-www-form-urlencoded") &&

@@ -1,0 +1,248 @@
+#include "receiver/normalise.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/buf.h"
+#include "receiver/redact.h"
+#include "tests/unit/unit.h"
+
+struct thing {
+	uint64_t id, other_id;
+	char name[8], title[8], deep[8];
+	int64_t at;
+};
+
+static const struct field fields[] = {
+	FIELD("id", FIELD_ID, true, struct thing, id),
+	FIELD("a.id", FIELD_ID, false, struct thing, other_id),
+	FIELD("name", FIELD_NAME, false, struct thing, name),
+	FIELD("title", FIELD_TEXT, false, struct thing, title),
+	FIELD("a.b.c", FIELD_TEXT, false, struct thing, deep),
+	FIELD("at", FIELD_TIME, false, struct thing, at),
+};
+static const struct field needed_text[] = {
+	FIELD("a.b", FIELD_TEXT, true, struct thing, title),
+};
+
+static int run(const struct field *table, size_t n_fields, const char *json, size_t n,
+	       struct thing *out, struct err *err)
+{
+	struct field_tree tree;
+
+	*out = (struct thing){ 0 };
+	*err = (struct err){ 0 };
+	field_tree_init(&tree, table, n_fields);
+	return normalise(&tree, json, n, out, err);
+}
+
+static void reads_fields_by_path(void **state)
+{
+	static const char json[] =
+		"{\"x\":[{\"id\":9},[1]],\"a\":{\"id\":18,\"z\":{\"id\":3},\"b\":{\"c\":"
+		"\"deep\\u00e4\"}},"
+		"\"id\":9007199254740993,\"name\":\"seven77\",\"title\":\"longer than it may be\","
+		"\"at\":\"2026-07-29T10:01:29Z\",\"title2\":{\"title\":\"no\"}}";
+	struct thing t;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(run(fields, ARRAY_LEN(fields), json, strlen(json), &t, &err), &err);
+	assert_true(t.id == 9007199254740993u); /* beyond what a double keeps */
+	assert_true(t.other_id == 18);
+	assert_string_equal(t.name, "seven77");
+	assert_string_equal(t.title, "longer ");
+	assert_string_equal(t.deep, "deep\xc3\xa4");
+	assert_true(t.at == 1785319289000);
+}
+
+static void first_of_duplicate_keys_wins(void **state)
+{
+	static const struct {
+		const char *why, *json;
+		unsigned id, other_id;
+	} rows[] = {
+		{ "a value", "{\"id\":1,\"id\":2}", 1, 0 },
+		{ "an object: the second is not merged in", "{\"id\":1,\"a\":{},\"a\":{\"id\":5}}",
+		  1, 0 },
+		{ "null counts as the first", "{\"id\":1,\"a\":null,\"a\":{\"id\":5}}", 1, 0 },
+		{ "an escaped spelling of the same key", "{\"id\":1,\"\\u0069d\":2}", 1, 0 },
+		{ "not a duplicate: another level", "{\"a\":{\"id\":5},\"id\":1}", 1, 5 },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct thing t;
+		struct err err;
+
+		if (run(fields, ARRAY_LEN(fields), rows[i].json, strlen(rows[i].json), &t, &err) <
+		    0)
+			fail_msg("row \"%s\": %s", rows[i].why, err.msg);
+		assert_case(t.id == rows[i].id && t.other_id == rows[i].other_id, rows[i].why);
+	}
+}
+
+static void refuses_what_is_malformed(void **state)
+{
+	static const struct {
+		const char *why, *json, *says;
+	} rows[] = {
+		{ "nothing", "", "malformed" },
+		{ "no JSON", "hello", "malformed" },
+		{ "cut off", "{\"id\":1", "malformed" },
+		{ "cut off in a string", "{\"id\":1,\"x\":\"ab", "malformed" },
+		{ "something behind it", "{\"id\":1} {}", "malformed" },
+		{ "a comment", "{/* */\"id\":1}", "malformed" },
+		{ "a trailing comma", "{\"id\":1,}", "malformed" },
+		{ "not UTF-8, in a value", "{\"id\":1,\"x\":\"\xff\"}", "malformed" },
+		{ "not UTF-8, in a key", "{\"id\":1,\"\xc3\":1}", "malformed" },
+		{ "a raw control character", "{\"id\":1,\"x\":\"a\nb\"}", "malformed" },
+		{ "an array", "[1]", "id: is missing" },
+		{ "a number", "1", "id: is missing" },
+		{ "no id", "{}", "id: is missing" },
+		{ "null id", "{\"id\":null}", "id: is missing" },
+		{ "id in an array", "[{\"id\":1}]", "id: is missing" },
+		{ "id as text", "{\"id\":\"1\"}", "id: is not a usable integer" },
+		{ "id as an object", "{\"id\":{}}", "id: has the wrong type" },
+		{ "id as an array", "{\"id\":[1]}", "id: has the wrong type" },
+		{ "id as a truth", "{\"id\":true}", "id: has the wrong type" },
+		{ "a negative id", "{\"id\":-1}", "id: is not a usable integer" },
+		{ "a fraction", "{\"id\":1.5}", "id: is not a usable integer" },
+		{ "an exponent", "{\"id\":1e3}", "id: is not a usable integer" },
+		{ "2^63", "{\"id\":9223372036854775808}", "id: is not a usable integer" },
+		{ "beyond 64 bits", "{\"id\":99999999999999999999}",
+		  "id: is not a usable integer" },
+		{ "thousands of digits",
+		  "{\"id\":1111111111111111111111111111111111111111111111111111111111111111}",
+		  "id: is not a usable integer" },
+		{ "another id is checked as well", "{\"id\":1,\"a\":{\"id\":-2}}", "a.id: is not" },
+		{ "a name that does not fit", "{\"id\":1,\"name\":\"eightchr\"}",
+		  "name: is too long" },
+		{ "half a surrogate pair", "{\"id\":1,\"title\":\"\\udc00\"}",
+		  "title: is not UTF-8" },
+		{ "NUL in a text", "{\"id\":1,\"title\":\"a\\u0000b\"}", "title: has a NUL" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct thing t;
+		struct err err;
+		int rc = run(fields, ARRAY_LEN(fields), rows[i].json, strlen(rows[i].json), &t,
+			     &err);
+
+		assert_case(rc == -1 && err.kind == ERR_INPUT, rows[i].why);
+		if (!strstr(err.msg, rows[i].says))
+			fail_msg("row \"%s\": said \"%s\"", rows[i].why, err.msg);
+	}
+}
+
+static void wrong_types_matter_only_where_needed(void **state)
+{
+	static const struct {
+		const char *why, *json;
+		bool needed_ok, optional_ok;
+	} rows[] = {
+		{ "text", "{\"id\":1,\"a\":{\"b\":\"t\"}}", true, true },
+		{ "a number for a text", "{\"id\":1,\"a\":{\"b\":5}}", false, true },
+		{ "an array for a text", "{\"id\":1,\"a\":{\"b\":[\"t\"]}}", false, true },
+		{ "an object for a text", "{\"id\":1,\"a\":{\"b\":{}}}", false, true },
+		{ "a text on the way", "{\"id\":1,\"a\":\"b\"}", false, true },
+		{ "an array on the way", "{\"id\":1,\"a\":[{\"b\":\"t\"}]}", false, true },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n = strlen(rows[i].json);
+		struct thing t;
+		struct err err;
+
+		assert_case((run(needed_text, 1, rows[i].json, n, &t, &err) == 0) ==
+				    rows[i].needed_ok,
+			    rows[i].why);
+		assert_case((run(fields, ARRAY_LEN(fields), rows[i].json, n, &t, &err) == 0) ==
+				    rows[i].optional_ok,
+			    rows[i].why);
+	}
+}
+
+static void nest(struct buf *b, size_t depth, const char *open, const char *close)
+{
+	buf_puts(b, "{\"id\":1,\"x\":");
+	for (size_t i = 1; i < depth; i++)
+		buf_puts(b, open);
+	buf_puts(b, "1");
+	for (size_t i = 1; i < depth; i++)
+		buf_puts(b, close);
+	buf_puts(b, "}");
+}
+
+static void limits_nesting(void **state)
+{
+	static const struct {
+		const char *why, *open, *close;
+	} rows[] = { { "arrays", "[", "]" }, { "objects", "{\"k\":", "}" } };
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		for (size_t over = 0; over < 2; over++) {
+			OWNED(buf_done) struct buf json;
+			struct thing t;
+			struct err err;
+			int rc;
+
+			buf_init(&json, 4096);
+			nest(&json, NORMALISE_DEPTH_MAX + over, rows[i].open, rows[i].close);
+			rc = run(fields, ARRAY_LEN(fields), json.data, json.len, &t, &err);
+			assert_case(rc == (over ? -1 : 0), rows[i].why);
+			assert_case(!over || strstr(err.msg, "nested deeper"), rows[i].why);
+		}
+	}
+}
+
+static void redacts_what_may_be_secret(void **state)
+{
+	static const struct {
+		const char *why, *in, *out;
+	} rows[] = {
+		{ "plain JSON stays", "{\"a\": [1, \"b c\"]}", "{\"a\": [1, \"b c\"]}" },
+		{ "a token by its look", "x ghp_0123456789abcdefABCDEF0123456789abcd y",
+		  "x [masked] y" },
+		{ "the shortest key id", "AKIAIOSFODNN7EXAMPLE", "[masked]" },
+		{ "one shorter is a word", "AKIAIOSFODNN7EXAMPL", "AKIAIOSFODNN7EXAMPL" },
+		{ "a member named like a secret", "{\"api_token\" : \"short\",\"b\":\"c\"}",
+		  "{\"api_token\" : \"[masked]\",\"b\":\"c\"}" },
+		{ "upper case too", "{\"DB_PASSWORD\":\"pw\"}", "{\"DB_PASSWORD\":\"[masked]\"}" },
+		{ "an escaped quote does not end it", "{\"secret\":\"a\\\"b\"}",
+		  "{\"secret\":\"[masked]\"}" },
+		{ "a secret that was cut off", "{\"secret\":\"abc", "{\"secret\":\"[masked]\"" },
+		{ "a commit id is wanted", "\"0123456789abcdef0123456789abcdef01234567\"",
+		  "\"0123456789abcdef0123456789abcdef01234567\"" },
+		{ "an array element is no member's value", "[\"token\",\"b\"]",
+		  "[\"token\",\"b\"]" },
+		{ "nothing", "", "" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWNED(buf_done) struct buf out;
+
+		buf_init(&out, 1000);
+		redact(rows[i].in, strlen(rows[i].in), &out);
+		if (strcmp(buf_text(&out), rows[i].out) != 0)
+			fail_msg("row \"%s\": got %s", rows[i].why, buf_text(&out));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_fields_by_path),
+		cmocka_unit_test(first_of_duplicate_keys_wins),
+		cmocka_unit_test(refuses_what_is_malformed),
+		cmocka_unit_test(wrong_types_matter_only_where_needed),
+		cmocka_unit_test(limits_nesting),
+		cmocka_unit_test(redacts_what_may_be_secret),
+	};
+
+	return cmocka_run_group_tests_name("normalise", tests, NULL, NULL);
+}
