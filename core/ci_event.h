@@ -73,6 +73,6 @@ void ci_event_run_ref(const struct ci_event *, char out[static RUN_REF_MAX]);
 void ci_event_encode(const struct ci_event *, struct redis_cmd *);
 /* From the flat field list of a stream entry. Unknown fields are ignored; ERR_INPUT says what is
  * wrong. */
-int ci_event_decode(const struct redisReply *fields, struct ci_event *out, struct err *) MUST_CHECK;
+int ci_event_decode(const struct redisReply *entry, struct ci_event *out, struct err *) MUST_CHECK;
 
 #endif

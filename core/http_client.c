@@ -112,6 +112,7 @@ static bool is_loopback(const char *host)
 
 	if (strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
 		return true;
+	/* NOLINTNEXTLINE(cert-err34-c): three digits cannot overflow */
 	return sscanf(host, "%3u.%3u.%3u.%3u%c", &a[0], &a[1], &a[2], &a[3], &end) == 4 &&
 	       a[0] == 127;
 }

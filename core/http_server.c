@@ -208,6 +208,7 @@ static const char *ip_text(const struct sockaddr_storage *ss, char *out, socklen
 		*port = ntohs(v6->sin6_port);
 	} else {
 		mapped = v4->sin_addr;
+		/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): it is zeroed */
 		*port = ntohs(v4->sin_port);
 	}
 	*loopback = ntohl(mapped.s_addr) >> 24 == 127;

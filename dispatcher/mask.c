@@ -206,8 +206,8 @@ static bool is_key_material(const char *s, size_t n)
 		return true;
 	while (n && isspace((unsigned char)s[n - 1]))
 		n--;
-	while (n && isspace((unsigned char)*s))
-		s++, n--;
+	for (; n && isspace((unsigned char)*s); s++)
+		n--;
 	if (n != 64 && n != 70 && n != 76)
 		return false;
 	for (size_t i = 0; i < n; i++)

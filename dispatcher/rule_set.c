@@ -84,6 +84,7 @@ struct complaint {
 	char text[200];
 };
 
+PRINTF_LIKE(3, 0)
 static void hear(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
 	struct complaint *c = ctx;

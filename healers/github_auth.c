@@ -88,6 +88,7 @@ static void wipep(char **s)
 
 /* --- the App's key and its signature ------------------------------------ */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the library's type */
 static int refuse_passphrase(char *buf, int size, int writing, void *arg)
 {
 	UNUSED(buf);
@@ -243,7 +244,7 @@ static void wait_ready(struct github_wait *w, const char *authorization,
 	wait_unlink(w);
 	if (authorization)
 		w->authorization = xstrdup(authorization);
-	else
+	else if (refusal)
 		w->refusal = *refusal;
 	w->link = a->ready_tail;
 	*a->ready_tail = w;

@@ -15,6 +15,7 @@ enum {
 	MESSAGE_MAX = 90,
 };
 
+PRINTF_LIKE(3, 0)
 static void say(struct api_result *out, enum api_fate fate, const char *fmt, va_list ap)
 {
 	char text[512];

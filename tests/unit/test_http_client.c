@@ -210,7 +210,7 @@ static void raw_by_path(struct fake_request *r, void *arg)
 		fake_http_send(r, "\x16\x03\x01 hello, I am not HTTP\r\n\r\n", 28);
 		r->close = true;
 	} else if (strcmp(r->path, "/reset") == 0) {
-		fake_http_send(r, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 46);
+		fake_http_send(r, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", 44);
 		r->reset = true;
 	} else if (strcmp(r->path, "/reset-at-once") == 0) {
 		r->reset = true;
