@@ -13,6 +13,8 @@ set(_want
   -Wduplicated-cond -Wduplicated-branches -Wlogical-op   # gcc
   -Wcomma -Wunreachable-code-aggressive -Wassign-enum    # clang
   -Wno-sign-conversion
+  # An object that may be freed in its own callback is told so by a flag on the caller's stack.
+  -Wno-dangling-pointer
   -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
   -Werror=int-conversion -Werror=return-type)
 
