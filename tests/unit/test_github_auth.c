@@ -342,7 +342,7 @@ static void many_callers_share_one_request(void **state)
 {
 	struct world *w = *state;
 	struct seen s[5] = { 0 };
-	struct github_wait *gone;
+	struct github_wait *gone = NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(s); i++) {
 		struct github_wait *wait =
