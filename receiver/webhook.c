@@ -25,7 +25,7 @@
 enum {
 	SOURCES_MAX = 8,
 	DEAD_BODY_MAX = 64 << 10,
-	REFUSAL_LOG_MS = 10000, /* strangers must not be able to fill the log */
+	QUIET_MS = 10000, /* one line per problem and period: strangers must not fill the log */
 };
 
 static const char json_type[] = "application/json";
@@ -45,13 +45,18 @@ static const char *const result_names[] = {
 	"accepted", "duplicate", "ignored", "quarantined", "unauthorized", "refused", "unavailable",
 };
 
+/* Something that is logged once per QUIET_MS, with how often it happened. */
+struct quiet {
+	int64_t times, logged_ms;
+};
+
 /* A provider with its own secrets; one per provider until sources are configurable. */
 struct source {
 	char name[32];
 	const struct provider *provider;
 	int64_t dedupe_ttl_ms;
 	struct metric *received[RESULT_COUNT];
-	int64_t refusals, refusal_logged_ms;
+	struct quiet refused, unavailable;
 };
 
 struct intake {
@@ -89,7 +94,7 @@ struct intake *intake_new(const struct conf *conf, const struct keyspace *ks, st
 		(void)text_copy(s->name, sizeof(s->name), p->name, strlen(p->name));
 		s->provider = p;
 		s->dedupe_ttl_ms = conf_int(conf, p->dedupe_ttl_key);
-		s->refusal_logged_ms = -REFUSAL_LOG_MS;
+		s->refused.logged_ms = s->unavailable.logged_ms = -QUIET_MS;
 		for (size_t i = 0; i < RESULT_COUNT; i++) {
 			char labels[96];
 
@@ -132,10 +137,24 @@ static void answer(struct intake *in, struct source *s, struct http_request *req
 	http_reply_text(req, status, json_type, body);
 }
 
+/* How often it happened since the last line; 0: say nothing now. */
+static int64_t quiet_count(struct quiet *q)
+{
+	int64_t now = clock_mono_ms(), times = ++q->times;
+
+	if (now - q->logged_ms < QUIET_MS)
+		return 0;
+	*q = (struct quiet){ .logged_ms = now };
+	return times;
+}
+
 static void answer_unavailable(struct delivery *d, const char *why)
 {
-	log_warn("webhook not accepted: Redis did not take it", KV("source", d->source->name),
-		 KV("error", why));
+	int64_t times = quiet_count(&d->source->unavailable);
+
+	if (times)
+		log_warn("webhook not accepted: Redis did not take it",
+			 KV("source", d->source->name), KV("error", why), KV("times", times));
 	http_reply_header(d->req, "Retry-After", "5");
 	answer(d->intake, d->source, d->req, d->started_us, RESULT_UNAVAILABLE, 503,
 	       "{\"status\":\"unavailable\"}\n");
@@ -259,17 +278,13 @@ static bool verified(const struct intake *in, const struct source *s, const stru
 static void refuse_unsigned(struct intake *in, struct source *s, struct http_request *req,
 			    int64_t started_us)
 {
-	int64_t now = clock_mono_ms();
+	const char *secret = conf_secret(in->conf, s->provider->secret_key, 0);
+	int64_t times = quiet_count(&s->refused);
 
-	s->refusals++;
-	if (now - s->refusal_logged_ms >= REFUSAL_LOG_MS) {
+	if (times)
 		log_warn("webhook refused: not signed with a secret of this source",
-			 KV("source", s->name), KV("peer", req->peer), KV("times", s->refusals),
-			 KV("secrets",
-			    conf_secret(in->conf, s->provider->secret_key, 0) ? "set" : "none"));
-		s->refusals = 0;
-		s->refusal_logged_ms = now;
-	}
+			 KV("source", s->name), KV("peer", req->peer), KV("times", times),
+			 KV("secrets", secret ? "set" : "none"));
 	answer(in, s, req, started_us, RESULT_UNAUTHORIZED, 401, "{\"status\":\"unauthorized\"}\n");
 }
 
