@@ -1,5 +1,6 @@
 #include "dispatcher/prefilter.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -34,13 +35,53 @@ static void add(struct prefilter *p, size_t line, uint32_t rule)
 
 #if GUARD_HAVE_HYPERSCAN
 
-static hs_error_t compile_one(const char *regex, unsigned flags, hs_database_t **db)
-{
-	hs_compile_error_t *why = NULL;
-	hs_error_t rc = hs_compile(regex, flags, HS_MODE_BLOCK, NULL, db, &why);
+enum {
+	/*
+	 * Counted repeats make the engine's automata large and slow to build. Above
+	 * this they are looked for without the upper bound, which finds more, never less.
+	 */
+	REPEAT_MAX = 3,
+};
 
-	(void)hs_free_compile_error(why);
-	return rc;
+/* At "{2,40}": reads the bounds; returns the length, 0 when it is something else. */
+static size_t repeat_at(const char *s, unsigned *low, unsigned *high)
+{
+	size_t i = 1;
+
+	*low = *high = 0;
+	while (isdigit((unsigned char)s[i]) && i < 6)
+		*low = *low * 10 + (unsigned)(s[i++] - '0');
+	if (i == 1 || s[i++] != ',')
+		return 0;
+	while (isdigit((unsigned char)s[i]) && i < 12)
+		*high = *high * 10 + (unsigned)(s[i++] - '0');
+	return s[i] == '}' && *high ? i + 1 : 0;
+}
+
+/* The pattern with large upper bounds left out. */
+static char *relax(const char *regex)
+{
+	char *out = xmalloc(strlen(regex) + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; regex[i];) {
+		unsigned low, high;
+		size_t len = regex[i] == '{' ? repeat_at(regex + i, &low, &high) : 0;
+
+		if (len && high > REPEAT_MAX) {
+			out[n++] = low ? '+' : '*';
+			i += len;
+			continue;
+		}
+		/* Escapes and classes are copied whole: no repeat begins in them. */
+		len = regex[i] == '[' ? pattern_class_end(regex + i) + 1 : 1;
+		len += regex[i] == '\\' && regex[i + 1];
+		memcpy(out + n, regex + i, len);
+		n += len;
+		i += len;
+	}
+	out[n] = '\0';
+	return out;
 }
 
 /* The flags under which the engine takes the pattern; 0 when it does not. */
@@ -52,23 +93,70 @@ static unsigned flags_for(const char *regex)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-		hs_database_t *db = NULL;
+		hs_expr_info_t *info = NULL;
+		hs_compile_error_t *why = NULL;
+		hs_error_t rc = hs_expression_info(regex, ways[i], &info, &why);
 
-		if (compile_one(regex, ways[i], &db) != HS_SUCCESS)
-			continue;
-		(void)hs_free_database(db);
-		return ways[i];
+		free(info);
+		(void)hs_free_compile_error(why);
+		if (rc == HS_SUCCESS)
+			return ways[i];
 	}
 	return 0;
 }
 
+struct patterns {
+	char **regex;
+	unsigned *flags, *ids;
+	unsigned n;
+};
+
+static void patterns_done(struct patterns *ps)
+{
+	for (unsigned i = 0; i < ps->n; i++)
+		free(ps->regex[i]);
+	free(ps->regex);
+	free(ps->flags);
+	free(ps->ids);
+}
+
+static void leave_out(struct prefilter *p, struct patterns *ps, unsigned i)
+{
+	p->everywhere[p->n_everywhere++] = ps->ids[i];
+	free(ps->regex[i]);
+	ps->n--;
+	memmove(ps->regex + i, ps->regex + i + 1, (ps->n - i) * sizeof(*ps->regex));
+	memmove(ps->flags + i, ps->flags + i + 1, (ps->n - i) * sizeof(*ps->flags));
+	memmove(ps->ids + i, ps->ids + i + 1, (ps->n - i) * sizeof(*ps->ids));
+}
+
+/* Compiles all together; a pattern that the engine refuses after all is left out. */
+static bool compile(struct prefilter *p, struct patterns *ps)
+{
+	while (ps->n) {
+		hs_compile_error_t *why = NULL;
+		hs_error_t rc = hs_compile_multi((const char *const *)ps->regex, ps->flags, ps->ids,
+						 ps->n, HS_MODE_BLOCK, NULL, &p->db, &why);
+		int culprit = rc == HS_SUCCESS ? -1 : why->expression;
+
+		(void)hs_free_compile_error(why);
+		if (rc == HS_SUCCESS)
+			return hs_alloc_scratch(p->db, &p->scratch) == HS_SUCCESS;
+		if (culprit < 0 || (unsigned)culprit >= ps->n)
+			return false;
+		leave_out(p, ps, (unsigned)culprit);
+	}
+	return false;
+}
+
 static void build(struct prefilter *p, const struct rule_set *set)
 {
-	OWNED(freep) const char **regex = xcalloc(set->n + 1, sizeof(*regex));
-	OWNED(freep) unsigned *flags = xcalloc(set->n + 1, sizeof(*flags));
-	OWNED(freep) unsigned *ids = xcalloc(set->n + 1, sizeof(*ids));
-	hs_compile_error_t *why = NULL;
-	unsigned n = 0;
+	OWNED(patterns_done)
+	struct patterns ps = {
+		.regex = xcalloc(set->n + 1, sizeof(char *)),
+		.flags = xcalloc(set->n + 1, sizeof(unsigned)),
+		.ids = xcalloc(set->n + 1, sizeof(unsigned)),
+	};
 
 	if (hs_valid_platform() != HS_SUCCESS)
 		return;
@@ -77,18 +165,13 @@ static void build(struct prefilter *p, const struct rule_set *set)
 
 		if (!pattern)
 			continue;
-		regex[n] = pattern;
-		flags[n] = flags_for(pattern);
-		ids[n] = (unsigned)i;
-		if (flags[n])
-			n++;
-		else
-			p->everywhere[p->n_everywhere++] = (uint32_t)i;
+		ps.regex[ps.n] = relax(pattern);
+		ps.flags[ps.n] = flags_for(ps.regex[ps.n]);
+		ps.ids[ps.n++] = (unsigned)i;
+		if (!ps.flags[ps.n - 1])
+			leave_out(p, &ps, ps.n - 1);
 	}
-	if (n &&
-	    hs_compile_multi(regex, flags, ids, n, HS_MODE_BLOCK, NULL, &p->db, &why) == HS_SUCCESS)
-		p->one_pass = hs_alloc_scratch(p->db, &p->scratch) == HS_SUCCESS;
-	(void)hs_free_compile_error(why);
+	p->one_pass = compile(p, &ps);
 }
 
 static void drop(struct prefilter *p)

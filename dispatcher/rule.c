@@ -11,8 +11,8 @@ enum {
 	 * Proving a pattern cheap: on lines of PROBE_LEN bytes, quadratic work stays
 	 * below PROBE_LIMIT steps, cubic and exponential work does not.
 	 */
-	PROBE_LEN = 1024,
-	PROBE_LIMIT = 3000000,
+	PROBE_LEN = 256,
+	PROBE_LIMIT = 300000,
 };
 
 struct matcher *matcher_new(uint32_t match_limit)
@@ -82,8 +82,7 @@ bool pattern_group(const pcre2_code *code, const struct matcher *m, const char *
 	return false;
 }
 
-/* The character class at s[0] == '[': index of its closing bracket. */
-static size_t class_end(const char *s)
+size_t pattern_class_end(const char *s)
 {
 	size_t i = 1;
 
@@ -153,7 +152,7 @@ bool pattern_has_open_end(const char *regex)
 			if (ch == '\\' && regex[i + 1])
 				i++;
 			else if (ch == '[')
-				i += class_end(regex + i);
+				i += pattern_class_end(regex + i);
 		}
 	}
 	return tail || open_alternative[0];

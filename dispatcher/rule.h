@@ -90,5 +90,7 @@ bool pattern_group(const pcre2_code *, const struct matcher *, const char *line,
 
 /* True when the pattern could report a hit at every further byte of a line: `error: .+`. */
 bool pattern_has_open_end(const char *regex);
+/* The character class at s[0] == '[': index of its closing bracket. */
+size_t pattern_class_end(const char *s);
 
 #endif
