@@ -38,7 +38,7 @@ char *xstrdup(const char *s)
 
 char *xstrndup(const char *s, size_t max)
 {
-	/* Not strndup(): under ASan's strict_string_checks that wants the terminator it may not have. */
+	/* Not strndup(): ASan's strict_string_checks wants a terminator behind the bound. */
 	size_t n = strnlen(s, max);
 	char *copy = xmalloc(n + 1);
 
