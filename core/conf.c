@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 #include <yaml.h>
 
+#include "core/buf.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/text.h"
@@ -142,6 +143,11 @@ static void wipe(char *s)
 	if (s)
 		OPENSSL_cleanse(s, strlen(s));
 	free(s);
+}
+
+static void wipep(char **s)
+{
+	wipe(*s);
 }
 
 static void forget_secrets(struct value *v)
@@ -277,6 +283,18 @@ static int assign(struct value *v, bool from_file, const char *text, const char 
 	return 0;
 }
 
+/* "github" when there is "github.token". */
+static bool is_section(const struct conf *conf, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (size_t i = 0; i < conf->n; i++)
+		if (strncmp(conf->values[i].option->key, key, n) == 0 &&
+		    conf->values[i].option->key[n] == '.')
+			return true;
+	return false;
+}
+
 /* Levenshtein distance of short names, for "did you mean". */
 static size_t distance(const char *a, const char *b)
 {
@@ -352,18 +370,48 @@ static int at_mark(const struct reader *r, const yaml_node_t *node, struct err *
 static int read_node(struct reader *r, const char *key, const yaml_node_t *node, unsigned depth,
 		     struct err *err);
 
-static int read_scalar(struct reader *r, const char *key, const yaml_node_t *node, struct err *err)
+/* "key:" and "key: ~" say nothing, as YAML means it; the option must exist all the same. */
+static bool is_null(const yaml_node_t *node)
 {
 	const char *text = (const char *)node->data.scalar.value;
-	OWNED(freep) char *origin = xasprintf("%s:%zu", r->path, node->start_mark.line + 1);
 
-	if (strlen(text) != node->data.scalar.length) {
-		err_format(err, ERR_CONFIG, "%s: not text", key);
+	return node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+	       (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
+}
+
+static int set_from_file(struct reader *r, const char *key, const char *text,
+			 const yaml_node_t *node, struct err *err)
+{
+	OWNED(freep) char *origin = xasprintf("%s:%zu", r->path, node->start_mark.line + 1);
+	const struct value *v = find(r->conf, key);
+	size_t n = strlen(r->path);
+
+	if (!v)
+		v = find_file_of(r->conf, key);
+	/* Which of two lines counts would be a guess. */
+	if (v && v->given && strncmp(v->origin, r->path, n) == 0 && v->origin[n] == ':') {
+		err_format(err, ERR_CONFIG, "%s: given before, in line %s", key, v->origin + n + 1);
 		return at_mark(r, node, err);
 	}
 	if (set_key(r->conf, key, text, origin, err) < 0)
 		return at_mark(r, node, err);
 	return 0;
+}
+
+static int read_scalar(struct reader *r, const char *key, const yaml_node_t *node, struct err *err)
+{
+	const char *text = (const char *)node->data.scalar.value;
+
+	if (strlen(text) != node->data.scalar.length) {
+		err_format(err, ERR_CONFIG, "%s: not text", key);
+		return at_mark(r, node, err);
+	}
+	if (!is_null(node))
+		return set_from_file(r, key, text, node, err);
+	if (find(r->conf, key) || find_file_of(r->conf, key) || is_section(r->conf, key))
+		return 0;
+	(void)unknown_key(r->conf, key, err);
+	return at_mark(r, node, err);
 }
 
 static int read_mapping(struct reader *r, const char *prefix, const yaml_node_t *node,
@@ -399,8 +447,7 @@ static int read_sequence(struct reader *r, const char *key, const yaml_node_t *n
 			 struct err *err)
 {
 	const yaml_node_item_t *item = node->data.sequence.items.start;
-	OWNED(freep) char *all = xstrdup("");
-	OWNED(freep) char *origin = xasprintf("%s:%zu", r->path, node->start_mark.line + 1);
+	OWNED(wipep) char *all = xstrdup("");
 
 	for (; item < node->data.sequence.items.top; item++) {
 		const yaml_node_t *value = yaml_document_get_node(&r->doc, *item);
@@ -412,13 +459,10 @@ static int read_sequence(struct reader *r, const char *key, const yaml_node_t *n
 		}
 		longer = xasprintf("%s%s%s", all, *all ? "," : "",
 				   (const char *)value->data.scalar.value);
-		OPENSSL_cleanse(all, strlen(all));
-		free(all);
+		wipe(all);
 		all = longer;
 	}
-	if (set_key(r->conf, key, all, origin, err) < 0)
-		return at_mark(r, node, err);
-	return 0;
+	return set_from_file(r, key, all, node, err);
 }
 
 static int read_node(struct reader *r, const char *key, const yaml_node_t *node, unsigned depth,
@@ -524,8 +568,59 @@ static int load_variable(struct value *v, const char *suffix, struct err *err)
 	return 0;
 }
 
+/* PIPELINE_GUARD_<words> that somebody other than an option reads. */
+static bool other_variable(const char *name, size_t n)
+{
+	static const char *const others[] = { "CONFIG", "SIMULATOR", "METRICS_FD", "METRICS_SLOT" };
+
+	if (strncmp(name, "TEST_", strlen("TEST_")) == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (strlen(others[i]) == n && strncmp(others[i], name, n) == 0)
+			return true;
+	return false;
+}
+
+static bool variable_known(const struct conf *conf, const char *name, size_t n)
+{
+	char mine[KEY_BYTES_MAX + 32];
+
+	for (size_t i = 0; i < conf->n; i++) {
+		const struct conf_option *o = conf->values[i].option;
+
+		if (env_name(o->key, "", mine, sizeof(mine)) && strlen(mine) == n &&
+		    strncmp(mine, name, n) == 0)
+			return true;
+		if (o->type == CONF_SECRET && env_name(o->key, "_FILE", mine, sizeof(mine)) &&
+		    strlen(mine) == n && strncmp(mine, name, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Not an error: the variable of a newer release must not stop an older one. */
+static void warn_about_unknown_variables(const struct conf *conf)
+{
+	OWNED(buf_done) struct buf names;
+
+	buf_init(&names, 1024);
+	for (char **e = environ; *e; e++) {
+		size_t n = strcspn(*e, "="), prefix = strlen(ENV_PREFIX);
+
+		if (n <= prefix || strncmp(*e, ENV_PREFIX, prefix) != 0 ||
+		    other_variable(*e + prefix, n - prefix) || variable_known(conf, *e, n))
+			continue;
+		buf_puts(&names, names.len ? " " : "");
+		buf_append(&names, *e, n);
+	}
+	if (names.len)
+		log_warn("variables that name no option are ignored",
+			 KV("variables", buf_text(&names)));
+}
+
 int conf_load_env(struct conf *conf, struct err *err)
 {
+	warn_about_unknown_variables(conf);
 	for (size_t i = 0; i < conf->n; i++) {
 		struct value *v = &conf->values[i];
 

@@ -47,7 +47,10 @@ struct conf *conf_new(const struct conf_table *const *tables, size_t n_tables);
 void conf_free(struct conf *);
 DEFINE_OWNED(struct conf, conf_free)
 
+/* At most 1 MiB of YAML without aliases; an option may be given once. */
 int conf_load_file(struct conf *, const char *path, struct err *) MUST_CHECK;
+/* Variables that name no option are one warning, not an error. PIPELINE_GUARD_TEST_* is not ours.
+ */
 int conf_load_env(struct conf *, struct err *) MUST_CHECK;
 int conf_set(struct conf *, const char *assignment, struct err *) MUST_CHECK; /* "key=value" */
 

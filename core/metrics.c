@@ -30,7 +30,7 @@ struct metric {
 	uint32_t kind;
 	uint32_t pad;
 	int64_t value; /* histogram: observations */
-	double sum_ms;
+	double real;   /* histogram: sum in ms; gauge: what is added to `value` */
 	int64_t bucket[BUCKETS];
 	char name[NAME_BYTES];
 };
@@ -46,6 +46,7 @@ static const struct known {
 	const char *help;
 } known[] = {
 	{ "active_pipelines", METRIC_GAUGE, "Runs that are queued or running." },
+	{ "anomalies_detected_total", METRIC_COUNTER, "Anomalies in the series that are watched." },
 	{ "breaker_state", METRIC_GAUGE, "Circuit breaker of a provider host: 0 closed, 1 open." },
 	{ "cache_hit_rate", METRIC_GAUGE, "Share of provider reads answered from the cache." },
 	{ "check_duration_seconds", METRIC_HISTOGRAM, "Time to diagnose one log." },
@@ -58,14 +59,19 @@ static const struct known {
 	{ "heal_duration_seconds", METRIC_HISTOGRAM, "From plan to healed run." },
 	{ "heal_success_rate", METRIC_GAUGE, "Healed share of finished heals of the day." },
 	{ "http_connections", METRIC_GAUGE, "Open connections of the listener." },
+	{ "incident_open", METRIC_GAUGE, "Incidents that hold plans back." },
 	{ "metrics_overflow_total", METRIC_COUNTER, "Samples dropped because a slot was full." },
+	{ "model_training_duration_seconds", METRIC_HISTOGRAM, "Time to train the model." },
 	{ "plans_total", METRIC_COUNTER, "Plans by strategy and mode." },
+	{ "prediction_accuracy", METRIC_GAUGE, "Share of predictions that came true." },
+	{ "predictions_made_total", METRIC_COUNTER, "Predictions made." },
 	{ "provider_rate_limit_remaining", METRIC_GAUGE,
 	  "Requests left in the provider's window." },
 	{ "provider_requests_total", METRIC_COUNTER, "Requests to providers by host and code." },
 	{ "regex_gave_up_total", METRIC_COUNTER, "Rule matches that hit a limit." },
 	{ "region_up", METRIC_GAUGE, "1 when the region answers." },
 	{ "security_violations_total", METRIC_COUNTER, "Requests refused for safety." },
+	{ "spool_bytes", METRIC_GAUGE, "Bytes of events that wait on disk for Redis." },
 	{ "stream_lag", METRIC_GAUGE, "Events not yet read by the dispatchers." },
 	{ "stream_pending", METRIC_GAUGE, "Events read but not yet recorded." },
 	{ "webhook_duration_seconds", METRIC_HISTOGRAM, "From request to answer of a webhook." },
@@ -134,6 +140,9 @@ struct metric *metrics_handle(const char *name, const char *labels)
 
 	if (!mine)
 		metrics_init_from_env();
+	/* Cut labels would not be Prometheus' format any more. */
+	if (strlen(labels) >= LABEL_BYTES)
+		return metrics_handle("metrics_overflow_total", "");
 	for (size_t i = 0; i < SERIES_PER_SLOT; i++) {
 		m = &mine->series[i];
 		if (!m->name[0]) {
@@ -145,7 +154,7 @@ struct metric *metrics_handle(const char *name, const char *labels)
 			(void)text_copy(m->name, sizeof(m->name), name, strlen(name));
 			return m;
 		}
-		if (strcmp(m->name, name) == 0 && strncmp(m->labels, labels, LABEL_BYTES - 1) == 0)
+		if (strcmp(m->name, name) == 0 && strcmp(m->labels, labels) == 0)
 			return m;
 	}
 	return &mine->series[SERIES_PER_SLOT - 1];
@@ -165,7 +174,7 @@ void metric_observe_ms(struct metric *m, double ms)
 	while (i < BUCKETS - 1 && ms > bounds_ms[i])
 		i++;
 	m->bucket[i]++;
-	m->sum_ms += ms;
+	m->real += ms;
 	m->value++;
 }
 
@@ -176,7 +185,37 @@ void metrics_add(const char *name, const char *labels, int64_t n)
 
 void metrics_set(const char *name, const char *labels, int64_t value)
 {
-	metrics_handle(name, labels)->value = value;
+	struct metric *m = metrics_handle(name, labels);
+
+	if (m->kind != METRIC_GAUGE) {
+		m->value++;
+		return;
+	}
+	m->value = value;
+	m->real = 0;
+}
+
+void metrics_set_real(const char *name, const char *labels, double value)
+{
+	struct metric *m = metrics_handle(name, labels);
+
+	metrics_set(name, labels, 0);
+	if (m->kind == METRIC_GAUGE)
+		m->real = value;
+}
+
+void metrics_label(struct buf *out, const char *name, const char *value)
+{
+	buf_printf(out, "%s%s=\"", out->len ? "," : "", name);
+	for (; *value; value++) {
+		if (*value == '\n')
+			buf_puts(out, "\\n");
+		else if (*value == '"' || *value == '\\')
+			buf_printf(out, "\\%c", *value);
+		else
+			buf_putc(out, *value);
+	}
+	buf_putc(out, '"');
 }
 
 void metrics_observe_ms(const char *name, const char *labels, double ms)
@@ -222,7 +261,7 @@ static bool collect(unsigned slot, size_t row, struct metric *out)
 			if (s < slot)
 				return false;
 			out->value += m->value;
-			out->sum_ms += m->sum_ms;
+			out->real += m->real;
 			for (size_t b = 0; b < BUCKETS; b++)
 				out->bucket[b] += m->bucket[b];
 		}
@@ -247,19 +286,23 @@ static void render_histogram(struct buf *out, const struct metric *m)
 			buf_puts(out, "+Inf");
 		buf_printf(out, "\"} %" PRId64 "\n", below);
 	}
-	buf_printf(out, "pipeline_guard_%s_sum%s %.6f\n", m->name, set, m->sum_ms / 1000);
+	buf_printf(out, "pipeline_guard_%s_sum%s %.6f\n", m->name, set, m->real / 1000);
 	buf_printf(out, "pipeline_guard_%s_count%s %" PRId64 "\n", m->name, set, m->value);
 }
 
 static void render_series(struct buf *out, const struct metric *m)
 {
-	if (m->kind == METRIC_HISTOGRAM)
+	if (m->kind == METRIC_HISTOGRAM) {
 		render_histogram(out, m);
-	else if (m->labels[0])
-		buf_printf(out, "pipeline_guard_%s{%s} %" PRId64 "\n", m->name, m->labels,
-			   m->value);
+		return;
+	}
+	buf_printf(out, "pipeline_guard_%s", m->name);
+	if (m->labels[0])
+		buf_printf(out, "{%s}", m->labels);
+	if (m->real < 0 || m->real > 0)
+		buf_printf(out, " %g\n", (double)m->value + m->real);
 	else
-		buf_printf(out, "pipeline_guard_%s %" PRId64 "\n", m->name, m->value);
+		buf_printf(out, " %" PRId64 "\n", m->value);
 }
 
 static void render_name(struct buf *out, const struct known *k)

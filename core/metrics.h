@@ -25,12 +25,16 @@ void metrics_init_from_env(void);
 /*
  * `name` without the pipeline_guard_ prefix, `labels` as `source="github",result="accepted"`
  * or "". Label values must come from our own tables or be escaped. Unknown
- * series are created at first use; when the slot is full they go to one
- * overflow counter.
+ * series are created at first use; when the slot is full, or labels are longer than
+ * 95 bytes, they go to one overflow counter.
  */
 void metrics_add(const char *name, const char *labels, int64_t n);
 void metrics_set(const char *name, const char *labels, int64_t value);
+void metrics_set_real(const char *name, const char *labels, double value); /* shares, rates */
 void metrics_observe_ms(const char *name, const char *labels, double ms);
+
+/* Appends `name="value"`, escaped, with a comma in front unless it is the first. */
+void metrics_label(struct buf *out, const char *name, const char *value);
 
 /* A counter that is hit per event: looked up once. */
 struct metric;

@@ -144,7 +144,7 @@ static int64_t zone_ms(const char *s)
 	h = digits(&s, 2);
 	(void)literal(&s, ':');
 	m = digits(&s, 2);
-	if (h < 0 || m < 0 || *s)
+	if (h < 0 || h > 23 || m < 0 || m > 59 || *s)
 		return INT64_MIN;
 	return (int64_t)sign * (h * 60 + m) * 60000;
 }
@@ -172,7 +172,8 @@ int64_t text_iso8601_ms(const char *s)
 		return -1;
 	tm.tm_sec = digits(&s, 2);
 	if (tm.tm_year < 70 || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 ||
-	    tm.tm_mday > 31 || tm.tm_hour < 0 || tm.tm_min < 0 || tm.tm_sec < 0)
+	    tm.tm_mday > 31 || tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 ||
+	    tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
 		return -1;
 	if (literal(&s, '.')) {
 		if (!isdigit((unsigned char)*s))
