@@ -48,7 +48,8 @@ struct receiver {
 	struct intake *intake;
 	struct admin *admin;
 	struct http_server *server;
-	struct http_server *admin_server; /* NULL: `server` serves its routes too */
+	struct http_server *admin_server; /* NULL: none, or `server` serves its routes too */
+	bool admin_shared;
 	struct event *sigterm, *sigint, *drain_tick;
 	int64_t drain_until_ms; /* 0: not draining */
 };
@@ -99,7 +100,7 @@ static void on_request(struct http_request *req, void *arg)
 
 	if (intake_handle(r->intake, req) || probe_handle(r, req))
 		return;
-	if (r->admin_server || !admin_handle(r->admin, req))
+	if (!r->admin_shared || !admin_handle(r->admin, req))
 		reply_not_found(req);
 }
 
@@ -173,7 +174,8 @@ static int listen_all(struct receiver *r, struct err *err)
 		return -1;
 	if (!admin)
 		admin = default_admin;
-	if (strcmp(admin, listen) == 0)
+	r->admin_shared = strcmp(admin, listen) == 0;
+	if (r->admin_shared || strcmp(admin, "none") == 0)
 		return 0;
 	admin_limits.max_body_bytes = 64 << 10;
 	if (http_server_new(r->base, admin, &admin_limits, on_admin_request, r, &r->admin_server,
