@@ -48,11 +48,15 @@ struct consumer {
 
 /* --- scripts -------------------------------------------------------------- */
 
-/* KEYS meta; ARGV version partitions. Returns {version, partitions} as stored. */
+/*
+ * KEYS meta; ARGV version partitions mode why. Returns {version, partitions} as stored.
+ * The mode is there for the page, which is served by other processes.
+ */
 static struct redis_script meta_script = {
 	.name = "meta",
 	.body = "redis.call('HSETNX', KEYS[1], 'v', ARGV[1]) "
 		"redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2]) "
+		"redis.call('HSET', KEYS[1], 'mode', ARGV[3], 'mode_why', ARGV[4]) "
 		"return redis.call('HMGET', KEYS[1], 'v', 'partitions')",
 };
 
@@ -604,6 +608,8 @@ static void prepare(struct consumer *c)
 	redis_arg(&cmd, meta);
 	redis_arg_i64(&cmd, CI_EVENT_VERSION);
 	redis_arg_i64(&cmd, c->e->ks.partitions);
+	redis_arg(&cmd, c->e->decide.observe ? "observe" : "act");
+	redis_arg(&cmd, c->e->decide.observe_why);
 	redis_send_script(c->e->writer, &meta_script, &cmd, on_meta, c);
 }
 

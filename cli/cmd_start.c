@@ -1,0 +1,472 @@
+/* start: everything on one machine. A private Redis unless one is configured, a receiver, a
+ * dispatcher. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "cli/command.h"
+#include "cli/data_dir.h"
+#include "cli/simulator.h"
+#include "cli/supervisor.h"
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/http_server.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/redis.h"
+#include "dispatcher/dispatcher.h"
+
+enum { ARGS_MAX = 96, METRIC_SLOTS = 3, REDIS_WAIT_MS = 60000, REDIS_LOOK_MS = 50 };
+
+static bool demo;
+
+static const struct cli_option own[] = {
+	{ .name = "listen",
+	  .argument = "ADDRESS",
+	  .key = "listen",
+	  .help = "address for webhooks and the page; default 127.0.0.1:8080" },
+	{ .name = "data-dir",
+	  .argument = "DIR",
+	  .key = "data_dir",
+	  .help = "where secrets and the private Redis are kept" },
+	{ .name = "observe",
+	  .key = "mode",
+	  .value = "observe",
+	  .help = "report what would be done, and do nothing" },
+	{ .name = "demo",
+	  .flag = &demo,
+	  .help = "with a simulated GitHub, in a data folder of its own" },
+	{ .name = NULL },
+};
+
+struct start {
+	struct event_base *base;
+	struct cli *cli;
+	struct supervisor *supervisor;
+	struct redis *probe;
+	struct event *look, *term, *interrupt, *hangup;
+	int64_t redis_deadline_ms;
+	int listen_fd, metrics_fd;
+	char address[128];
+	char folder[DATA_PATH_MAX], redis_conf[DATA_PATH_MAX], redis_url[DATA_PATH_MAX];
+	char secret[DATA_PATH_MAX], token[DATA_PATH_MAX];
+	char exe[4096], simulator[4096], api_url[256];
+	bool private_redis, given_secret;
+	char *args[3][ARGS_MAX]; /* argv of simulator, receiver, dispatcher; owned strings */
+	int status;
+};
+
+enum role { SIMULATOR, RECEIVER, DISPATCHER };
+
+/* --- argv of children --------------------------------------------------------- */
+
+static void add(struct start *s, enum role role, char *arg)
+{
+	for (size_t i = 0; i < ARGS_MAX - 1; i++) {
+		if (!s->args[role][i]) {
+			s->args[role][i] = arg;
+			return;
+		}
+	}
+	abort();
+}
+
+static void add_set(struct start *s, enum role role, const char *key, const char *value)
+{
+	add(s, role, xstrdup("--set"));
+	add(s, role, xasprintf("%s=%s", key, value));
+}
+
+/* What was said to us, then what only we know. */
+static void begin_role(struct start *s, enum role role, const char *name)
+{
+	add(s, role, xstrdup(s->exe));
+	add(s, role, xstrdup(name));
+	if (s->cli->config_file) {
+		add(s, role, xstrdup("--config"));
+		add(s, role, xstrdup(s->cli->config_file));
+	}
+	for (char **set = s->cli->sets; *set; set++) {
+		add(s, role, xstrdup("--set"));
+		add(s, role, xstrdup(*set));
+	}
+	add_set(s, role, "redis.url", s->redis_url);
+	add_set(s, role, "log_format", conf_str(s->cli->conf, "log_format"));
+}
+
+static void free_args(struct start *s)
+{
+	for (size_t r = 0; r < ARRAY_LEN(s->args); r++)
+		for (size_t i = 0; s->args[r][i]; i++)
+			free(s->args[r][i]);
+}
+
+/* --- ends --------------------------------------------------------------------- */
+
+static void on_finished(int status, void *arg)
+{
+	struct start *s = arg;
+
+	if (status)
+		s->status = status;
+	(void)event_base_loopexit(s->base, NULL);
+}
+
+static void fail(struct start *s, const struct err *err)
+{
+	s->status = cli_fail(&cmd_start, err);
+	supervisor_stop(s->supervisor);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct start *s = arg;
+
+	UNUSED(what);
+	if (sig == SIGHUP) {
+		supervisor_signal_all(s->supervisor, SIGHUP);
+		return;
+	}
+	log_info("stopping", KV("signal", (int)sig));
+	supervisor_stop(s->supervisor);
+}
+
+/* --- what is printed ------------------------------------------------------------ */
+
+static void print_block(struct start *s)
+{
+	const char *why, *mode = dispatcher_mode(s->cli->conf, &why);
+	const char *token = "export PIPELINE_GUARD_GITHUB_TOKEN_FILE=/path/to/token";
+
+	if (demo) {
+		mode = strcmp(conf_str(s->cli->conf, "mode"), "observe") == 0 ? "observe" : "act";
+		why = "on the simulated GitHub only";
+	}
+	printf("\nPipeline Guard is running.\n\n"
+	       "  Page      http://%s/\n"
+	       "  Webhook   http://%s/webhooks/github\n"
+	       "  Secret    %s%s%s\n"
+	       "  Mode      %s: %s\n",
+	       s->address, s->address, s->given_secret ? "as configured" : "cat ",
+	       s->given_secret ? "" : s->secret, "", mode, why);
+	if (s->private_redis)
+		printf("  Redis     redis-cli -s %s/redis.sock\n", s->folder);
+	printf("  Data      %s\n\n", s->folder);
+	if (demo)
+		printf("A simulated GitHub at %s sends failures of known causes.\n"
+		       "Open the page and watch them being diagnosed and healed. Ctrl-C stops "
+		       "it.\n\n",
+		       s->api_url);
+	else
+		printf("In GitHub: Settings > Webhooks > Add webhook. Paste the webhook address as "
+		       "GitHub\n"
+		       "reaches it, content type application/json, the secret, and choose the "
+		       "events\n"
+		       "\"Workflow runs\" and \"Workflow jobs\".%s%s\nCtrl-C stops it.\n\n",
+		       strcmp(mode, "act") == 0 ? "" : "\nTo let it re-run jobs: ",
+		       strcmp(mode, "act") == 0 ? "" : token);
+	printf("guard ready http://%s\n", s->address);
+	(void)fflush(stdout);
+}
+
+/* --- children, one after the other ------------------------------------------------ */
+
+static void on_dispatcher(const char *line, void *arg)
+{
+	UNUSED(line);
+	print_block(arg);
+}
+
+static void start_dispatcher(struct start *s)
+{
+	struct child_spec spec = { .name = "dispatcher",
+				   .argv = s->args[DISPATCHER],
+				   .pass_fd = -1,
+				   .pass_fd2 = -1,
+				   .metrics_slot = 2 };
+	struct err err;
+
+	begin_role(s, DISPATCHER, "dispatcher");
+	add_set(s, DISPATCHER, "admin_listen", "none");
+	if (demo) {
+		add_set(s, DISPATCHER, "github.api_url", s->api_url);
+		add_set(s, DISPATCHER, "github.token_file", s->token);
+		add_set(s, DISPATCHER, "github.write_interval", "0s");
+	}
+	if (supervisor_add(s->supervisor, &spec, on_dispatcher, s, &err) < 0)
+		fail(s, &err);
+}
+
+static void on_receiver(const char *line, void *arg)
+{
+	UNUSED(line);
+	start_dispatcher(arg);
+}
+
+static void start_receiver(struct start *s)
+{
+	struct child_spec spec = { .name = "receiver",
+				   .argv = s->args[RECEIVER],
+				   .pass_fd = s->listen_fd,
+				   .pass_fd2 = -1,
+				   .metrics_slot = 1 };
+	const char *admin = conf_str(s->cli->conf, "admin_listen");
+	char fd[32];
+	struct err err;
+
+	(void)snprintf(fd, sizeof(fd), "fd:%d", s->listen_fd);
+	begin_role(s, RECEIVER, "receiver");
+	add_set(s, RECEIVER, "listen", fd);
+	add_set(s, RECEIVER, "admin_listen", admin ? admin : fd);
+	if (!s->given_secret)
+		add_set(s, RECEIVER, "github.webhook_secret_file", s->secret);
+	if (supervisor_add(s->supervisor, &spec, on_receiver, s, &err) < 0)
+		fail(s, &err);
+}
+
+static void on_simulator(const char *line, void *arg)
+{
+	struct start *s = arg;
+
+	(void)snprintf(s->api_url, sizeof(s->api_url), "%s", line + (*line == ' '));
+	start_receiver(s);
+}
+
+static void start_simulator(struct start *s)
+{
+	struct child_spec spec = { .name = "simulator",
+				   .argv = s->args[SIMULATOR],
+				   .pass_fd = -1,
+				   .pass_fd2 = -1,
+				   .metrics_slot = 0 };
+	const char *const args[] = { s->simulator, "--demo",       "--secret-file",
+				     s->secret,    "--token-file", s->token };
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_LEN(args); i++)
+		add(s, SIMULATOR, xstrdup(args[i]));
+	add(s, SIMULATOR, xstrdup("--webhook-url"));
+	add(s, SIMULATOR, xasprintf("http://%s/webhooks/github", s->address));
+	if (supervisor_add(s->supervisor, &spec, on_simulator, s, &err) < 0)
+		fail(s, &err);
+}
+
+static void redis_is_there(struct start *s)
+{
+	(void)evtimer_del(s->look);
+	redis_free(TAKE(s->probe));
+	if (demo)
+		start_simulator(s);
+	else
+		start_receiver(s);
+}
+
+static void on_pong(const struct redisReply *reply, void *arg)
+{
+	struct start *s = arg;
+	struct timeval again = clock_timeval(REDIS_LOOK_MS);
+	struct err err;
+
+	if (!redis_is_error(reply, NULL)) {
+		redis_is_there(s);
+		return;
+	}
+	if (clock_mono_ms() > s->redis_deadline_ms) {
+		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s",
+			   s->redis_url, reply ? redis_why(reply) : redis_problem(s->probe),
+			   s->private_redis ? "; see " : "", s->private_redis ? s->folder : "",
+			   s->private_redis ? "/redis.log" : "");
+		fail(s, &err);
+		return;
+	}
+	/* Not connected yet, or still LOADING its file. */
+	(void)evtimer_add(s->look, &again);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct start *s = arg;
+
+	UNUSED(fd);
+	UNUSED(what);
+	redis_send_args(s->probe, on_pong, s, "PING", (char *)NULL);
+}
+
+static void look_for_redis(struct start *s)
+{
+	struct timeval now = { 0 };
+	struct err err;
+
+	if (redis_new(s->base, s->redis_url, conf_int(s->cli->conf, "redis.timeout"), &s->probe,
+		      &err) < 0) {
+		fail(s, &err);
+		return;
+	}
+	s->redis_deadline_ms = clock_mono_ms() + (s->private_redis ? REDIS_WAIT_MS : 10000);
+	(void)evtimer_add(s->look, &now);
+}
+
+static void on_redis_child(const char *line, void *arg)
+{
+	UNUSED(line);
+	look_for_redis(arg);
+}
+
+static int start_redis(struct start *s, struct err *err)
+{
+	static const char *const places[] = { "/usr/bin/redis-server",
+					      "/usr/local/bin/redis-server", "/bin/redis-server" };
+	static char *argv[3];
+	struct child_spec spec = { .name = "redis",
+				   .argv = argv,
+				   .pass_fd = -1,
+				   .pass_fd2 = -1,
+				   .ready_at_once = true,
+				   .outlives = true };
+
+	for (size_t i = 0; i < ARRAY_LEN(places) && !argv[0]; i++)
+		if (access(places[i], X_OK) == 0)
+			argv[0] = xstrdup(places[i]);
+	if (!argv[0])
+		return err_set(
+			err, ERR_TRANSIENT,
+			"redis-server is not installed: apt-get install redis-server, or set "
+			"PIPELINE_GUARD_REDIS_URL to one that runs");
+	argv[1] = s->redis_conf;
+	return supervisor_add(s->supervisor, &spec, on_redis_child, s, err);
+}
+
+/* --- set-up ------------------------------------------------------------------------ */
+
+static int prepare_demo(struct start *s, struct err *err)
+{
+	bool created;
+
+	(void)snprintf(s->token, sizeof(s->token), "%.1000s/demo-token", s->folder);
+	if (data_dir_secret(s->token, &created, err) < 0 ||
+	    simulator_find(s->simulator, sizeof(s->simulator), err) < 0)
+		return -1;
+	/* The simulated world starts anew; events of an old one would only confuse. */
+	return s->private_redis ? data_dir_forget_redis(s->folder, err) : 0;
+}
+
+static int prepare(struct start *s, struct err *err)
+{
+	const struct conf *conf = s->cli->conf;
+	const char *url = conf_str(conf, "redis.url");
+	ssize_t n = readlink("/proc/self/exe", s->exe, sizeof(s->exe) - 1);
+	bool created;
+
+	if (n <= 0)
+		return err_set(err, ERR_TRANSIENT, "cannot read /proc/self/exe");
+	if (data_dir_path(conf, demo ? "pipeline-guard-demo" : "pipeline-guard", s->folder, err) <
+		    0 ||
+	    data_dir_open(s->folder, err) < 0)
+		return -1;
+	s->private_redis = !url || demo;
+	s->given_secret = conf_secret(conf, "github.webhook_secret", 0) && !demo;
+	(void)snprintf(s->secret, sizeof(s->secret), "%.1000s/github-webhook-secret", s->folder);
+	if (!s->given_secret && data_dir_secret(s->secret, &created, err) < 0)
+		return -1;
+	if (demo && prepare_demo(s, err) < 0)
+		return -1;
+	if (s->private_redis && data_dir_redis(s->folder, s->redis_conf, s->redis_url, err) < 0)
+		return -1;
+	if (!s->private_redis)
+		(void)snprintf(s->redis_url, sizeof(s->redis_url), "%s", url);
+	s->listen_fd = http_listen(conf_str(conf, "listen"), s->address, err);
+	if (s->listen_fd < 0)
+		return err_wrap(err, "listen");
+	s->metrics_fd = metrics_area_new(METRIC_SLOTS);
+	return 0;
+}
+
+static struct event *signal_event(struct start *s, int sig)
+{
+	struct event *ev = evsignal_new(s->base, sig, on_signal, s);
+
+	if (!ev || evsignal_add(ev, NULL) < 0)
+		abort();
+	return ev;
+}
+
+static void free_event(struct event *ev)
+{
+	if (ev)
+		event_free(ev);
+}
+
+static int run_everything(struct start *s)
+{
+	struct err err;
+
+	s->base = event_base_new();
+	if (!s->base)
+		abort();
+	if (prepare(s, &err) < 0) {
+		event_base_free(s->base);
+		return cli_fail(&cmd_start, &err);
+	}
+	s->term = signal_event(s, SIGTERM);
+	s->interrupt = signal_event(s, SIGINT);
+	s->hangup = signal_event(s, SIGHUP);
+	s->look = evtimer_new(s->base, on_look, s);
+	s->supervisor = supervisor_new(s->base, s->metrics_fd,
+				       conf_int(s->cli->conf, "drain_timeout"), on_finished, s);
+	if (!s->look)
+		abort();
+	if (s->private_redis && start_redis(s, &err) < 0)
+		fail(s, &err);
+	else if (!s->private_redis)
+		look_for_redis(s);
+	(void)event_base_dispatch(s->base);
+	redis_free(s->probe);
+	supervisor_free(s->supervisor);
+	free_event(s->look);
+	free_event(s->term);
+	free_event(s->interrupt);
+	free_event(s->hangup);
+	event_base_free(s->base);
+	return s->status;
+}
+
+static int run(int argc, char **argv)
+{
+	OWNED(freep) struct start *s = xcalloc(1, sizeof(*s));
+	struct cli cli;
+	int status = cli_begin(&cmd_start, own, argc, argv, &cli);
+
+	if (status >= 0)
+		return status;
+	/* People read this; a pipe or a file gets JSON. */
+	if (!conf_is_set(cli.conf, "log_format") && isatty(STDERR_FILENO)) {
+		struct err err;
+
+		if (conf_set(cli.conf, "log_format=text", &err) == 0)
+			log_init(cmd_start.name, LEVEL_INFO, true);
+	}
+	s->cli = &cli;
+	status = run_everything(s);
+	free_args(s);
+	cli_end(&cli);
+	return status;
+}
+
+const struct command cmd_start = {
+	.name = "start",
+	.summary = "run everything on this machine",
+	.usage = "usage: pipeline-guard start [options]\n\n"
+		 "Runs a private redis-server (unless redis.url is set), a receiver and a "
+		 "dispatcher,\n"
+		 "starts again what dies, and serves the page. Prints what to paste where. SIGTERM "
+		 "or\n"
+		 "Ctrl-C finishes what is in flight and stops; a second one stops at once.\n",
+	.run = run,
+};

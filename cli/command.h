@@ -1,0 +1,69 @@
+/* Subcommands of pipeline-guard: one file each, one row in main.c. */
+#ifndef GUARD_CLI_COMMAND_H
+#define GUARD_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct conf;
+
+/* Exit status of every subcommand (docs/cli.md). */
+enum cli_exit { CLI_OK = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
+
+struct command {
+	const char *name;
+	const char *summary; /* for the list in `help` */
+	const char *usage;   /* whole text of `help NAME`; options of cli_options are added */
+	/* argv[0] is the name of the command. */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_logs,
+	cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_simulate, cmd_version, cmd_help;
+
+/* All commands in the order of `help`, NULL-terminated. */
+extern const struct command *const commands[];
+const struct command *command_find(const char *name);
+
+/*
+ * What an option does: fills a flag, a text or a number of the command, or
+ * sets a configuration key (to `value` when the option has no argument).
+ */
+struct cli_option {
+	const char *name;     /* "listen" for --listen */
+	const char *argument; /* "ADDRESS"; NULL: none */
+	const char *help;
+	bool *flag;
+	const char **text;
+	int64_t *number;
+	const char *key, *value;
+};
+
+struct cli {
+	struct conf *conf; /* file, environment and options applied */
+	bool json;
+	bool verbose;
+	const char *config_file; /* NULL: none was given */
+	char **sets;             /* the --set assignments, for children; NULL-terminated */
+	int argc;                /* what is left after the options */
+	char **argv;
+};
+
+/*
+ * Parses the common options and `own` (ends with a NULL name), loads the
+ * configuration and sets the log up. Returns -1 to go on, else the exit
+ * status (--help, or an error that was printed).
+ */
+int cli_begin(const struct command *, const struct cli_option *own, int argc, char **argv,
+	      struct cli *out) MUST_CHECK;
+void cli_end(struct cli *);
+
+/* Prints "pipeline-guard NAME: message" and returns the exit status that fits the kind. */
+int cli_fail(const struct command *, const struct err *);
+
+/* Help of one command, options included. */
+void cli_print_usage(const struct command *, const struct cli_option *own);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * Child processes of `start`: started in order, started again with backoff
+ * when they die, stopped in an order that lets them finish. A child counts as up when it
+ * printed its ready line ("receiver ready ...") on stdout.
+ */
+#ifndef GUARD_CLI_SUPERVISOR_H
+#define GUARD_CLI_SUPERVISOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct event_base;
+struct supervisor;
+
+struct child_spec {
+	const char *name;  /* for logs; also the first word of the ready line */
+	char *const *argv; /* absolute path first; borrowed for the supervisor's life */
+	int pass_fd;       /* the one descriptor it inherits besides stdio, or -1 */
+	int pass_fd2;      /* another, or -1 */
+	unsigned metrics_slot;
+	bool ready_at_once; /* it prints no ready line */
+	bool outlives;      /* stopped after all the others: they need it to finish */
+};
+
+/* finished(status): everything stopped; status 2 when a child refused its configuration. */
+struct supervisor *supervisor_new(struct event_base *, int metrics_fd, int64_t drain_ms,
+				  void (*finished)(int status, void *arg), void *arg);
+void supervisor_free(struct supervisor *);
+
+/* ready(line, arg): once, with the text after "NAME ready ". Later restarts do not call it. */
+int supervisor_add(struct supervisor *, const struct child_spec *,
+		   void (*ready)(const char *line, void *arg), void *arg, struct err *) MUST_CHECK;
+/* Youngest first: each gets SIGTERM when the one after it has gone; SIGKILL when the time is over.
+ */
+void supervisor_stop(struct supervisor *);
+void supervisor_signal_all(struct supervisor *, int sig);
+
+#endif
