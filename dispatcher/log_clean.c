@@ -270,6 +270,21 @@ static size_t mark_at(const char *s, size_t n, uint16_t *flags)
 	return 0;
 }
 
+/* What a tool calls a warning itself did not end the step. */
+static bool is_warning(const char *s, size_t n)
+{
+	static const char *const words[] = { "[WARNING]", "[WARN]",   "npm WARN",
+					     "npm warn",  "WARNING:", "Warning:",
+					     "warning:",  "W: ",      "WARN " };
+
+	if (!n || !strchr("[nWw", s[0]))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (n >= strlen(words[i]) && memcmp(s, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
 /* Cleans the raw line into the block. Lines that are empty then are left out. */
 static void flush_line(struct log_clean *c)
 {
@@ -298,6 +313,8 @@ static void flush_line(struct log_clean *c)
 	n -= skip;
 	if (n >= 2 && (out[0] == '$' || out[0] == '+') && out[1] == ' ')
 		flags |= CLEAN_COMMAND;
+	if (is_warning(out, n))
+		flags |= CLEAN_WARNING;
 	out[n] = '\n';
 	c->lines[c->n_lines++] = (struct clean_line){
 		.number = c->number,

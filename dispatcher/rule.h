@@ -17,6 +17,7 @@ enum rule_class {
 	RULE_HINT,        /* explains a failure, but is also seen in healthy logs */
 	RULE_STEP_FAILED, /* a step ended here, badly; says nothing about why */
 	RULE_STEP_PASSED, /* what came before ended well */
+	RULE_LOG_PASSED,  /* the whole job ended well */
 	RULE_BENIGN,      /* other rules must not look at this line */
 	RULE_TEST,        /* only names a failed test */
 };

@@ -22,6 +22,7 @@ static const cyaml_strval_t classes[] = {
 	{ "hint", RULE_HINT },
 	{ "step_failed", RULE_STEP_FAILED },
 	{ "step_passed", RULE_STEP_PASSED },
+	{ "log_passed", RULE_LOG_PASSED },
 	{ "benign", RULE_BENIGN },
 	{ "test", RULE_TEST },
 };

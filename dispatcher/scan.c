@@ -57,6 +57,7 @@ static void end_part(struct scan *s, enum part_state state)
 		take_tail(&s->last_words, s->block, s->lines, s->at);
 	s->any_failed |= state == PART_FAILED;
 	s->any_passed |= state == PART_PASSED;
+	s->log_passed &= state != PART_FAILED;
 	next_part(s);
 }
 
@@ -75,6 +76,7 @@ static bool is_failed_step(const struct scan *s, const char *text, size_t len)
 static void begin_step(struct scan *s, const char *text, size_t len)
 {
 	next_part(s);
+	s->any_step = true;
 	if (is_failed_step(s, text, len)) {
 		s->parts[s->part] = PART_FAILED;
 		s->any_failed = true;
@@ -178,6 +180,7 @@ static void scan_line(struct scan *s, const char *line, const struct clean_line 
 	uint32_t hits[MOST];
 	size_t n_hits = confirm(s, line, l->len, c, n, hits, MOST);
 	enum part_state end = PART_OPEN;
+	bool log_passed = false;
 
 	for (size_t i = 0; i < n_hits; i++)
 		if (s->rules->rules[hits[i]].spec->class == RULE_BENIGN)
@@ -189,6 +192,7 @@ static void scan_line(struct scan *s, const char *line, const struct clean_line 
 			end = PART_FAILED;
 		else if (r->spec->class == RULE_STEP_PASSED && end == PART_OPEN)
 			end = PART_PASSED;
+		log_passed |= r->spec->class == RULE_LOG_PASSED;
 		keep_hit(s, &s->tallies[hits[i]], l, line);
 		if (r->capture)
 			capture_test(s, r, line, l->len);
@@ -196,6 +200,7 @@ static void scan_line(struct scan *s, const char *line, const struct clean_line 
 	/* Last, so that a cause on the same line belongs to the part that it ended. */
 	if (end != PART_OPEN)
 		end_part(s, end);
+	s->log_passed |= log_passed;
 }
 
 void scan_block(struct scan *s, const char *text, const struct clean_line *lines, size_t n_lines,

@@ -55,7 +55,8 @@ struct scan {
 	struct tally *tallies;    /* one per rule */
 	uint8_t parts[PARTS_MAX]; /* enum part_state */
 	uint32_t part;            /* the current one */
-	bool any_failed, any_passed;
+	bool any_step, any_failed, any_passed;
+	bool log_passed; /* the last word of the CI system was success */
 	struct failed_test tests[TESTS_KEPT];
 	size_t n_tests;
 	struct tail tail;       /* the last lines read */

@@ -21,6 +21,7 @@ static double class_weight(enum rule_class class)
 		return 0.55;
 	case RULE_STEP_FAILED:
 	case RULE_STEP_PASSED:
+	case RULE_LOG_PASSED:
 	case RULE_BENIGN:
 	case RULE_TEST:
 		break;
@@ -33,12 +34,15 @@ static double class_weight(enum rule_class class)
  * comes after it is cleanup or a consequence, and what a tool called a success
  * explains nothing.
  */
-static double part_weight(const struct scan *s, uint32_t part, uint32_t first_failed)
+static double part_weight(const struct scan *s, uint32_t part, uint32_t first_failed,
+			  bool trust_passed)
 {
-	if (s->parts[part] == PART_PASSED)
+	if (s->log_passed)
 		return 0.25;
-	if (!s->any_failed)
-		return s->any_passed ? 0.75 : 0.9;
+	if (s->parts[part] == PART_PASSED)
+		return trust_passed ? 0.25 : 0.65;
+	if (!s->any_failed) /* a CI system that shows its steps would have shown the failed one */
+		return s->any_step ? 0.6 : s->any_passed ? 0.75 : 0.9;
 	if (s->parts[part] == PART_FAILED)
 		return part == first_failed ? 1.0 : 0.9;
 	return part < first_failed ? 0.7 : 0.5;
@@ -53,6 +57,7 @@ struct score {
 struct verdict {
 	const struct scan *scan;
 	uint32_t first_failed;
+	bool trust_passed;    /* believe what the log calls a success */
 	struct score *scores; /* of the rules that say something, best first */
 	size_t n;
 };
@@ -68,7 +73,7 @@ static uint32_t first_failed_part(const struct scan *s)
 static double hit_score(const struct verdict *v, const struct rule_spec *spec, const struct hit *h)
 {
 	double value = spec->confidence * class_weight(spec->class) *
-		       part_weight(v->scan, h->part, v->first_failed);
+		       part_weight(v->scan, h->part, v->first_failed, v->trust_passed);
 
 	if (h->flags & CLEAN_ERROR)
 		value *= 1.1;
@@ -118,6 +123,7 @@ static void score_rules(struct verdict *v, uint32_t facts, struct arena *a)
 {
 	const struct rule_set *rules = v->scan->rules;
 
+	v->n = 0;
 	v->scores = arena_alloc(a, (rules->n + 1) * sizeof(*v->scores));
 	for (size_t i = 0; i < rules->n; i++) {
 		const struct rule_spec *spec = rules->rules[i].spec;
@@ -211,7 +217,7 @@ static void add_evidence(const struct verdict *v, size_t winner, struct arena *a
 		if (strcmp(spec_of(v, i)->category, category) != 0)
 			continue;
 		for (unsigned k = 0; k < t->n_hits; k++)
-			if (v->scan->parts[t->hits[k].part] != PART_PASSED)
+			if (!v->trust_passed || v->scan->parts[t->hits[k].part] != PART_PASSED)
 				add_line(f, t->hits[k].line, t->hits[k].text, a);
 	}
 	qsort(f->evidence, f->n_evidence, sizeof(f->evidence[0]), by_line);
@@ -284,7 +290,11 @@ static void say(const struct verdict *v, struct arena *a, struct finding *f)
 void verdict_reach(const struct scan *s, const struct detect_input *in, struct arena *a,
 		   struct finding *out)
 {
-	struct verdict v = { .scan = s, .first_failed = first_failed_part(s) };
+	struct verdict v = {
+		.scan = s,
+		.first_failed = first_failed_part(s),
+		.trust_passed = true,
+	};
 	struct finding f;
 	double sure;
 
@@ -293,6 +303,12 @@ void verdict_reach(const struct scan *s, const struct detect_input *in, struct a
 		f.job = arena_strdup(a, in->job);
 	score_rules(&v, verdict_facts(in), a);
 	sure = v.n ? confidence_of(&v, 0) : 0;
+	if (sure < sure_enough && !s->log_passed) {
+		/* Only parts called successful can say why: a script that lost a status. */
+		v.trust_passed = false;
+		score_rules(&v, verdict_facts(in), a);
+		sure = v.n ? confidence_of(&v, 0) : 0;
+	}
 	add_tests(s, a, &f);
 	if (sure >= sure_enough) {
 		f.confidence = sure;
