@@ -642,8 +642,6 @@ static struct api_call *go(struct api_call *c)
 	if (!repo_ok(c->repo)) {
 		github_refuse(&c->result, 0, "the name of the repository is not one of GitHub's");
 		report_later(c);
-	} else if (limited(c)) {
-		report_later(c);
 	} else if (c->ask == ASK_RERUN && conf_int(api->conf, "github.write_interval") > 0) {
 		list_append(c, &api->queue_tail);
 		start_writes(api);

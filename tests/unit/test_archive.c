@@ -83,6 +83,7 @@ static void finds_the_file_of_the_job(void **state)
 		{ "", NULL, "no name" },
 		{ "///", NULL, "a name of which nothing is left" },
 		{ "A job", NULL, "a mere beginning of a name" },
+		{ "build and more", NULL, "a short name was not cut" },
 		{ "evil", NULL, "a name with a path is not a top-level file" },
 		{ "notes", NULL, "files of other kinds do not count" },
 	};
