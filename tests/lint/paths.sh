@@ -21,7 +21,7 @@ list() {
 deny 'a path of somebody'\''s machine' \
 	'(^|[^[:alnum:]_./-])/work/(main|shared|\.library)|/tmp/(build-|bash_)|/home/[a-z]+/(src|git|pipeline-guard)/' '.'
 deny 'a package registry by host' \
-	'(deb|security|ftp)\.debian\.org|registry\.npmjs|npmjs\.(org|com)|pypi\.org|pythonhosted|proxy\.golang|(static|index)\.crates\.io' \
+	'(deb|security|ftp)\.debian\.org|npmjs\.(org|com)|pypi\.org|pythonhosted|proxy\.golang|(static|index)\.crates\.io' \
 	'\.(c|h|sh|js|mjs|cmake|txt|yaml|yml|json|md)$|/(dev|Dockerfile|run)$'
 deny 'an unfinished mark: finish it, or open an issue' \
 	'(^|[^[:alnum:]_])(TODO|FIXME|XXX|HACK)([^[:alnum:]_]|$)' '.' '^\./conf/rules/'
