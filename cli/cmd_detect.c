@@ -1,13 +1,10 @@
-#include "cli/command.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/command.h"
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -15,10 +12,7 @@
 
 enum { READ_BYTES = 256 << 10 };
 
-enum exit_code { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNREADABLE = 3 };
-
 struct options {
-	bool json;
 	const char *rules;
 	struct detect_input input;
 };
@@ -28,39 +22,11 @@ static const char usage[] =
 	"\n"
 	"Says why a build failed, from its saved log. Needs no server. \"-\" reads standard "
 	"input.\n"
-	"\n"
-	"  --json             one JSON object per file and line\n"
-	"  --provider NAME    github, gitlab, jenkins or plain\n"
-	"  --step NAME        the step that failed, when known\n"
-	"  --conclusion NAME  what the provider said of the job, such as timed_out\n"
-	"  --no-failed-step   the provider said: the job failed, none of its steps did\n"
-	"  --rules DIR        rules other than the built-in ones\n"
-	"  --help\n"
+	"With --json one object per file and line.\n"
 	"\n"
 	"A cause that stays unknown is an answer as well: it does not change the exit status.\n"
 	"Exit status: 0 every file was read, 2 wrong usage or a bad rule,\n"
 	"3 a file could not be read (the others are still answered).\n";
-
-enum option_id {
-	OPT_JSON = 1,
-	OPT_PROVIDER,
-	OPT_STEP,
-	OPT_CONCLUSION,
-	OPT_NO_STEP,
-	OPT_RULES,
-	OPT_HELP
-};
-
-static const struct option long_options[] = {
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "provider", required_argument, NULL, OPT_PROVIDER },
-	{ "step", required_argument, NULL, OPT_STEP },
-	{ "conclusion", required_argument, NULL, OPT_CONCLUSION },
-	{ "no-failed-step", no_argument, NULL, OPT_NO_STEP },
-	{ "rules", required_argument, NULL, OPT_RULES },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
-};
 
 static bool provider_known(const char *name)
 {
@@ -69,50 +35,7 @@ static bool provider_known(const char *name)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(names[i], name) == 0)
 			return true;
-	(void)fprintf(stderr, "detect: provider \"%s\" is not github, gitlab, jenkins or plain\n",
-		      name);
 	return false;
-}
-
-/* 0 go on, 1 help was shown, -1 wrong usage. */
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	int id;
-
-	optind = 1;
-	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (id) {
-		case OPT_JSON:
-			o->json = true;
-			break;
-		case OPT_PROVIDER:
-			o->input.provider = optarg;
-			if (!provider_known(optarg))
-				return -1;
-			break;
-		case OPT_STEP:
-			o->input.failed_step = optarg;
-			break;
-		case OPT_CONCLUSION:
-			o->input.conclusion = optarg;
-			break;
-		case OPT_NO_STEP:
-			o->input.no_failed_step = true;
-			break;
-		case OPT_RULES:
-			o->rules = optarg;
-			break;
-		case OPT_HELP:
-			(void)fputs(usage, stdout);
-			return 1;
-		default:
-			return -1;
-		}
-	}
-	if (optind < argc)
-		return 0;
-	(void)fputs("detect: which log? Give a file, or - for standard input\n", stderr);
-	return -1;
 }
 
 static void print_json(const char *name, const struct finding *f)
@@ -181,8 +104,8 @@ static int read_log(const char *name, struct detect_scan *scan, struct err *err)
 	return 0;
 }
 
-static int detect_file(const struct detector *d, const struct options *o, const char *name,
-		       struct err *err)
+static int detect_file(const struct detector *d, const struct options *o, bool json,
+		       const char *name, struct err *err)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
 	OWNED(detect_scan_freep) struct detect_scan *scan = detect_scan_new(d, &o->input);
@@ -191,36 +114,76 @@ static int detect_file(const struct detector *d, const struct options *o, const 
 	if (read_log(name, scan, err) < 0)
 		return -1;
 	detect_scan_end(scan, a, &f);
-	if (o->json)
+	if (json)
 		print_json(name, &f);
 	else
 		print_text(name, &f);
 	return 0;
 }
 
-static int detect_run(int argc, char **argv)
+static int check(const struct cli *cli, const struct options *o, struct err *err)
+{
+	if (o->input.provider && !provider_known(o->input.provider))
+		return err_set(err, ERR_CONFIG,
+			       "provider \"%s\" is not github, gitlab, jenkins or plain",
+			       o->input.provider);
+	if (cli->argc == 0)
+		return err_set(err, ERR_CONFIG, "which log? Give a file, or - for standard input");
+	return 0;
+}
+
+static int detect_all(const struct cli *cli, const struct options *o, struct err *err)
 {
 	OWNED(detector_freep) struct detector *d = NULL;
-	struct options o = { .json = false };
-	struct err err = { .kind = ERR_NONE };
-	int status = EXIT_OK;
-	int rc = parse_options(argc, argv, &o);
+	int status = CLI_OK;
 
-	if (rc != 0)
-		return rc > 0 ? EXIT_OK : EXIT_USAGE;
-	if (detector_new(o.rules, &d, &err) < 0) {
-		(void)fprintf(stderr, "detect: %s\n", err.msg);
-		return EXIT_USAGE;
-	}
-	for (int i = optind; i < argc; i++) {
-		if (detect_file(d, &o, argv[i], &err) == 0)
+	if (check(cli, o, err) < 0 || detector_new(o->rules, &d, err) < 0)
+		return cli_fail(&cmd_detect, err);
+	for (int i = 0; i < cli->argc; i++) {
+		if (detect_file(d, o, cli->json, cli->argv[i], err) == 0)
 			continue;
-		(void)fprintf(stderr, "detect: %s\n", err.msg);
-		status = EXIT_UNREADABLE;
+		(void)cli_fail(&cmd_detect, err);
+		status = CLI_UNREACHABLE;
 	}
 	if (detector_gave_up(d))
-		(void)fprintf(stderr, "detect: rules gave up on %llu lines\n",
+		(void)fprintf(stderr, "pipeline-guard detect: rules gave up on %llu lines\n",
 			      (unsigned long long)detector_gave_up(d));
+	return status;
+}
+
+static int detect_run(int argc, char **argv)
+{
+	struct options o = { .rules = NULL };
+	const struct cli_option own[] = {
+		{ .name = "provider",
+		  .argument = "NAME",
+		  .text = &o.input.provider,
+		  .help = "github, gitlab, jenkins or plain" },
+		{ .name = "step",
+		  .argument = "NAME",
+		  .text = &o.input.failed_step,
+		  .help = "the step that failed, when known" },
+		{ .name = "conclusion",
+		  .argument = "NAME",
+		  .text = &o.input.conclusion,
+		  .help = "what the provider said of the job, such as timed_out" },
+		{ .name = "no-failed-step",
+		  .flag = &o.input.no_failed_step,
+		  .help = "the provider said: the job failed, none of its steps did" },
+		{ .name = "rules",
+		  .argument = "DIR",
+		  .text = &o.rules,
+		  .help = "rules other than the built-in ones" },
+		{ .name = NULL },
+	};
+	struct err err = { .kind = ERR_NONE };
+	struct cli cli;
+	int status = cli_begin(&cmd_detect, own, argc, argv, &cli);
+
+	if (status >= 0)
+		return status;
+	status = detect_all(&cli, &o, &err);
+	cli_end(&cli);
 	return status;
 }
 
