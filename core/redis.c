@@ -33,7 +33,7 @@ struct pending {
 	void *arg;
 	int64_t sent_at_ms;
 	const struct redis_script *script; /* sent again as EVAL on NOSCRIPT */
-	char *text;			   /* with script: the command as it was sent */
+	char *text;                        /* with script: the command as it was sent */
 	size_t text_len;
 };
 

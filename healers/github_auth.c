@@ -88,7 +88,6 @@ static void wipep(char **s)
 
 /* --- the App's key and its signature ------------------------------------ */
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the library's type */
 static int refuse_passphrase(char *buf, int size, int writing, void *arg)
 {
 	UNUSED(buf);

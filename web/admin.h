@@ -14,7 +14,8 @@ struct conf;
 struct admin;
 struct http_request;
 
-/* Opens its own Redis connections; the base must outlive it. `role`: "start", "receiver", "dispatcher". */
+/* Opens its own Redis connections; the base must outlive it. `role`: "start", "receiver",
+ * "dispatcher". */
 int admin_new(struct event_base *, const struct conf *, const char *role, struct admin **out,
 	      struct err *) MUST_CHECK;
 void admin_free(struct admin *);

@@ -11,16 +11,16 @@
 
 #include "core/err.h"
 
-#define assert_ok(expr, errp)                                                                \
-	do {                                                                                 \
-		if ((expr) != 0)                                                             \
+#define assert_ok(expr, errp)                                                                     \
+	do {                                                                                      \
+		if ((expr) != 0)                                                                  \
 			fail_msg("%s: %s (%s)", #expr, (errp)->msg, err_kind_name((errp)->kind)); \
 	} while (0)
 
 /* For rows of a table: says which row failed. */
-#define assert_case(cond, why)                               \
-	do {                                                 \
-		if (!(cond))                                 \
+#define assert_case(cond, why)                                    \
+	do {                                                      \
+		if (!(cond))                                      \
 			fail_msg("%s: row \"%s\"", #cond, (why)); \
 	} while (0)
 
