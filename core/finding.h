@@ -20,19 +20,19 @@ enum {
 };
 
 struct finding_line {
-	uint64_t line; /* 1-based in the log as given */
+	uint64_t line;    /* 1-based in the log as given */
 	const char *text; /* cleaned and masked */
 };
 
 /* All strings belong to the arena that the finding was made in; missing ones are "". */
 struct finding {
-	const char *category;	 /* "network_failure"; contract list in finding.c */
+	const char *category;    /* "network_failure"; contract list in finding.c */
 	const char *subcategory; /* "dns" */
-	double confidence;	 /* 0..1 */
-	bool transient;		 /* trying again can help */
-	const char *rule;	 /* id of the winning rule, "" for unknown */
-	const char *title;	 /* plain language */
-	const char *job;	 /* name of the job whose log said it, when known */
+	double confidence;       /* 0..1 */
+	bool transient;          /* trying again can help */
+	const char *rule;        /* id of the winning rule, "" for unknown */
+	const char *title;       /* plain language */
+	const char *job;         /* name of the job whose log said it, when known */
 	struct finding_line evidence[FINDING_EVIDENCE_MAX];
 	size_t n_evidence;
 	const char *failed_tests[FINDING_TESTS_MAX];

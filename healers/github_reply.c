@@ -15,52 +15,22 @@ enum {
 	MESSAGE_MAX = 90,
 };
 
-PRINTF_LIKE(3, 0)
-static void say(struct api_result *out, enum api_fate fate, const char *fmt, va_list ap)
+void github_say(struct api_result *out, enum api_fate fate, int status, int64_t retry_after_ms,
+		const char *fmt, ...)
 {
 	char text[512];
+	va_list ap;
 
-	out->fate = fate;
+	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
 	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
-	(void)text_copy(out->why, sizeof(out->why), text, strlen(text));
-}
-
-void github_refuse(struct api_result *out, int status, const char *fmt, ...)
-{
-	va_list ap;
-
-	out->http_status = status;
-	out->retry_after_ms = -1;
-	va_start(ap, fmt);
-	say(out, API_REFUSED, fmt, ap);
-	va_end(ap);
-}
-
-void github_postpone(struct api_result *out, int status, int64_t retry_after_ms, const char *fmt,
-		     ...)
-{
-	va_list ap;
-
+	out->fate = fate;
 	out->http_status = status;
 	out->retry_after_ms = retry_after_ms;
-	va_start(ap, fmt);
-	say(out, API_RETRY, fmt, ap);
-	va_end(ap);
-}
-
-static void decide(struct api_result *out, enum api_fate fate, const char *fmt, ...)
-	PRINTF_LIKE(3, 4);
-
-static void decide(struct api_result *out, enum api_fate fate, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say(out, fate, fmt, ap);
-	va_end(ap);
+	(void)text_copy(out->why, sizeof(out->why), text, strlen(text));
 }
 
 struct complaint {
@@ -115,29 +85,30 @@ static void judge_forbidden(const struct http_reply *r, const struct github_ask 
 
 	read_complaint(r, &c);
 	if (r->status == 403 && strcasestr(c.message, "already running")) {
-		decide(out, API_WAIT, "the run is already running again");
+		github_say(out, API_WAIT, r->status, -1, "the run is already running again");
 		return;
 	}
 	if (r->status == 429 || r->retry_after_ms >= 0 || r->rate_remaining == 0 ||
 	    says_limited(&c)) {
-		out->retry_after_ms = limit_pause(r, now_ms);
-		decide(out, API_RETRY, "%d: rate limit of %s", r->status, ask->host);
+		github_postpone(out, r->status, limit_pause(r, now_ms), "%d: rate limit of %s",
+				r->status, ask->host);
 		return;
 	}
 	if (strcasestr(c.message, "month") || strcasestr(c.message, "too old"))
-		decide(out, API_REFUSED,
-		       "403: the run is too old, GitHub keeps runs re-runnable "
-		       "for a month");
+		github_refuse(out, r->status,
+			      "403: the run is too old, GitHub keeps runs re-runnable "
+			      "for a month");
 	else if (strcasestr(c.message, "saml"))
-		decide(out, API_REFUSED,
-		       "403: the token is not authorised for the organisation's "
-		       "single sign-on: authorise it in the token's settings");
+		github_refuse(out, r->status,
+			      "403: the token is not authorised for the organisation's "
+			      "single sign-on: authorise it in the token's settings");
 	else if (!c.message[0] || strcasestr(c.message, "not accessible") ||
 		 strcasestr(c.message, "admin rights"))
-		decide(out, API_REFUSED, "403: the token lacks %s on %s", ask->need, ask->repo);
+		github_refuse(out, r->status, "403: the token lacks %s on %s", ask->need,
+			      ask->repo);
 	else
-		decide(out, API_REFUSED, "403: %s (needs %s on %s)", c.message, ask->need,
-		       ask->repo);
+		github_refuse(out, r->status, "403: %s (needs %s on %s)", c.message, ask->need,
+			      ask->repo);
 }
 
 static void judge_refusal(const struct http_reply *r, const struct github_ask *ask,
@@ -147,18 +118,18 @@ static void judge_refusal(const struct http_reply *r, const struct github_ask *a
 
 	read_complaint(r, &c);
 	if (r->status == 401)
-		decide(out, API_REFUSED,
-		       "401: %s does not know this token: it is wrong, expired or revoked",
-		       ask->host);
+		github_refuse(out, r->status,
+			      "401: %s does not know this token: it is wrong, expired or revoked",
+			      ask->host);
 	else if (r->status == 404)
-		decide(out, API_REFUSED,
-		       "404: not there, or hidden from this token: it needs %s on %s", ask->need,
-		       ask->repo);
+		github_refuse(out, r->status,
+			      "404: not there, or hidden from this token: it needs %s on %s",
+			      ask->need, ask->repo);
 	else if (r->status == 410)
-		decide(out, API_REFUSED, "410: gone for good: expired, or deleted");
+		github_refuse(out, r->status, "410: gone for good: expired, or deleted");
 	else
-		decide(out, API_REFUSED, "%d: %s", r->status,
-		       c.message[0] ? c.message : "an answer we do not expect");
+		github_refuse(out, r->status, "%d: %s", r->status,
+			      c.message[0] ? c.message : "an answer we do not expect");
 }
 
 void github_reply_judge(const struct http_reply *r, const struct github_ask *ask, int64_t now_ms,
@@ -166,23 +137,19 @@ void github_reply_judge(const struct http_reply *r, const struct github_ask *ask
 {
 	int s = r->status;
 
-	out->http_status = s;
-	out->retry_after_ms = -1;
 	if (!s) {
-		decide(out, API_RETRY, "no answer from %s: %s", ask->host,
-		       r->error ? r->error : "?");
+		github_postpone(out, r->status, -1, "no answer from %s: %s", ask->host,
+				r->error ? r->error : "?");
 	} else if (r->error) {
-		decide(out, API_REFUSED, "%d: %s", s, r->error);
+		github_refuse(out, r->status, "%d: %s", s, r->error);
 	} else if (s >= 200 && s < 300) {
-		out->fate = API_OK;
-		out->why[0] = '\0';
+		github_say(out, API_OK, s, -1, "%s", "");
 	} else if (s >= 300 && s < 400) {
-		decide(out, API_REFUSED, "%d: unexpected redirect: check github.api_url", s);
+		github_refuse(out, r->status, "%d: unexpected redirect: check github.api_url", s);
 	} else if (s == 403 || s == 429) {
 		judge_forbidden(r, ask, now_ms, out);
 	} else if (s == 408 || s >= 500) {
-		out->retry_after_ms = r->retry_after_ms;
-		decide(out, API_RETRY, "%d: %s is in trouble", s, ask->host);
+		github_postpone(out, s, r->retry_after_ms, "%d: %s is in trouble", s, ask->host);
 	} else {
 		judge_refusal(r, ask, out);
 	}

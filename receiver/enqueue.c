@@ -20,6 +20,40 @@ static struct redis_script append_once = {
 		"return {1, id}\n",
 };
 
+static struct redis_script claim = {
+	.name = "claim",
+	.body = "redis.call('HSETNX', KEYS[1], 'v', ARGV[1])\n"
+		"redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2])\n"
+		"return redis.call('HMGET', KEYS[1], 'v', 'partitions')\n",
+};
+
+void enqueue_claim(struct redis *redis, const struct keyspace *ks, redis_fn *fn, void *arg)
+{
+	struct redis_cmd cmd;
+	char meta[KEY_MAX];
+
+	key_region(ks, "meta", meta);
+	redis_script_cmd(&cmd, &claim, 1);
+	redis_arg(&cmd, meta);
+	redis_arg_i64(&cmd, CI_EVENT_VERSION);
+	redis_arg_i64(&cmd, ks->partitions);
+	redis_send_script(redis, &claim, &cmd, fn, arg);
+}
+
+int enqueue_layout(const struct redisReply *reply, const struct keyspace *ks, struct err *err)
+{
+	int64_t v = redis_int(redis_at(reply, 0), 0), n = redis_int(redis_at(reply, 1), 0);
+
+	if (redis_is_error(reply, NULL))
+		return err_set(err, ERR_TRANSIENT, "%s", redis_why(reply));
+	if (v != CI_EVENT_VERSION || n != ks->partitions)
+		return err_set(err, ERR_CONFIG,
+			       "the data in Redis has version %lld and %lld partitions, configured "
+			       "are %d and %u",
+			       (long long)v, (long long)n, CI_EVENT_VERSION, ks->partitions);
+	return 0;
+}
+
 size_t enqueue_entry_bytes(const struct ci_event *ev)
 {
 	struct redis_cmd cmd;

@@ -36,6 +36,15 @@ struct dead_webhook {
 void enqueue_dead(struct redis *, const struct keyspace *, const struct dead_webhook *, redis_fn *,
 		  void *arg);
 
+/*
+ * Claims the region's data for this layout and number of partitions, or finds out what it
+ * was made for. fn gets the reply; hand it to enqueue_layout().
+ */
+void enqueue_claim(struct redis *, const struct keyspace *, redis_fn *, void *arg);
+/* ERR_TRANSIENT: no answer, claim again. ERR_CONFIG: made for another configuration; write nothing.
+ */
+int enqueue_layout(const struct redisReply *, const struct keyspace *, struct err *) MUST_CHECK;
+
 /* Bytes of field names and values that the event takes in the stream. */
 size_t enqueue_entry_bytes(const struct ci_event *);
 /* Cuts what is only shown until the entry fits. */

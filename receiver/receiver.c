@@ -14,10 +14,11 @@
 #include "core/redis.h"
 #include "core/settings.h"
 #include "core/text.h"
+#include "receiver/enqueue.h"
 #include "receiver/webhook.h"
 #include "web/admin.h"
 
-enum { EXIT_DONE = 0, EXIT_CONFIG = 2, DRAIN_TICK_MS = 10 };
+enum { EXIT_DONE = 0, EXIT_CONFIG = 2, DRAIN_TICK_MS = 10, CLAIM_TICK_MS = 200 };
 
 static const char default_admin[] = "127.0.0.1:9090";
 
@@ -50,8 +51,12 @@ struct receiver {
 	struct http_server *server;
 	struct http_server *admin_server; /* NULL: none, or `server` serves its routes too */
 	bool admin_shared;
-	struct event *sigterm, *sigint, *drain_tick;
+	struct event *sigterm, *sigint, *drain_tick, *claim_tick;
+	bool claimed; /* the data in Redis is ours to write */
+	bool claiming;
+	int64_t serve_at_ms;    /* at the latest */
 	int64_t drain_until_ms; /* 0: not draining */
+	int status;
 };
 
 /* --- routes --- */
@@ -60,7 +65,7 @@ static void reply_ready(struct receiver *r, struct http_request *req)
 {
 	if (r->drain_until_ms)
 		http_reply_text(req, 503, "application/json", "{\"status\":\"draining\"}\n");
-	else if (!redis_connected(r->redis))
+	else if (!r->claimed || !redis_connected(r->redis))
 		http_reply_text(req, 503, "application/json",
 				"{\"status\":\"redis unreachable\"}\n");
 	else
@@ -118,7 +123,7 @@ static void on_drain_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct receiver *r = arg;
 	struct timeval tv = clock_timeval(DRAIN_TICK_MS);
-	size_t open = http_server_connections(r->server);
+	size_t open = r->server ? http_server_connections(r->server) : 0;
 
 	UNUSED(fd);
 	UNUSED(what);
@@ -144,19 +149,11 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	}
 	log_info("draining", KV("signal", sig));
 	r->drain_until_ms = clock_mono_ms() + conf_int(r->conf, "drain_timeout") + 1;
-	http_server_drain(r->server);
+	if (r->server)
+		http_server_drain(r->server);
 	if (r->admin_server)
 		http_server_drain(r->admin_server);
 	on_drain_tick(-1, 0, r);
-}
-
-static void on_redis_state(bool up, void *arg)
-{
-	UNUSED(arg);
-	if (up)
-		log_info("redis connected");
-	else
-		log_warn("redis connection lost");
 }
 
 static int listen_all(struct receiver *r, struct err *err)
@@ -184,6 +181,96 @@ static int listen_all(struct receiver *r, struct err *err)
 	return 0;
 }
 
+static void print_address(const char *what, const struct http_server *server)
+{
+	const char *address = http_server_address(server);
+
+	printf(text_starts(address, "unix:") ? "%s %s" : "%s http://%s", what, address);
+}
+
+static void stop_with(struct receiver *r, const char *why)
+{
+	log_error("receiver cannot start", KV("error", why));
+	r->status = EXIT_CONFIG;
+	if (r->base)
+		(void)event_base_loopbreak(r->base);
+}
+
+/*
+ * Only now: whoever connects before Redis is there waits in the socket's queue
+ * for a moment, instead of getting a 503 that no sender repeats.
+ */
+static void serve(struct receiver *r)
+{
+	struct err err = { 0 };
+
+	if (r->server || r->drain_until_ms)
+		return;
+	if (listen_all(r, &err) < 0) {
+		stop_with(r, err.msg);
+		return;
+	}
+	if (!conf_secret(r->conf, "github.webhook_secret", 0))
+		log_warn("no webhook secret is set: every delivery will be refused",
+			 KV("key", "github.webhook_secret"));
+	print_address("receiver ready", r->server);
+	if (r->admin_server)
+		print_address(" admin", r->admin_server);
+	printf("\n");
+	(void)fflush(stdout);
+}
+
+static void on_claimed(const struct redisReply *reply, void *arg)
+{
+	struct receiver *r = arg;
+	struct err err = { 0 };
+
+	r->claiming = false;
+	if (enqueue_layout(reply, &r->ks, &err) == 0) {
+		r->claimed = true;
+		intake_open(r->intake);
+		serve(r);
+	} else if (err.kind == ERR_CONFIG) {
+		stop_with(r, err.msg);
+	}
+}
+
+static void claim(struct receiver *r)
+{
+	if (r->claiming || !redis_connected(r->redis))
+		return;
+	r->claiming = true;
+	enqueue_claim(r->redis, &r->ks, on_claimed, r);
+}
+
+/* Runs until the claim has succeeded. */
+static void on_claim_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct receiver *r = arg;
+	struct timeval tv = clock_timeval(CLAIM_TICK_MS);
+
+	UNUSED(fd);
+	UNUSED(what);
+	if (clock_mono_ms() >= r->serve_at_ms)
+		serve(r);
+	if (r->claimed)
+		return;
+	claim(r);
+	(void)event_add(r->claim_tick, &tv);
+}
+
+static void on_redis_state(bool up, void *arg)
+{
+	struct receiver *r = arg;
+
+	if (up) {
+		log_info("redis connected");
+		claim(r); /* also when it came back: it may be another one */
+	} else {
+		log_warn("redis connection lost");
+	}
+}
+
 static int receiver_open(struct receiver *r, struct err *err)
 {
 	const char *url;
@@ -198,21 +285,24 @@ static int receiver_open(struct receiver *r, struct err *err)
 		return -1;
 	redis_on_state(r->redis, on_redis_state, r);
 	r->intake = intake_new(r->conf, &r->ks, r->redis);
-	if (admin_new(r->base, r->conf, "receiver", &r->admin, err) < 0 || listen_all(r, err) < 0)
+	if (admin_new(r->base, r->conf, "receiver", &r->admin, err) < 0)
 		return -1;
 	r->sigterm = evsignal_new(r->base, SIGTERM, on_signal, r);
 	r->sigint = evsignal_new(r->base, SIGINT, on_signal, r);
 	r->drain_tick = evtimer_new(r->base, on_drain_tick, r);
-	if (!r->sigterm || !r->sigint || !r->drain_tick || event_add(r->sigterm, NULL) < 0 ||
-	    event_add(r->sigint, NULL) < 0)
+	r->claim_tick = evtimer_new(r->base, on_claim_tick, r);
+	if (!r->sigterm || !r->sigint || !r->drain_tick || !r->claim_tick ||
+	    event_add(r->sigterm, NULL) < 0 || event_add(r->sigint, NULL) < 0)
 		return err_set(err, ERR_BUG, "cannot watch signals");
+	r->serve_at_ms = clock_mono_ms() + conf_int(r->conf, "redis.timeout");
+	on_claim_tick(-1, 0, r);
 	return 0;
 }
 
 /* The connections go first: after that nobody calls back into what they used. */
 static void receiver_close(struct receiver *r)
 {
-	struct event *const events[] = { r->sigterm, r->sigint, r->drain_tick };
+	struct event *const events[] = { r->sigterm, r->sigint, r->drain_tick, r->claim_tick };
 
 	redis_free(r->redis);
 	http_server_free(r->admin_server);
@@ -226,34 +316,17 @@ static void receiver_close(struct receiver *r)
 		event_base_free(r->base);
 }
 
-static void print_address(const char *what, const struct http_server *server)
-{
-	const char *address = http_server_address(server);
-
-	printf(text_starts(address, "unix:") ? "%s %s" : "%s http://%s", what, address);
-}
-
 int receiver_run(const struct conf *conf)
 {
-	struct receiver r = { .conf = conf };
+	struct receiver r = { .conf = conf, .status = EXIT_DONE };
 	struct err err = { 0 };
-	int status = EXIT_DONE;
 
 	if (receiver_open(&r, &err) < 0) {
-		log_error("receiver cannot start", KV("error", err.msg));
-		status = EXIT_CONFIG;
+		stop_with(&r, err.msg);
 	} else {
-		if (!conf_secret(conf, "github.webhook_secret", 0))
-			log_warn("no webhook secret is set: every delivery will be refused",
-				 KV("key", "github.webhook_secret"));
-		print_address("receiver ready", r.server);
-		if (r.admin_server)
-			print_address(" admin", r.admin_server);
-		printf("\n");
-		(void)fflush(stdout);
 		(void)event_base_dispatch(r.base);
 		log_info("receiver stopped");
 	}
 	receiver_close(&r);
-	return status;
+	return r.status;
 }

@@ -66,6 +66,7 @@ struct intake {
 	struct source sources[SOURCES_MAX];
 	size_t n_sources;
 	struct metric *duration, *enqueued, *duplicate;
+	bool open;
 	LIST_HEAD(, delivery) pending;
 	size_t n_pending;
 };
@@ -122,6 +123,11 @@ void intake_free(struct intake *in)
 	free(in);
 }
 
+void intake_open(struct intake *in)
+{
+	in->open = true;
+}
+
 size_t intake_pending(const struct intake *in)
 {
 	return in->n_pending;
@@ -148,16 +154,21 @@ static int64_t quiet_count(struct quiet *q)
 	return times;
 }
 
-static void answer_unavailable(struct delivery *d, const char *why)
+static void refuse_unavailable(struct intake *in, struct source *s, struct http_request *req,
+			       int64_t started_us, const char *why)
 {
-	int64_t times = quiet_count(&d->source->unavailable);
+	int64_t times = quiet_count(&s->unavailable);
 
 	if (times)
-		log_warn("webhook not accepted: Redis did not take it",
-			 KV("source", d->source->name), KV("error", why), KV("times", times));
-	http_reply_header(d->req, "Retry-After", "5");
-	answer(d->intake, d->source, d->req, d->started_us, RESULT_UNAVAILABLE, 503,
-	       "{\"status\":\"unavailable\"}\n");
+		log_warn("webhook not accepted: Redis did not take it", KV("source", s->name),
+			 KV("error", why), KV("times", times));
+	http_reply_header(req, "Retry-After", "5");
+	answer(in, s, req, started_us, RESULT_UNAVAILABLE, 503, "{\"status\":\"unavailable\"}\n");
+}
+
+static void answer_unavailable(struct delivery *d, const char *why)
+{
+	refuse_unavailable(d->intake, d->source, d->req, d->started_us, why);
 }
 
 static struct delivery *delivery_new(struct intake *in, struct source *s, struct http_request *req,
@@ -412,7 +423,10 @@ static void take_webhook(struct intake *in, struct source *s, struct http_reques
 		answer(in, s, req, started_us, RESULT_IGNORED, 200, body);
 		return;
 	}
-	take_event(in, s, req, started_us, &hook);
+	if (in->open)
+		take_event(in, s, req, started_us, &hook);
+	else
+		refuse_unavailable(in, s, req, started_us, "nothing is known about its data yet");
 }
 
 /* "github" or "github/SOURCE"; NULL when there is no such source. */

@@ -19,6 +19,8 @@ struct intake *intake_new(const struct conf *, const struct keyspace *, struct r
 void intake_free(struct intake *);
 DEFINE_OWNED(struct intake, intake_free)
 
+/* Until it is opened, what would have to be written gets 503. */
+void intake_open(struct intake *);
 /* True when the path is below /webhooks/; the request is then answered, now or later. */
 bool intake_handle(struct intake *, struct http_request *);
 /* Requests that wait for Redis. */
