@@ -77,11 +77,10 @@ int cli_fail(const struct command *cmd, const struct err *err)
 	return CLI_UNREACHABLE;
 }
 
-static int bad_usage(const struct command *cmd, const char *fmt, const char *what)
+static int bad_usage(const struct command *cmd, const char *what, const char *problem)
 {
-	fprintf(stderr, "pipeline-guard %s: ", cmd->name);
-	fprintf(stderr, fmt, what);
-	fprintf(stderr, "\nTry \"pipeline-guard help %s\".\n", cmd->name);
+	fprintf(stderr, "pipeline-guard %s: %s%s\nTry \"pipeline-guard help %s\".\n", cmd->name,
+		what, problem, cmd->name);
 	return CLI_USAGE;
 }
 
@@ -95,10 +94,10 @@ static int take_option(const struct command *cmd, struct cli *cli, const struct 
 		*o->text = argument;
 	} else if (o->number) {
 		if (!text_to_i64(argument, o->number) || *o->number < 0)
-			return bad_usage(cmd, "\"%s\" is not a whole number", argument);
+			return bad_usage(cmd, argument, " is not a whole number");
 	} else if (o->key || strcmp(o->name, "set") == 0) {
 		if (*n_sets == SETS_MAX)
-			return bad_usage(cmd, "too many settings%s", "");
+			return bad_usage(cmd, "too many settings", "");
 		cli->sets[(*n_sets)++] =
 			o->key ? xasprintf("%s=%s", o->key, o->value ? o->value : argument)
 			       : xstrdup(argument);
@@ -134,9 +133,9 @@ static int parse(const struct command *cmd, const struct cli_option *own, int ar
 		if (c == -1)
 			break;
 		if (c == ':')
-			return bad_usage(cmd, "%s needs a value", argv[optind - 1]);
+			return bad_usage(cmd, argv[optind - 1], " needs a value");
 		if (c < 256)
-			return bad_usage(cmd, "unknown option %s", argv[optind - 1]);
+			return bad_usage(cmd, argv[optind - 1], " is not an option");
 		if (strcmp(rows[c - 256]->name, "help") == 0)
 			return CLI_OK;
 		status = take_option(cmd, cli, rows[c - 256], optarg, &n_sets);
