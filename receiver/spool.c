@@ -55,8 +55,8 @@ struct spool {
 	size_t n, at;
 	uint64_t damaged_here;
 	struct place {
-		size_t at;        /* behind a record */
-		uint64_t damaged; /* bytes lost in the segment up to there */
+		size_t at;            /* behind a record */
+		uint64_t damaged;     /* bytes lost in the segment up to there */
 	} released, ahead[AHEAD_MAX]; /* records that were read and not released */
 	size_t n_ahead;
 };
@@ -429,6 +429,11 @@ bool spool_empty(const struct spool *s)
 uint64_t spool_bytes(const struct spool *s)
 {
 	return s->bytes;
+}
+
+bool spool_has_room(const struct spool *s)
+{
+	return s->bytes + s->pending.len + SPOOL_RECORD_MAX + SEGMENT_RECORD_HEAD <= s->max_bytes;
 }
 
 uint64_t spool_damaged(const struct spool *s)
