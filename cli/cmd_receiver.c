@@ -1,4 +1,8 @@
+#include <stdio.h>
+
 #include "cli/command.h"
+#include "cli/data_dir.h"
+#include "core/conf.h"
 #include "receiver/receiver.h"
 
 static const struct cli_option own[] = {
@@ -13,14 +17,31 @@ static const struct cli_option own[] = {
 	{ .name = NULL },
 };
 
+/* Beside the other things that are kept, unless it is said. */
+static int choose_spool(struct conf *conf, struct err *err)
+{
+	char folder[DATA_PATH_MAX], setting[DATA_PATH_MAX + 32];
+
+	if (conf_str(conf, "receiver.spool_dir") || conf_int(conf, "receiver.spool_max") == 0)
+		return 0;
+	if (data_dir_path(conf, "pipeline-guard", folder, err) < 0)
+		return err_wrap(err, "receiver.spool_dir is not set");
+	(void)snprintf(setting, sizeof(setting), "receiver.spool_dir=%s/spool", folder);
+	return conf_set(conf, setting, err);
+}
+
 static int run(int argc, char **argv)
 {
+	struct err err;
 	struct cli cli;
 	int status = cli_begin(&cmd_receiver, own, argc, argv, &cli);
 
 	if (status >= 0)
 		return status;
-	status = receiver_run(cli.conf);
+	if (choose_spool(cli.conf, &err) < 0)
+		status = cli_fail(&cmd_receiver, &err);
+	else
+		status = receiver_run(cli.conf);
 	cli_end(&cli);
 	return status;
 }

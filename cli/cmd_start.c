@@ -225,6 +225,10 @@ static void start_receiver(struct start *s)
 	begin_role(s, RECEIVER, "receiver");
 	add_set(s, RECEIVER, "listen", fd);
 	add_set(s, RECEIVER, "admin_listen", admin ? admin : fd);
+	if (!conf_str(s->cli->conf, "receiver.spool_dir")) {
+		add(s, RECEIVER, xstrdup("--set"));
+		add(s, RECEIVER, xasprintf("receiver.spool_dir=%s/spool", s->folder));
+	}
 	if (!s->given_secret)
 		add_set(s, RECEIVER, "github.webhook_secret_file", s->secret);
 	if (supervisor_add(s->supervisor, &spec, on_receiver, s, &err) < 0)

@@ -47,6 +47,8 @@ struct rig_case {
 /* Runs them; 77 when there is no redis-server. An argument runs the tests whose names match it. */
 #define rig_main(tests) rig_main_n((tests), ARRAY_LEN(tests), #tests, argc, argv)
 int rig_main_n(const struct CMUnitTest *tests, size_t n, const char *name, int argc, char **argv);
+/* Ends the test here, visibly: what it needs is not on this machine. */
+void rig_skip(struct rig *, const char *why) NO_RETURN;
 /* What RIG_TEST uses. */
 int rig_open(void **state);
 void rig_run(void **state);

@@ -80,7 +80,8 @@ struct proc *receiver_start(struct rig *r, ...)
 
 	begin(&a, r, "receiver");
 	add_set(&a, "listen", rig_printf(r, "127.0.0.1:%d", r->receiver_port));
-	add_set(&a, "admin_listen", rig_printf(r, "127.0.0.1:%d", r->receiver_admin_port));
+	/* Written like `listen` it would be the same listener. */
+	add_set(&a, "admin_listen", rig_printf(r, "127.0.0.1:0%d", r->receiver_admin_port));
 	add_set(&a, "github.webhook_secret_file", secret_file(r));
 	va_start(ap, r);
 	add_sets(&a, ap);

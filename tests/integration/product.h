@@ -9,7 +9,7 @@
 #include "tests/integration/client.h"
 #include "tests/integration/harness.h"
 
-#define WEBHOOK_SECRET "It's a Secret to Everybody, integration"
+#define WEBHOOK_SECRET "webhook-secret-of-the-integration-tests"
 #define API_TOKEN      "ghp_integrationTokenThatMustNotLeak01234"
 
 /* Keys of the default region and partition. */
