@@ -20,6 +20,7 @@
 
 enum {
 	CLAIM_TICK_MS = 200,
+	USABLE_MS = 500,
 	CHORES_MS = 5000,
 	DRAIN_MAX = 128, /* records from the spool under way at once */
 	DRAIN_PAUSE_MIN_MS = 100,
@@ -472,6 +473,7 @@ static int open_spool(struct handover *h, const struct conf *conf, struct err *e
 {
 	int64_t max_bytes = conf_int(conf, "receiver.spool_max");
 	const char *dir = conf_str(conf, "receiver.spool_dir");
+	OWNED(freep) char *path = NULL;
 
 	if (max_bytes == 0)
 		return 0;
@@ -479,7 +481,9 @@ static int open_spool(struct handover *h, const struct conf *conf, struct err *e
 		return err_set(err, ERR_CONFIG,
 			       "receiver.spool_dir is not set: say where events may wait on disk "
 			       "while Redis is away, or set receiver.spool_max=0");
-	if (spool_open(dir, (uint64_t)max_bytes, &h->spool, err) < 0)
+	/* Whoever adopts from there must have the same Redis: at least the same region. */
+	path = xasprintf("%s/%s", dir, h->ks->region);
+	if (spool_open(path, (uint64_t)max_bytes, &h->spool, err) < 0)
 		return err_wrap(err, "receiver.spool_dir");
 	return 0;
 }
@@ -510,9 +514,9 @@ int handover_new(struct event_base *base, const struct conf *conf, const struct 
 	h->chores = timer(h, on_chores);
 	h->drain_later = timer(h, on_drain_later);
 	redis_on_state(h->redis, on_redis_state, h);
-	/* Without a spool senders wait for a moment in the socket's queue, instead of getting a 503
-	 * that none of them repeats. */
-	h->usable_at_ms = clock_mono_ms() + (h->spool ? 0 : timeout_ms);
+	/* Until then senders wait in the socket's queue, instead of being made to take the longer
+	 * way, or of getting a 503 that none of them repeats. */
+	h->usable_at_ms = clock_mono_ms() + (h->spool ? USABLE_MS : timeout_ms);
 	(void)evtimer_add(h->claim_tick, &now);
 	(void)evtimer_add(h->chores, &now);
 	*out = TAKE(h);

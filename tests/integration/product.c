@@ -83,6 +83,7 @@ struct proc *receiver_start(struct rig *r, ...)
 	/* Written like `listen` it would be the same listener. */
 	add_set(&a, "admin_listen", rig_printf(r, "127.0.0.1:0%d", r->receiver_admin_port));
 	add_set(&a, "github.webhook_secret_file", secret_file(r));
+	add_set(&a, "receiver.spool_dir", rig_path(r, "spool"));
 	va_start(ap, r);
 	add_sets(&a, ap);
 	va_end(ap);
