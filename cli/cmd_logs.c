@@ -8,7 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/query.h"
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/conf.h"
@@ -182,7 +182,7 @@ static int print_entry(struct logs *l, const struct entry *e, struct err *err)
 
 	if (*l->ref && strcmp(l->ref, ref) != 0)
 		return 0;
-	if (!e->stream->outcomes && run_view_load(l->q, ref, &run, err) < 0)
+	if (!e->stream->outcomes && run_load(l->q, ref, &run, err) < 0)
 		return err->kind == ERR_INPUT ? 0 : -1;
 	if (e->stream->outcomes)
 		tell_outcome(fields, &told);
@@ -387,7 +387,7 @@ static int show(const struct cli *cli, const char *what, int64_t lines, bool fol
 	l->q = q;
 	l->json = cli->json;
 	if (what &&
-	    (query_find_run(q, what, l->ref, err) < 0 || run_view_load(q, l->ref, &run, err) < 0))
+	    (query_find_run(q, what, l->ref, err) < 0 || run_load(q, l->ref, &run, err) < 0))
 		return -1;
 	add_streams(l);
 	if (print_past(l, lines, err) < 0)

@@ -14,7 +14,7 @@
 #include "cli/command.h"
 #include "cli/data_dir.h"
 #include "cli/query.h"
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/conf.h"

@@ -189,7 +189,7 @@ bool query_is_ref(const char *text)
 /* --- which run ---------------------------------------------------------------- */
 
 /* A page such as https://github.com/owner/name/actions/runs/123/attempts/2, or just 123. */
-static bool run_number(const char *what, char number[static 24])
+static bool page_number(const char *what, char number[static 24])
 {
 	const char *runs = strstr(what, "/runs/");
 	const char *digits = runs ? runs + strlen("/runs/") : what;
@@ -243,7 +243,7 @@ int query_find_run(struct query *q, const char *what, char ref[static QUERY_REF_
 		if (query_is_ref(ref))
 			return 0;
 	}
-	if (!run_number(what, number))
+	if (!page_number(what, number))
 		return err_set(
 			err, ERR_CONFIG,
 			"\"%.60s\" names no run: give SOURCE:REPOSITORY-ID:RUN-ID as `status` "
