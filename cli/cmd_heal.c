@@ -320,6 +320,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_heal = {
 	.name = "heal",
+	.group = GROUP_ACT,
 	.summary = "ask for a heal of one run now",
 	.usage = usage,
 	.run = run,

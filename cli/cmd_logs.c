@@ -437,6 +437,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_logs = {
 	.name = "logs",
+	.group = GROUP_LOOK,
 	.summary = "what the guard saw and did, in words",
 	.usage = usage,
 	.run = run,

@@ -562,6 +562,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_replay = {
 	.name = "replay",
+	.group = GROUP_ACT,
 	.summary = "dead letters: list, put back, discard; or send a saved webhook",
 	.usage = usage,
 	.run = run,

@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/data_dir.h"
+#include "cli/query.h"
 #include "cli/simulator.h"
 #include "cli/supervisor.h"
 #include "core/clock.h"
@@ -21,6 +22,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/redis.h"
+#include "core/text.h"
 #include "dispatcher/dispatcher.h"
 
 enum { ARGS_MAX = 96, METRIC_SLOTS = 3, REDIS_WAIT_MS = 60000, REDIS_LOOK_MS = 50 };
@@ -94,10 +96,11 @@ static void begin_role(struct start *s, enum role role, const char *name)
 		add(s, role, xstrdup(s->cli->config_file));
 	}
 	for (char **set = s->cli->sets; *set; set++) {
+		if (text_starts(*set, "redis.url="))
+			continue;
 		add(s, role, xstrdup("--set"));
 		add(s, role, xstrdup(*set));
 	}
-	add_set(s, role, "redis.url", s->redis_url);
 	add_set(s, role, "log_format", conf_str(s->cli->conf, "log_format"));
 }
 
@@ -272,6 +275,7 @@ static void on_pong(const struct redisReply *reply, void *arg)
 {
 	struct start *s = arg;
 	struct timeval again = clock_timeval(REDIS_LOOK_MS);
+	char shown[256];
 	struct err err;
 
 	if (!redis_is_error(reply, NULL)) {
@@ -279,8 +283,9 @@ static void on_pong(const struct redisReply *reply, void *arg)
 		return;
 	}
 	if (clock_mono_ms() > s->redis_deadline_ms) {
-		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s",
-			   s->redis_url, reply ? redis_why(reply) : redis_problem(s->probe),
+		query_url_shown(s->redis_url, shown);
+		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s", shown,
+			   reply ? redis_why(reply) : redis_problem(s->probe),
 			   s->private_redis ? "; see " : "", s->private_redis ? s->folder : "",
 			   s->private_redis ? "/redis.log" : "");
 		fail(s, &err);
@@ -381,6 +386,9 @@ static int prepare(struct start *s, struct err *err)
 		return -1;
 	if (!s->private_redis)
 		(void)snprintf(s->redis_url, sizeof(s->redis_url), "%s", url);
+	/* It may hold a password, and argv is public: children find it in their environment. */
+	if (setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
+		return err_set(err, ERR_TRANSIENT, "setenv: %s", strerror(errno));
 	s->listen_fd = http_listen(conf_str(conf, "listen"), s->address, err);
 	if (s->listen_fd < 0)
 		return err_wrap(err, "listen");
@@ -461,6 +469,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_start = {
 	.name = "start",
+	.group = GROUP_RUN,
 	.summary = "run everything on this machine",
 	.usage = "usage: pipeline-guard start [options]\n\n"
 		 "Runs a private redis-server (unless redis.url is set), a receiver and a "

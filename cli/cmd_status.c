@@ -566,6 +566,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_status = {
 	.name = "status",
+	.group = GROUP_LOOK,
 	.summary = "is it well, what does it do; or everything about one run",
 	.usage = usage,
 	.run = run,

@@ -60,9 +60,12 @@ static int private_redis(const struct conf *conf, char url[static DATA_PATH_MAX]
 
 void query_url_shown(const char *url, char out[static 256])
 {
-	const char *at = text_starts(url, "unix:") ? NULL : strrchr(url, '@');
+	const char *rest = strstr(url, "://"), *at = strrchr(url, '@');
 
-	(void)snprintf(out, 256, "%s%.200s", at ? "redis://" : "", at ? at + 1 : url);
+	if (!rest || !at || at < rest || text_starts(url, "unix:"))
+		(void)snprintf(out, 256, "%.255s", url);
+	else
+		(void)snprintf(out, 256, "%.*s%.200s", (int)(rest + 3 - url), url, at + 1);
 }
 
 static int read_meta(struct query *q, struct err *err)
