@@ -82,14 +82,19 @@ static void tell_diagnosis(const struct redisReply *run, struct told *out)
 {
 	OWNED(json_putp) struct json_object *finding = NULL;
 	const char *json = run_field(run, "finding"), *reason = run_field(run, "plan_reason");
+	const char *title;
+	char sure[80] = "";
 	struct err err;
 
 	out->what = "diagnosed";
 	if (json_parse(json, strlen(json), &finding, &err) < 0)
 		finding = NULL;
-	(void)snprintf(out->text, sizeof(out->text), "%.200s (%.40s, %.0f %%)%s%.60s%s%.240s",
-		       json_str(finding, "title", "no cause found"), run_field(run, "category"),
-		       json_num(finding, "confidence", 0) * 100, *reason ? "; plan: " : "",
+	title = json_str(finding, "title", "");
+	if (*json_str(finding, "rule", ""))
+		(void)snprintf(sure, sizeof(sure), " (%.40s, %.0f %%)", run_field(run, "category"),
+			       json_num(finding, "confidence", 0) * 100);
+	(void)snprintf(out->text, sizeof(out->text), "%.200s%s%s%.60s%s%.240s",
+		       *title ? title : "no known cause", sure, *reason ? "; plan: " : "",
 		       *reason ? run_field(run, "strategy") : "", *reason ? ", " : "", reason);
 }
 

@@ -67,6 +67,12 @@ struct start {
 
 enum role { SIMULATOR, RECEIVER, DISPATCHER };
 
+/* Whoever takes webhooks in holds no provider token, and the other way round. */
+static const char *const provider_secrets[] = { "PIPELINE_GUARD_GITHUB_TOKEN",
+						"PIPELINE_GUARD_GITHUB_APP_", NULL };
+static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET", NULL };
+static const char *const everything_of_ours[] = { "PIPELINE_GUARD_", NULL };
+
 /* --- argv of children --------------------------------------------------------- */
 
 static void add(struct start *s, enum role role, char *arg)
@@ -190,6 +196,7 @@ static void on_dispatcher(const char *line, void *arg)
 static void start_dispatcher(struct start *s)
 {
 	struct child_spec spec = { .name = "dispatcher",
+				   .hide = webhook_secrets,
 				   .argv = s->args[DISPATCHER],
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
@@ -216,6 +223,7 @@ static void on_receiver(const char *line, void *arg)
 static void start_receiver(struct start *s)
 {
 	struct child_spec spec = { .name = "receiver",
+				   .hide = provider_secrets,
 				   .argv = s->args[RECEIVER],
 				   .pass_fd = s->listen_fd,
 				   .pass_fd2 = -1,
@@ -245,6 +253,7 @@ static void on_simulator(const char *line, void *arg)
 static void start_simulator(struct start *s)
 {
 	struct child_spec spec = { .name = "simulator",
+				   .hide = webhook_secrets,
 				   .argv = s->args[SIMULATOR],
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
@@ -330,6 +339,7 @@ static int start_redis(struct start *s, struct err *err)
 					      "/usr/local/bin/redis-server", "/bin/redis-server" };
 	static char *argv[3];
 	struct child_spec spec = { .name = "redis",
+				   .hide = everything_of_ours,
 				   .argv = argv,
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
