@@ -41,8 +41,14 @@ static double part_weight(const struct scan *s, uint32_t part, uint32_t first_fa
 		return 0.25;
 	if (s->parts[part] == PART_PASSED)
 		return trust_passed ? 0.25 : 0.65;
-	if (!s->any_failed) /* a CI system that shows its steps would have shown the failed one */
-		return s->any_step ? 0.6 : s->any_passed ? 0.75 : 0.9;
+	if (!s->any_failed) {
+		/* A CI system that shows its steps would have shown the failed one. */
+		if (s->any_github_step && !s->any_marked)
+			return 0.42;
+		if (s->any_step)
+			return 0.6;
+		return s->any_passed ? 0.75 : 0.9;
+	}
 	if (s->parts[part] == PART_FAILED)
 		return part == first_failed ? 1.0 : 0.9;
 	return part < first_failed ? 0.7 : 0.5;
