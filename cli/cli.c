@@ -147,6 +147,12 @@ static int parse(const struct command *cmd, const struct cli_option *own, int ar
 	return -1;
 }
 
+/* Other users can read argv; core/conf refuses what it knows to be secret. */
+static bool shows_password(const char *assignment)
+{
+	return text_starts(assignment, "redis.url=redis") && strchr(assignment, '@');
+}
+
 static int load(struct cli *cli, struct err *err)
 {
 	const char *file = cli->config_file ? cli->config_file : getenv("PIPELINE_GUARD_CONFIG");
@@ -155,9 +161,14 @@ static int load(struct cli *cli, struct err *err)
 		return -1;
 	if (conf_load_env(cli->conf, err) < 0)
 		return -1;
-	for (char **s = cli->sets; *s; s++)
+	for (char **s = cli->sets; *s; s++) {
+		if (shows_password(*s))
+			return err_set(err, ERR_CONFIG,
+				       "a password on the command line can be read by others: use "
+				       "PIPELINE_GUARD_REDIS_URL or the configuration file");
 		if (conf_set(cli->conf, *s, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 

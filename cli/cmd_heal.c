@@ -6,7 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/query.h"
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/conf.h"
 #include "core/json.h"
@@ -250,7 +250,7 @@ static int ask(const struct cli *cli, const struct request *want, struct err *er
 	char ref[QUERY_REF_MAX], stop[200];
 
 	if (check(cli, want, err) < 0 || query_open(cli->conf, &q, err) < 0 ||
-	    query_find_run(q, cli->argv[0], ref, err) < 0 || run_view_load(q, ref, &run, err) < 0 ||
+	    query_find_run(q, cli->argv[0], ref, err) < 0 || run_load(q, ref, &run, err) < 0 ||
 	    query_stop(q, stop, err) < 0)
 		return -1;
 	if (!want->diagnose && strcmp(q->mode, "act") != 0)
@@ -320,6 +320,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_heal = {
 	.name = "heal",
+	.group = GROUP_ACT,
 	.summary = "ask for a heal of one run now",
 	.usage = usage,
 	.run = run,

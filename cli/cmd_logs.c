@@ -8,7 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/query.h"
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/conf.h"
@@ -82,14 +82,19 @@ static void tell_diagnosis(const struct redisReply *run, struct told *out)
 {
 	OWNED(json_putp) struct json_object *finding = NULL;
 	const char *json = run_field(run, "finding"), *reason = run_field(run, "plan_reason");
+	const char *title;
+	char sure[80] = "";
 	struct err err;
 
 	out->what = "diagnosed";
 	if (json_parse(json, strlen(json), &finding, &err) < 0)
 		finding = NULL;
-	(void)snprintf(out->text, sizeof(out->text), "%.200s (%.40s, %.0f %%)%s%.60s%s%.240s",
-		       json_str(finding, "title", "no cause found"), run_field(run, "category"),
-		       json_num(finding, "confidence", 0) * 100, *reason ? "; plan: " : "",
+	title = json_str(finding, "title", "");
+	if (*json_str(finding, "rule", ""))
+		(void)snprintf(sure, sizeof(sure), " (%.40s, %.0f %%)", run_field(run, "category"),
+			       json_num(finding, "confidence", 0) * 100);
+	(void)snprintf(out->text, sizeof(out->text), "%.200s%s%s%.60s%s%.240s",
+		       *title ? title : "no known cause", sure, *reason ? "; plan: " : "",
 		       *reason ? run_field(run, "strategy") : "", *reason ? ", " : "", reason);
 }
 
@@ -182,7 +187,7 @@ static int print_entry(struct logs *l, const struct entry *e, struct err *err)
 
 	if (*l->ref && strcmp(l->ref, ref) != 0)
 		return 0;
-	if (!e->stream->outcomes && run_view_load(l->q, ref, &run, err) < 0)
+	if (!e->stream->outcomes && run_load(l->q, ref, &run, err) < 0)
 		return err->kind == ERR_INPUT ? 0 : -1;
 	if (e->stream->outcomes)
 		tell_outcome(fields, &told);
@@ -387,7 +392,7 @@ static int show(const struct cli *cli, const char *what, int64_t lines, bool fol
 	l->q = q;
 	l->json = cli->json;
 	if (what &&
-	    (query_find_run(q, what, l->ref, err) < 0 || run_view_load(q, l->ref, &run, err) < 0))
+	    (query_find_run(q, what, l->ref, err) < 0 || run_load(q, l->ref, &run, err) < 0))
 		return -1;
 	add_streams(l);
 	if (print_past(l, lines, err) < 0)
@@ -437,6 +442,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_logs = {
 	.name = "logs",
+	.group = GROUP_LOOK,
 	.summary = "what the guard saw and did, in words",
 	.usage = usage,
 	.run = run,

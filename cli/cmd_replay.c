@@ -14,7 +14,7 @@
 #include "cli/command.h"
 #include "cli/data_dir.h"
 #include "cli/query.h"
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/conf.h"
@@ -562,6 +562,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_replay = {
 	.name = "replay",
+	.group = GROUP_ACT,
 	.summary = "dead letters: list, put back, discard; or send a saved webhook",
 	.usage = usage,
 	.run = run,

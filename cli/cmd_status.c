@@ -6,13 +6,14 @@
 
 #include "cli/command.h"
 #include "cli/query.h"
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "web/run_view.h"
 
 enum {
 	RUNS_MAX = 1000,
@@ -249,7 +250,7 @@ static int load_runs(struct query *q, int64_t most, struct region *r, struct err
 	for (size_t i = 0; i < r->n_runs; i++) {
 		struct listed l = r->runs[i];
 
-		if (run_view_load(q, l.ref, &l.run, err) < 0 && err->kind != ERR_INPUT)
+		if (run_load(q, l.ref, &l.run, err) < 0 && err->kind != ERR_INPUT)
 			return -1;
 		if (l.run)
 			r->runs[kept++] = l;
@@ -384,7 +385,7 @@ static void print_json(const struct query *q, const struct region *r)
 	json_add(o, "outcomes_today", json_object_get(r->outcomes));
 	json_add(o, "findings_today", json_object_get(r->findings));
 	for (size_t i = 0; i < r->n_runs; i++)
-		add_to(runs, run_row_json(r->runs[i].ref, r->runs[i].run));
+		add_to(runs, run_view_json(r->runs[i].ref, r->runs[i].run));
 	json_add(o, "runs", runs);
 	printf("%s\n", json_text(o));
 }
@@ -416,7 +417,7 @@ static void print_runs(const struct region *r)
 
 		term_age(age, r->runs[i].at_ms, r->now_ms);
 		table_cell(t, age);
-		table_cell(t, run_state(run));
+		table_cell(t, run_view_state(run));
 		table_cell(t, run_field(run, "repo"));
 		table_cell(t, run_field(run, "pipeline"));
 		table_cell(t, r->runs[i].ref);
@@ -472,17 +473,19 @@ static int show_run(struct query *q, const char *what, bool json, struct err *er
 	OWNED(redis_reply_freep) struct redisReply *run = NULL, *plan = NULL;
 	char ref[QUERY_REF_MAX], key[KEY_MAX];
 
-	if (query_find_run(q, what, ref, err) < 0 || run_view_load(q, ref, &run, err) < 0)
+	if (query_find_run(q, what, ref, err) < 0 || run_load(q, ref, &run, err) < 0)
 		return -1;
 	key_part_of(&q->ks, key_partition_of_ref(&q->ks, ref), "plan", run_field(run, "plan"), key);
 	if (*run_field(run, "plan") && query_ask(q, &plan, err, "HGETALL", key, (char *)NULL) < 0)
 		return -1;
 	if (json) {
-		OWNED(json_putp) struct json_object *o = run_view_json(ref, run, plan);
+		OWNED(json_putp) struct json_object *o = run_view_json(ref, run);
 
+		if (redis_len(plan) > 0)
+			json_add(o, "plan", run_view_plan_json(plan));
 		printf("%s\n", json_text(o));
 	} else {
-		run_view_print(ref, run, plan);
+		run_print(ref, run, plan);
 	}
 	return CLI_OK;
 }
@@ -563,6 +566,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_status = {
 	.name = "status",
+	.group = GROUP_LOOK,
 	.summary = "is it well, what does it do; or everything about one run",
 	.usage = usage,
 	.run = run,

@@ -60,9 +60,12 @@ static int private_redis(const struct conf *conf, char url[static DATA_PATH_MAX]
 
 void query_url_shown(const char *url, char out[static 256])
 {
-	const char *at = text_starts(url, "unix:") ? NULL : strrchr(url, '@');
+	const char *rest = strstr(url, "://"), *at = strrchr(url, '@');
 
-	(void)snprintf(out, 256, "%s%.200s", at ? "redis://" : "", at ? at + 1 : url);
+	if (!rest || !at || at < rest || text_starts(url, "unix:"))
+		(void)snprintf(out, 256, "%.255s", url);
+	else
+		(void)snprintf(out, 256, "%.*s%.200s", (int)(rest + 3 - url), url, at + 1);
 }
 
 static int read_meta(struct query *q, struct err *err)
@@ -189,7 +192,7 @@ bool query_is_ref(const char *text)
 /* --- which run ---------------------------------------------------------------- */
 
 /* A page such as https://github.com/owner/name/actions/runs/123/attempts/2, or just 123. */
-static bool run_number(const char *what, char number[static 24])
+static bool page_number(const char *what, char number[static 24])
 {
 	const char *runs = strstr(what, "/runs/");
 	const char *digits = runs ? runs + strlen("/runs/") : what;
@@ -243,7 +246,7 @@ int query_find_run(struct query *q, const char *what, char ref[static QUERY_REF_
 		if (query_is_ref(ref))
 			return 0;
 	}
-	if (!run_number(what, number))
+	if (!page_number(what, number))
 		return err_set(
 			err, ERR_CONFIG,
 			"\"%.60s\" names no run: give SOURCE:REPOSITORY-ID:RUN-ID as `status` "

@@ -64,6 +64,19 @@ static void keep_open(int fd)
 		(void)fcntl(fd, F_SETFD, 0);
 }
 
+/* Names are in front of '='; unsetenv() moves the rest up. */
+static void hide(const char *prefix)
+{
+	for (char **e = environ; *e;) {
+		char name[128];
+
+		if (text_starts(*e, prefix) &&
+		    text_copy(name, sizeof(name), *e, strcspn(*e, "=")) && unsetenv(name) == 0)
+			continue;
+		e++;
+	}
+}
+
 /* In the new process. Only calls that are safe after fork. */
 static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 {
@@ -78,6 +91,8 @@ static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 	keep_open(c->spec.pass_fd);
 	keep_open(c->spec.pass_fd2);
 	keep_open(c->s->metrics_fd);
+	for (const char *const *h = c->spec.hide; h && *h; h++)
+		hide(*h);
 	(void)snprintf(fd, sizeof(fd), "%d", c->s->metrics_fd);
 	(void)snprintf(slot, sizeof(slot), "%u", c->spec.metrics_slot);
 	if (c->s->metrics_fd >= 0) {

@@ -17,8 +17,10 @@ struct supervisor;
 struct child_spec {
 	const char *name;  /* for logs; also the first word of the ready line */
 	char *const *argv; /* absolute path first; borrowed for the supervisor's life */
-	int pass_fd;       /* the one descriptor it inherits besides stdio, or -1 */
-	int pass_fd2;      /* another, or -1 */
+	const char *const
+		*hide; /* environment variables (prefixes, NULL-terminated) it must not see */
+	int pass_fd;   /* the one descriptor it inherits besides stdio, or -1 */
+	int pass_fd2;  /* another, or -1 */
 	unsigned metrics_slot;
 	bool ready_at_once; /* it prints no ready line */
 	bool outlives;      /* stopped after all the others: they need it to finish */

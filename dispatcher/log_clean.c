@@ -211,6 +211,33 @@ static size_t timestamp_at(const char *s, size_t n)
 	return at;
 }
 
+/* "    ERROR - text" after a time, as Python's logging and harnesses on it print it. */
+static size_t level_at(const char *s, size_t n, uint16_t *flags)
+{
+	static const struct {
+		const char *text;
+		uint16_t flags;
+	} levels[] = {
+		{ "INFO - ", 0 },
+		{ "WARNING - ", 0 }, /* of the harness: what it passes on may be an error */
+		{ "ERROR - ", CLEAN_ERROR },
+		{ "CRITICAL - ", CLEAN_ERROR },
+		{ "FATAL - ", CLEAN_ERROR },
+	};
+	size_t at = spaces_at(s, n);
+
+	for (size_t i = 0; at < n && i < ARRAY_LEN(levels); i++) {
+		size_t len = strlen(levels[i].text);
+
+		if (n - at < len || memcmp(s + at, levels[i].text, len) != 0)
+			continue;
+		*flags |= levels[i].flags;
+		at += len;
+		return at + (at < n && s[at] == ' ');
+	}
+	return 0;
+}
+
 struct mark {
 	const char *text;
 	uint16_t flags;
@@ -306,6 +333,8 @@ static void flush_line(struct log_clean *c)
 		return;
 
 	skip = timestamp_at(out, n);
+	if (skip)
+		skip += level_at(out + skip, n - skip, &flags);
 	skip += mark_at(out + skip, n - skip, &flags);
 	if (skip == n && !(flags & CLEAN_STEP))
 		return;

@@ -59,6 +59,8 @@ static const cyaml_schema_field_t rule_fields[] = {
 	TEXT("title", CYAML_FLAG_OPTIONAL, title, 160),
 	TEXT("regex", CYAML_FLAG_OPTIONAL, regex, 2000),
 	TEXT("capture", CYAML_FLAG_OPTIONAL, capture, 1000),
+	TEXT("follow", CYAML_FLAG_OPTIONAL, follow, 1000),
+	TEXT("separator", CYAML_FLAG_OPTIONAL, separator, 4),
 	TEXTS("positive", positive, RULE_SAMPLES_MAX),
 	TEXTS("negative", negative, RULE_SAMPLES_MAX),
 	TEXTS("suggestions", suggestions, 4),

@@ -160,6 +160,16 @@ unsigned rig_grep(struct rig *r, const char *text, const char *const *except)
 	return search.found;
 }
 
+void rig_hide(struct rig *r, const char *text, const char *name)
+{
+	struct hidden *h = arena_alloc(r->arena, sizeof(*h));
+
+	h->text = arena_strdup(r->arena, text);
+	h->name = arena_strdup(r->arena, name);
+	h->next = r->hidden;
+	r->hidden = h;
+}
+
 /* --- processes ------------------------------------------------------------------------------ */
 
 static void NO_RETURN become(const struct proc *p, const char *const *argv, const char *const *env,
@@ -384,6 +394,20 @@ struct redisReply *redis_do(struct rig *r, const char *fmt, ...)
 	return reply;
 }
 
+struct redisReply *redis_do_argv(struct rig *r, const char *const *argv)
+{
+	int n = 0;
+
+	while (argv[n])
+		n++;
+	if (r->reply)
+		freeReplyObject(r->reply);
+	r->reply = redisCommandArgv(r->redis, n, (const char **)(uintptr_t)argv, NULL);
+	if (!r->reply || r->reply->type == REDIS_REPLY_ERROR)
+		fail_msg("redis: %s: %s", argv[0], r->reply ? r->reply->str : "no answer");
+	return r->reply;
+}
+
 int64_t redis_int_of(struct rig *r, const char *fmt, ...)
 {
 	redisReply *reply;
@@ -446,12 +470,44 @@ int rig_open(void **state)
 	return mkdir(r->redis_dir, 0700);
 }
 
+static void check_hidden(struct rig *r)
+{
+	for (struct hidden *h = r->hidden; h; h = h->next) {
+		const char *const except[] = { h->name, NULL };
+
+		if (rig_grep(r, h->text, except))
+			fail_msg("a secret is where it should not be");
+		for (struct proc *p = r->procs; p; p = p->next) {
+			OWNED(buf_done) struct buf argv;
+
+			buf_init(&argv, 1 << 20);
+			(void)read_into(rig_printf(r, "/proc/%d/cmdline", (int)p->pid), 0, &argv);
+			if (argv.len && memmem(argv.data, argv.len, h->text, strlen(h->text)))
+				fail_msg("a secret is in the arguments of %s", p->name);
+		}
+	}
+}
+
+static void end_well(struct rig *r)
+{
+	check_hidden(r);
+	/* The newest first: a dispatcher needs what was started before it to finish. */
+	for (struct proc *p = r->procs; p; p = p->next) {
+		int status = p->may_die || p->ended ? 0 : proc_stop(p);
+
+		if (status)
+			fail_msg("%s ended with status %d", p->name, status);
+	}
+}
+
 void rig_run(void **state)
 {
 	struct rig *r = *state;
 
 	redis_start(r);
 	r->fn(r);
+	rig_tick(r);
+	end_well(r);
 	r->passed = true;
 }
 

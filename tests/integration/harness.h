@@ -7,6 +7,9 @@
  *   const struct CMUnitTest tests[] = { RIG_TEST(heals_once) };
  *   return rig_main(tests, ARRAY_LEN(tests));
  *
+ * At the end of a test everything that still runs has to drain and exit 0, and no file may hold a
+ * text that was given to rig_hide().
+ *
  * Nothing here returns an error: what goes wrong fails the test. Texts and JSON that are handed
  * out live as long as the rig.
  */
@@ -73,6 +76,9 @@ const char *rig_read(struct rig *, const char *path);
  */
 unsigned rig_grep(struct rig *, const char *text, const char *const *except);
 
+/* A secret, which is in the file of that name and may be nowhere else, nor in anybody's argv. */
+void rig_hide(struct rig *, const char *text, const char *name);
+
 /* --- waiting ------------------------------------------------------------------------------ */
 
 /* Until cond is true; the test fails after `ms`, or when a process died that should not. */
@@ -133,8 +139,9 @@ struct proc *redis_proc(struct rig *);
 
 /* printf formats of hiredis; arguments with %s and %lld. Valid until the next command. */
 struct redisReply *redis_do(struct rig *, const char *fmt, ...);
-int64_t redis_int_of(struct rig *, const char *fmt, ...);      /* of an integer reply */
-const char *redis_text_of(struct rig *, const char *fmt, ...); /* "" for nil */
+struct redisReply *redis_do_argv(struct rig *, const char *const *argv); /* ends with NULL */
+int64_t redis_int_of(struct rig *, const char *fmt, ...);                /* of an integer reply */
+const char *redis_text_of(struct rig *, const char *fmt, ...);           /* "" for nil */
 /* Field of the newest entry of a stream, "" when there is none. */
 const char *redis_last_field(struct rig *, const char *stream, const char *field);
 

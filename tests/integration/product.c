@@ -55,6 +55,7 @@ static const char *secret_file(struct rig *r)
 {
 	if (!r->secret_file) {
 		rig_write(r, "secret", WEBHOOK_SECRET "\n", 0600);
+		rig_hide(r, WEBHOOK_SECRET, "secret");
 		r->secret_file = rig_path(r, "secret");
 	}
 	return r->secret_file;
@@ -64,6 +65,7 @@ static const char *token_file(struct rig *r)
 {
 	if (!r->token_file) {
 		rig_write(r, "token", API_TOKEN "\n", 0600);
+		rig_hide(r, API_TOKEN, "token");
 		r->token_file = rig_path(r, "token");
 	}
 	return r->token_file;

@@ -19,6 +19,10 @@ struct rig {
 		struct kept *next;
 		struct json_object *json;
 	} * kept;
+	struct hidden {
+		struct hidden *next;
+		const char *text, *name;
+	} * hidden;
 	struct proc *procs;
 
 	const char *redis_socket, *redis_dir;

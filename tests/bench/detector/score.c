@@ -2,11 +2,13 @@
  * How often the detector is right, on labelled logs. Rules are tuned on one
  * part of the projects only; the other shows what they are worth elsewhere.
  *
- *   score [--rules DIR] [--pcre2] [--list] DATA_DIR
+ *   score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] DATA_DIR
  *
- * --list names every log that was not answered as its label says, of the part
- * for tuning; --list-all also of the other part, for reports and not for tuning.
+ * --tests shows names of failed tests that differ. --list names every log that was not answered as
+ * its label says, of the part for tuning; --list-all also of the other part, for reports and not
+ * for tuning.
  */
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +38,7 @@ struct tally {
 
 struct options {
 	const char *rules, *data;
-	bool pcre2, list, list_all;
+	bool pcre2, list, list_all, tests;
 };
 
 static size_t index_of(const char *category)
@@ -76,6 +78,55 @@ static void count_label(struct tally *t, const char *want, const struct finding 
 	t->bins[bin].confidence += f->confidence;
 }
 
+/*
+ * Tools and people write one test in many ways: a/b_test.py::T::t, t (a.b_test.T), T > t. Brings
+ * them into one: a.b_test.T.t
+ */
+static void plain_name(const char *name, char *out, size_t cap)
+{
+	const char *paren = strrchr(name, '(');
+	size_t len = strlen(name), n = 0;
+
+	if (len && name[len - 1] == ')' && paren &&
+	    !memchr(paren, ' ', len - (size_t)(paren - name)))
+		n = (size_t)snprintf(out, cap, "%.*s.%.*s", (int)(name + len - paren) - 2,
+				     paren + 1, (int)(paren - name), name);
+	else
+		n = (size_t)snprintf(out, cap, "%s", name);
+	len = n < cap ? n : cap - 1;
+	n = 0;
+	for (size_t i = 0; i < len; i++) {
+		char ch = out[i];
+
+		if (strncmp(out + i, ".py", 3) == 0 && !isalnum((unsigned char)out[i + 3])) {
+			i += 2;
+			continue;
+		}
+		if (strchr(":/. ", ch))
+			ch = '.';
+		if (ch != '.' || (n && out[n - 1] != '.'))
+			out[n++] = ch;
+	}
+	while (n && out[n - 1] == '.')
+		n--;
+	out[n] = '\0';
+}
+
+/* Where a log names a test without its file or suite, that is what can be known. */
+static bool same_name(const char *a, const char *b)
+{
+	char x[1024], y[1024];
+	size_t n, m;
+
+	plain_name(a, x, sizeof(x));
+	plain_name(b, y, sizeof(y));
+	n = strlen(x);
+	m = strlen(y);
+	if (n < m)
+		return n && y[m - n - 1] == '.' && strcmp(y + m - n, x) == 0;
+	return strcmp(x + n - m, y) == 0 && (n == m || x[n - m - 1] == '.');
+}
+
 static void count_tests(struct tally *t, const struct sample *s, const struct finding *f)
 {
 	unsigned hit = 0;
@@ -83,7 +134,7 @@ static void count_tests(struct tally *t, const struct sample *s, const struct fi
 
 	for (size_t i = 0; i < f->n_failed_tests; i++)
 		for (size_t k = 0; k < s->n_tests; k++)
-			if (strcmp(f->failed_tests[i], s->tests[k]) == 0) {
+			if (same_name(f->failed_tests[i], s->tests[k])) {
 				hit++;
 				break;
 			}
@@ -92,13 +143,45 @@ static void count_tests(struct tally *t, const struct sample *s, const struct fi
 	t->tests_missed += hit < most ? (unsigned)most - hit : 0;
 }
 
+/* What was named and should not, and the reverse; a few of each. */
+static void print_tests(const struct sample *s, const struct finding *f)
+{
+	unsigned shown = 0;
+
+	for (size_t i = 0; i < f->n_failed_tests; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < s->n_tests; k++)
+			known |= same_name(f->failed_tests[i], s->tests[k]);
+		if (!known && shown++ < 4)
+			(void)printf("    + %s\n", f->failed_tests[i]);
+	}
+	for (size_t k = shown = 0; k < s->n_tests; k++) {
+		bool named = false;
+
+		for (size_t i = 0; i < f->n_failed_tests; i++)
+			named |= same_name(f->failed_tests[i], s->tests[k]);
+		if (!named && shown++ < 4)
+			(void)printf("    - %s\n", s->tests[k]);
+	}
+}
+
+/* By text: the publisher counts lines from 0 in some logs and from 1 in others. */
+static bool points_at(const char *line, const char *evidence)
+{
+	enum { ENOUGH = 80 };
+	size_t n = strlen(evidence);
+
+	return memmem(line, strlen(line), evidence, n < ENOUGH ? n : ENOUGH) != NULL;
+}
+
 static void count_lines(struct tally *t, const struct sample *s, const struct finding *f)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < f->n_evidence && i < FIRST_LINES; i++)
 		for (size_t k = 0; k < s->n_lines; k++)
-			found |= f->evidence[i].line == s->lines[k];
+			found |= points_at(s->lines[k], f->evidence[i].text);
 	t->to_locate++;
 	t->located += found;
 }
@@ -147,6 +230,34 @@ static double calibration_error(const struct tally *t)
 	for (size_t i = 0; n && i < BINS; i++)
 		sum += fabs(t->bins[i].confidence - t->bins[i].right) / n;
 	return sum;
+}
+
+/* The reliability curve: of the answers that said "p", which share was right. */
+static void print_curve(const struct tally *all)
+{
+	(void)printf("\n%-20s", "confidence");
+	for (size_t i = 0; i < BINS; i++)
+		if (all->bins[i].n)
+			(void)printf("%8.2f", all->bins[i].confidence / all->bins[i].n);
+	(void)printf("\n%-20s", "share that is right");
+	for (size_t i = 0; i < BINS; i++)
+		if (all->bins[i].n)
+			(void)printf("%8.2f", (double)all->bins[i].right / all->bins[i].n);
+	(void)printf("\n%-20s", "answers");
+	for (size_t i = 0; i < BINS; i++)
+		if (all->bins[i].n)
+			(void)printf("%8u", all->bins[i].n);
+	(void)printf("\n");
+}
+
+static void add_bins(struct tally *whole, struct tally (*by_split)[2])
+{
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < BINS; i++) {
+			whole->bins[i].n += (*by_split)[k].bins[i].n;
+			whole->bins[i].right += (*by_split)[k].bins[i].right;
+			whole->bins[i].confidence += (*by_split)[k].bins[i].confidence;
+		}
 }
 
 static void print_share(unsigned part, unsigned whole)
@@ -228,8 +339,13 @@ static void score_one(const struct detector *d, const struct options *o, struct 
 	detector_scan(d, &in, a, &f);
 	speed->seconds += now_s() - began;
 	speed->bytes += (double)s->len;
-	if (!count(t, s, &f) && (o->list_all || (o->list && !s->held_out)))
+	bool right = count(t, s, &f);
+	if (!right && (o->list_all || (o->list && !s->held_out)))
 		print_miss(s, &f);
+	if (o->tests && s->tests_known && (o->list_all || !s->held_out)) {
+		(void)printf("%s (%s)\n", strrchr(s->path, '/') + 1, f.rule);
+		print_tests(s, &f);
+	}
 	sample_forget(s);
 }
 
@@ -259,7 +375,7 @@ static int score(const struct options *o)
 {
 	OWNED(detector_freep) struct detector *d = NULL;
 	struct samples all = { .n = 0 };
-	struct tally kept[8][2];
+	struct tally kept[8][2], whole = { .logs = 0 };
 	const char *names[8];
 	struct speed speed = { .bytes = 0 };
 	struct err err = { .kind = ERR_NONE };
@@ -284,6 +400,9 @@ static int score(const struct options *o)
 		print_tally(names[i], "tuned on", &kept[i][0]);
 		print_tally("", "held out", &kept[i][1]);
 	}
+	for (size_t i = 0; i < n; i++)
+		add_bins(&whole, &kept[i]);
+	print_curve(&whole);
 	print_speed(d, speed);
 	return 0;
 }
@@ -301,13 +420,15 @@ int main(int argc, char **argv)
 			o.list = true;
 		else if (strcmp(argv[i], "--list-all") == 0)
 			o.list = o.list_all = true;
+		else if (strcmp(argv[i], "--tests") == 0)
+			o.tests = true;
 		else
 			o.data = argv[i];
 	}
 	if (!o.data) {
-		(void)fprintf(
-			stderr,
-			"usage: score [--rules DIR] [--pcre2] [--list|--list-all] DATA_DIR\n");
+		(void)fprintf(stderr,
+			      "usage: score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] "
+			      "DATA_DIR\n");
 		return 2;
 	}
 	return score(&o);

@@ -57,6 +57,8 @@ void samples_done(struct samples *all)
 
 		for (size_t k = 0; k < s->n_tests; k++)
 			free(s->tests[k]);
+		for (size_t k = 0; k < s->n_lines; k++)
+			free(s->lines[k]);
 		free(s->project);
 		free(s->path);
 		free(s->text);
@@ -266,8 +268,8 @@ static void read_view(const char *root, const char *name, struct samples *all)
 	s->path = xasprintf("%s/logs/%.*s.log", root, (int)strcspn(name, "."), name);
 	for (size_t i = 0; errors && i < json_object_array_length(errors); i++)
 		if (s->n_lines < CASE_LINES_MAX)
-			s->lines[s->n_lines++] = (uint64_t)json_i64(
-				json_object_array_get_idx(errors, i), "linenumber", 0);
+			s->lines[s->n_lines++] =
+				xstrdup(json_str(json_object_array_get_idx(errors, i), "line", ""));
 }
 
 static bool load_treeherder(const char *root, struct samples *all)

@@ -19,7 +19,7 @@ struct sample {
 	char *tests[CASE_TESTS_MAX]; /* names of the failed ones */
 	size_t n_tests;
 	bool tests_known;
-	uint64_t lines[CASE_LINES_MAX]; /* where people or other tools see the errors */
+	char *lines[CASE_LINES_MAX]; /* that people or other tools point at */
 	size_t n_lines;
 	bool held_out;
 };

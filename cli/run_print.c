@@ -1,4 +1,4 @@
-#include "cli/run_view.h"
+#include "cli/run_print.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,8 +11,9 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "web/run_view.h"
 
-int run_view_load(struct query *q, const char *ref, struct redisReply **out, struct err *err)
+int run_load(struct query *q, const char *ref, struct redisReply **out, struct err *err)
 {
 	OWNED(redis_reply_freep) struct redisReply *run = NULL;
 	char key[KEY_MAX];
@@ -34,37 +35,11 @@ const char *run_field(const struct redisReply *run, const char *name)
 	return text ? text : "";
 }
 
-int64_t run_number_field(const struct redisReply *run, const char *name)
+int64_t run_number(const struct redisReply *run, const char *name)
 {
 	int64_t n;
 
 	return text_to_i64(run_field(run, name), &n) ? n : 0;
-}
-
-/* The plan in the hash may be one for an earlier attempt. */
-static bool plan_is_current(const struct redisReply *run)
-{
-	const char *plan = run_field(run, "plan"), *colon = strrchr(plan, ':');
-
-	return colon && strcmp(colon + 1, run_field(run, "generation")) == 0;
-}
-
-const char *run_state(const struct redisReply *run)
-{
-	const char *state = run_field(run, "plan_state"), *outcome = run_field(run, "outcome");
-	const char *conclusion = run_field(run, "conclusion");
-	bool failed = strcmp(run_field(run, "failed"), "1") == 0;
-
-	if (strcmp(state, "awaiting") == 0)
-		return "awaiting";
-	if (failed && run_number_field(run, "diagnosed") < run_number_field(run, "generation"))
-		return "diagnosing";
-	if (failed && plan_is_current(run))
-		return strcmp(state, "done") == 0 ? outcome : state;
-	/* A success after our re-run is our success. */
-	if (strcmp(outcome, "healed") == 0 && strcmp(conclusion, "success") == 0)
-		return outcome;
-	return *conclusion ? conclusion : run_field(run, "status");
 }
 
 const char *run_why(const struct redisReply *run)
@@ -74,71 +49,6 @@ const char *run_why(const struct redisReply *run)
 	if (*run_field(run, "outcome") && *detail)
 		return detail;
 	return run_field(run, "plan_reason");
-}
-
-static void add_texts(struct json_object *o, const struct redisReply *reply,
-		      const char *const *names)
-{
-	for (; *names; names++) {
-		const char *text = redis_field(reply, *names);
-
-		if (text && *text)
-			json_add_str(o, *names, text);
-	}
-}
-
-static void add_numbers(struct json_object *o, const struct redisReply *reply,
-			const char *const *names)
-{
-	for (; *names; names++) {
-		const char *text = redis_field(reply, *names);
-		int64_t n;
-
-		if (text && text_to_i64(text, &n))
-			json_add_i64(o, *names, n);
-	}
-}
-
-struct json_object *run_row_json(const char *ref, const struct redisReply *run)
-{
-	static const char *const texts[] = {
-		"repo",     "pipeline",       "branch",     "sha",
-		"url",      "status",         "conclusion", "category",
-		"strategy", "plan_mode",      "plan_state", "plan_reason",
-		"outcome",  "outcome_detail", NULL
-	};
-	static const char *const numbers[] = { "generation", "updated_at_ms", NULL };
-	struct json_object *o = json_object_new_object();
-
-	json_add_str(o, "run", ref);
-	json_add_str(o, "state", run_state(run));
-	add_texts(o, run, texts);
-	add_numbers(o, run, numbers);
-	return o;
-}
-
-struct json_object *run_view_json(const char *ref, const struct redisReply *run,
-				  const struct redisReply *plan)
-{
-	static const char *const texts[] = { "id",     "strategy", "risk",        "mode", "state",
-					     "reason", "category", "fingerprint", "rule", "result",
-					     "detail", "asked_by", NULL };
-	static const char *const numbers[] = { "generation", "created_at_ms", "due_at_ms",
-					       "sent_at_ms", "done_at_ms",    "sends",
-					       NULL };
-	struct json_object *o = run_row_json(ref, run), *part = NULL;
-	const char *finding = run_field(run, "finding");
-	struct err err;
-
-	if (*finding && json_parse(finding, strlen(finding), &part, &err) == 0)
-		json_add(o, "finding", part);
-	if (redis_len(plan) > 0) {
-		part = json_object_new_object();
-		add_texts(part, plan, texts);
-		add_numbers(part, plan, numbers);
-		json_add(o, "plan", part);
-	}
-	return o;
 }
 
 /* --- for people ----------------------------------------------------------------- */
@@ -212,7 +122,7 @@ static void print_finding(const struct redisReply *run)
 	print_list("failed tests", f.failed_tests, f.n_failed_tests);
 	print_list("what to do", f.suggestions, f.n_suggestions);
 	line("fingerprint", f.fingerprint);
-	if (run_number_field(run, "finding_generation") < run_number_field(run, "generation"))
+	if (run_number(run, "finding_generation") < run_number(run, "generation"))
 		line("", "(of an earlier attempt)");
 }
 
@@ -224,16 +134,16 @@ static void print_plan(const struct redisReply *plan)
 	line("mode", run_field(plan, "mode"));
 	line("reason", run_field(plan, "reason"));
 	line("state", run_field(plan, "state"));
-	time_line("sent", run_number_field(plan, "sent_at_ms"));
+	time_line("sent", run_number(plan, "sent_at_ms"));
 	if (!*run_field(plan, "result"))
 		return;
 	heading("What came of it");
 	painted_line("result", run_field(plan, "result"));
 	line("detail", run_field(plan, "detail"));
-	time_line("at", run_number_field(plan, "done_at_ms"));
+	time_line("at", run_number(plan, "done_at_ms"));
 }
 
-void run_view_print(const char *ref, const struct redisReply *run, const struct redisReply *plan)
+void run_print(const char *ref, const struct redisReply *run, const struct redisReply *plan)
 {
 	printf("%s", term_bold());
 	term_put(run_field(run, "repo"));
@@ -241,14 +151,14 @@ void run_view_print(const char *ref, const struct redisReply *run, const struct 
 	term_put(*run_field(run, "pipeline") ? run_field(run, "pipeline") : "run");
 	printf("%s\n", term_plain());
 	line("run", ref);
-	painted_line("state", run_state(run));
+	painted_line("state", run_view_state(run));
 	line("attempt", run_field(run, "generation"));
 	line("status", run_field(run, "status"));
 	line("conclusion", run_field(run, "conclusion"));
 	line("branch", run_field(run, "branch"));
 	line("commit", run_field(run, "sha"));
 	line("page", run_field(run, "url"));
-	time_line("changed", run_number_field(run, "updated_at_ms"));
+	time_line("changed", run_number(run, "updated_at_ms"));
 	print_finding(run);
 	if (redis_len(plan) > 0)
 		print_plan(plan);
