@@ -11,8 +11,10 @@
 #include "core/conf.h"
 #include "core/http_server.h"
 #include "core/log.h"
+#include "core/process.h"
 #include "core/settings.h"
 #include "core/text.h"
+#include "core/tls.h"
 #include "receiver/handover.h"
 #include "receiver/webhook.h"
 #include "web/admin.h"
@@ -30,6 +32,8 @@ static const struct conf_option options[] = {
 	  "8d)." },
 	{ "receiver.max_body", CONF_SIZE, "25m", "1k", "100m",
 	  "Largest webhook body; GitHub sends at most 25 MB." },
+	{ "receiver.workers", CONF_INT, "1", "1", "30",
+	  "Processes that take webhooks in, behind one listening socket." },
 	{ "receiver.max_connections", CONF_INT, "1024", "1", "65536",
 	  "Open connections of one worker; beyond, new ones wait." },
 	{ "receiver.request_timeout", CONF_DURATION, "30s", "100ms", "10m",
@@ -50,7 +54,7 @@ static const struct conf_option options[] = {
 const struct conf_table receiver_conf = { "Receiver", options, ARRAY_LEN(options) };
 
 struct receiver {
-	const struct conf *conf;
+	struct conf *conf;
 	struct keyspace ks;
 	struct event_base *base;
 	struct handover *handover;
@@ -59,7 +63,8 @@ struct receiver {
 	struct http_server *server;
 	struct http_server *admin_server; /* NULL: none, or `server` serves its routes too */
 	bool admin_shared;
-	struct event *sigterm, *sigint, *drain_tick;
+	struct tls *tls; /* NULL: in the clear */
+	struct event *sigterm, *sigint, *sighup, *drain_tick;
 	int64_t drain_until_ms; /* 0: not draining */
 	int status;
 };
@@ -153,12 +158,29 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 		return;
 	}
 	log_info("draining", KV("signal", sig));
+	process_notify("STOPPING=1");
 	r->drain_until_ms = clock_mono_ms() + conf_int(r->conf, "drain_timeout") + 1;
 	if (r->server)
 		http_server_drain(r->server);
 	if (r->admin_server)
 		http_server_drain(r->admin_server);
 	on_drain_tick(-1, 0, r);
+}
+
+/* A bad file is refused, and what was read before stays in use. */
+static void on_hangup(evutil_socket_t sig, short what, void *arg)
+{
+	struct receiver *r = arg;
+	struct err err;
+
+	UNUSED(sig);
+	UNUSED(what);
+	if (conf_reload_secrets(r->conf, &err) < 0)
+		log_error("secrets not reloaded", KV("why", err.msg));
+	else if (r->tls && tls_reload(r->tls, &err) < 0)
+		log_error("certificate not reloaded", KV("why", err.msg));
+	else
+		log_info("secrets and certificate reloaded");
 }
 
 static int listen_all(struct receiver *r, struct err *err)
@@ -174,6 +196,7 @@ static int listen_all(struct receiver *r, struct err *err)
 	limits.idle_timeout_ms = conf_int(r->conf, "receiver.idle_timeout");
 	if (http_server_new(r->base, listen, &limits, on_request, r, &r->server, err) < 0)
 		return -1;
+	http_server_tls(r->server, r->tls);
 	if (!admin)
 		admin = default_admin;
 	r->admin_shared = strcmp(admin, listen) == 0;
@@ -183,14 +206,17 @@ static int listen_all(struct receiver *r, struct err *err)
 	if (http_server_new(r->base, admin, &admin_limits, on_admin_request, r, &r->admin_server,
 			    err) < 0)
 		return err_wrap(err, "admin_listen");
+	http_server_tls(r->admin_server, r->tls);
 	return 0;
 }
 
-static void print_address(const char *what, const struct http_server *server)
+static void print_address(const struct receiver *r, const char *what,
+			  const struct http_server *server)
 {
 	const char *address = http_server_address(server);
+	const char *scheme = text_starts(address, "unix:") ? "" : r->tls ? "https://" : "http://";
 
-	printf(text_starts(address, "unix:") ? "%s %s" : "%s http://%s", what, address);
+	printf("%s %s%s", what, scheme, address);
 }
 
 static void stop_with(struct receiver *r, const char *why)
@@ -215,11 +241,12 @@ static void serve(void *arg)
 	if (!conf_secret(r->conf, "github.webhook_secret", 0))
 		log_warn("no webhook secret is set: every delivery will be refused",
 			 KV("key", "github.webhook_secret"));
-	print_address("receiver ready", r->server);
+	print_address(r, "receiver ready", r->server);
 	if (r->admin_server)
-		print_address(" admin", r->admin_server);
+		print_address(r, " admin", r->admin_server);
 	printf("\n");
 	(void)fflush(stdout);
+	process_notify("READY=1");
 }
 
 static void on_misfit(const char *why, void *arg)
@@ -231,7 +258,7 @@ static int receiver_open(struct receiver *r, struct err *err)
 {
 	const struct handover_watch watch = { serve, on_misfit, r };
 
-	if (settings_keyspace(r->conf, &r->ks, err) < 0)
+	if (settings_keyspace(r->conf, &r->ks, err) < 0 || settings_tls(r->conf, &r->tls, err) < 0)
 		return -1;
 	r->base = event_base_new();
 	if (!r->base)
@@ -243,9 +270,11 @@ static int receiver_open(struct receiver *r, struct err *err)
 		return -1;
 	r->sigterm = evsignal_new(r->base, SIGTERM, on_signal, r);
 	r->sigint = evsignal_new(r->base, SIGINT, on_signal, r);
+	r->sighup = evsignal_new(r->base, SIGHUP, on_hangup, r);
 	r->drain_tick = evtimer_new(r->base, on_drain_tick, r);
-	if (!r->sigterm || !r->sigint || !r->drain_tick || event_add(r->sigterm, NULL) < 0 ||
-	    event_add(r->sigint, NULL) < 0)
+	if (!r->sigterm || !r->sigint || !r->sighup || !r->drain_tick ||
+	    event_add(r->sigterm, NULL) < 0 || event_add(r->sigint, NULL) < 0 ||
+	    event_add(r->sighup, NULL) < 0)
 		return err_set(err, ERR_BUG, "cannot watch signals");
 	return 0;
 }
@@ -253,7 +282,7 @@ static int receiver_open(struct receiver *r, struct err *err)
 /* The connections go first: after that nobody calls back into what they used. */
 static void receiver_close(struct receiver *r)
 {
-	struct event *const events[] = { r->sigterm, r->sigint, r->drain_tick };
+	struct event *const events[] = { r->sigterm, r->sigint, r->sighup, r->drain_tick };
 
 	handover_free(r->handover);
 	http_server_free(r->admin_server);
@@ -263,15 +292,17 @@ static void receiver_close(struct receiver *r)
 	for (size_t i = 0; i < ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);
+	tls_free(r->tls);
 	if (r->base)
 		event_base_free(r->base);
 }
 
-int receiver_run(const struct conf *conf)
+int receiver_run(struct conf *conf)
 {
 	struct receiver r = { .conf = conf, .status = EXIT_DONE };
 	struct err err = { 0 };
 
+	process_daemon();
 	if (receiver_open(&r, &err) < 0) {
 		stop_with(&r, err.msg);
 	} else {
