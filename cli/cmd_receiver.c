@@ -28,11 +28,11 @@ static int choose_spool(struct conf *conf, struct err *err)
 {
 	char folder[DATA_PATH_MAX], setting[DATA_PATH_MAX + 32];
 
-	if (conf_str(conf, "receiver.spool_dir") || conf_int(conf, "receiver.spool_max") == 0)
+	if (conf_int(conf, "receiver.spool_max") == 0)
 		return 0;
-	if (data_dir_path(conf, "pipeline-guard", folder, err) < 0)
-		return err_wrap(err, "receiver.spool_dir is not set");
-	(void)snprintf(setting, sizeof(setting), "receiver.spool_dir=%s/spool", folder);
+	if (data_dir_spool(conf, folder, err) < 0)
+		return -1;
+	(void)snprintf(setting, sizeof(setting), "receiver.spool_dir=%s", folder);
 	return conf_set(conf, setting, err);
 }
 

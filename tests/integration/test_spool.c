@@ -134,6 +134,39 @@ static void takes_events_while_redis_is_read_only(struct rig *r)
 	assert_string_equal(stream(r), expected(r, "o", 5));
 }
 
+/* What the command says while events wait; `status` its exit status. */
+static struct json_object *spool_says(struct rig *r, int status)
+{
+	const char *const argv[] = { "spool",
+				     "--json",
+				     "--records",
+				     "--set",
+				     rig_printf(r, "receiver.spool_dir=%s", rig_path(r, "spool")),
+				     NULL };
+	struct proc *p = guard_start(r, "spool-command", argv, NULL);
+
+	proc_may_die(p);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), status);
+	return rig_json(r, proc_output(p), strlen(proc_output(p)));
+}
+
+static void people_can_see_what_waits(struct rig *r)
+{
+	struct json_object *o = spool_says(r, 0);
+
+	assert_int_equal(json_i64(o, "records", -1), 0);
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	redis_kill(r);
+	post_many(r, "p", 3, 202);
+	o = spool_says(r, 0);
+	assert_int_equal(json_i64(o, "records", -1), 3);
+	assert_string_equal(json_str(o, "segments.0.state", ""), "in use");
+	assert_string_equal(json_str(o, "each.2.delivery", ""), "p-2");
+	redis_start(r);
+	WAIT(r, events(r) == 3);
+	WAIT(r, json_i64(spool_says(r, 0), "records", -1) == 0);
+}
+
 static void starts_without_redis(struct rig *r)
 {
 	redis_kill(r);
@@ -412,6 +445,7 @@ int main(int argc, char **argv)
 		RIG_TEST(takes_events_while_redis_hangs),
 		RIG_TEST(takes_events_while_redis_is_full),
 		RIG_TEST(takes_events_while_redis_is_read_only),
+		RIG_TEST(people_can_see_what_waits),
 		RIG_TEST(starts_without_redis),
 		RIG_TEST(a_dead_receivers_events_are_adopted),
 		RIG_TEST(a_drained_receiver_leaves_its_spool_to_the_next),
