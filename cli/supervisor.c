@@ -171,6 +171,14 @@ static int spawn(struct child *c, struct err *err)
 	return 0;
 }
 
+static void restart_later(struct child *c)
+{
+	struct timeval tv = clock_timeval(c->backoff_ms);
+
+	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_LAST_MS ? c->backoff_ms * 2 : BACKOFF_LAST_MS;
+	(void)evtimer_add(c->restart, &tv);
+}
+
 static void on_restart(evutil_socket_t fd, short what, void *arg)
 {
 	struct child *c = arg;
@@ -178,8 +186,10 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
 
 	UNUSED(fd);
 	UNUSED(what);
-	if (!c->s->stopping && !c->pid && spawn(c, &err) < 0)
-		log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
+	if (c->s->stopping || c->pid || spawn(c, &err) == 0)
+		return;
+	log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
+	restart_later(c);
 }
 
 /* --- ends ------------------------------------------------------------------- */
@@ -195,7 +205,6 @@ static void forget(struct child *c)
 static void died(struct child *c, int wait_status)
 {
 	int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
-	struct timeval tv;
 
 	forget(c);
 	if (c->s->stopping) {
@@ -215,9 +224,7 @@ static void died(struct child *c, int wait_status)
 	}
 	if (clock_mono_ms() - c->started_at_ms > STABLE_MS)
 		c->backoff_ms = BACKOFF_FIRST_MS;
-	tv = clock_timeval(c->backoff_ms);
-	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_LAST_MS ? c->backoff_ms * 2 : BACKOFF_LAST_MS;
-	(void)evtimer_add(c->restart, &tv);
+	restart_later(c);
 }
 
 static void on_sigchld(evutil_socket_t sig, short what, void *arg)
