@@ -202,6 +202,15 @@ static void on_watched(bool watched, void *arg)
 	snapshot_watched(a->snapshot, watched);
 }
 
+/* What is shown must not be older than it has to be, and a loss is told at once. */
+static void on_redis_state(bool up, void *arg)
+{
+	struct admin *a = arg;
+
+	UNUSED(up);
+	snapshot_refresh(a->snapshot);
+}
+
 static void on_switched(void *arg)
 {
 	struct admin *a = arg;
@@ -227,6 +236,7 @@ int admin_new(struct event_base *base, const struct conf *conf, const char *role
 			       .switched = on_switched,
 			       .arg = a };
 	a->snapshot = snapshot_new(base, a->redis, &a->batches, &a->ks, role, on_snapshot, a);
+	redis_on_state(a->redis, on_redis_state, a);
 	if (live_new(base, url, timeout_ms, &a->ks, on_watched, a, &a->live, err) < 0)
 		return err_wrap(err, "admin");
 	*out = TAKE(a);
