@@ -47,6 +47,20 @@ const RESULTS = {
 	gave_up: ['bad', 'Gave up after several tries'],
 	unknown: ['bad', 'May or may not have been sent: a person is asked'],
 };
+/* The same, for one line of a row. */
+const SHORT = {
+	healed: 'healed',
+	same_failure: 'failed again',
+	different_failure: 'failed differently',
+	timed_out: 'no result in time',
+	cancelled: 'cancelled',
+	escalated: 'asked',
+	observed: 'only observed',
+	superseded: 'somebody else did',
+	refused: 'refused',
+	gave_up: 'gave up',
+	unknown: 'outcome unclear',
+};
 const ACRONYMS = { oom: 'out of memory', dns: 'DNS', tls: 'TLS', scm: 'source control' };
 
 function words(name) {
@@ -60,6 +74,15 @@ function result(name) {
 
 function strategy(name) {
 	return STRATEGIES[name] || words(name);
+}
+
+/* What should be text, or a list of texts, and may be anything. */
+function text(value) {
+	return typeof value === 'string' ? value : '';
+}
+
+function texts(value) {
+	return Array.isArray(value) ? value.filter((t) => typeof t === 'string' && t) : [];
 }
 
 /* --- a stranger's text --------------------------------------------------------- */
@@ -196,15 +219,14 @@ function causeCell(run) {
 	const f = run.finding;
 	const cell = make('span', 'cell');
 	if (!f) {
-		const text = run.state === 'diagnosing' ? 'Reading the log…' : '';
-		cell.append(make('span', 'line sub', text));
+		cell.append(make('span', 'line sub', run.state === 'diagnosing' ? 'Reading the log…' : ''));
 		return cell;
 	}
-	cell.append(stranger('span', 'line main-line', f.title || words(f.category)));
+	cell.append(stranger('span', 'two main-line', text(f.title) || words(f.category)));
 	const sub = make('span', 'line sub');
 	if (typeof f.confidence === 'number' && f.category !== 'unknown')
-		sub.append(sure(f.confidence), Math.round(100 * f.confidence) + ' % sure · ');
-	sub.append(clean(words(f.category) + (f.subcategory ? ' / ' + words(f.subcategory).toLowerCase() : '')));
+		sub.append(sure(f.confidence), Math.round(100 * f.confidence) + ' % · ');
+	sub.append(clean(words(f.category) + (f.subcategory ? ', ' + words(f.subcategory) : '')));
 	cell.append(sub);
 	return cell;
 }
@@ -215,18 +237,20 @@ function planCell(run) {
 	if (!p)
 		return cell;
 	const would = p.mode === 'observe' ? 'Would: ' : '';
-	cell.append(make('span', 'line main-line', would + strategy(p.strategy).replace(/^./, (c) => (would ? c.toLowerCase() : c))));
+	cell.append(make('span', 'two main-line', would + strategy(p.strategy).replace(/^./, (c) => (would ? c.toLowerCase() : c))));
 	let then = '';
 	if (p.state === 'done')
-		then = result(p.result)[1];
+		then = SHORT[p.result] || words(p.result);
 	else if (p.state === 'awaiting')
-		then = 'Sent. Waiting for the new attempt';
+		then = 'sent, waiting';
 	else if (p.state === 'sent')
-		then = 'Sending';
+		then = 'sending';
 	else if (status && status.stop && status.stop.stopped)
-		then = 'Held by the stop switch';
+		then = 'held by the stop switch';
 	else
-		then = 'Planned';
+		then = 'planned';
+	if (p.result === 'healed' && run.first_seen_ms && p.done_at_ms > run.first_seen_ms)
+		then += ' after ' + span(p.done_at_ms - run.first_seen_ms);
 	cell.append(make('span', 'line sub', '→ ' + then));
 	return cell;
 }
@@ -235,12 +259,15 @@ function askLine(run) {
 	const f = run.finding || {};
 	const p = run.plan || {};
 	const ask = make('span', 'ask');
-	const why = p.result && p.result !== 'escalated' && p.detail ? p.detail : p.reason;
+	let why = p.result && p.result !== 'escalated' && p.detail ? p.detail : p.reason;
+	/* The guard's own word for a category, in a sentence for people. */
+	if (why && text(f.category))
+		why = why.split(f.category).join(words(f.category).toLowerCase());
 	const line = make('span', 'line');
 	line.append(make('b', '', 'Why you: '), stranger('span', '', why || result(p.result)[1]));
 	ask.append(line);
-	if (Array.isArray(f.suggestions) && f.suggestions.length)
-		ask.append(make('span', 'line', make('b', '', 'Try: '), stranger('span', '', f.suggestions[0])));
+	if (texts(f.suggestions).length)
+		ask.append(make('span', 'line', make('b', '', 'Try: '), stranger('span', '', texts(f.suggestions)[0])));
 	return ask;
 }
 
@@ -253,9 +280,9 @@ function fillRow(row, run) {
 	const age = make('span', 'age');
 	if (run.updated_at_ms)
 		age.append(time(run.updated_at_ms));
-	row.button.replaceChildren(make('span', 'cell', chip(run.state)), where, causeCell(run), planCell(run), age);
-	if (row.list === 'needs')
-		row.button.append(askLine(run));
+	row.button.replaceChildren(make('span', 'cell', chip(run.state)), where, causeCell(run),
+		row.list === 'needs' ? make('span', 'cell', age) : planCell(run));
+	row.button.append(row.list === 'needs' ? askLine(run) : age);
 }
 
 /* --- details --------------------------------------------------------------------------- */
@@ -312,6 +339,8 @@ function timeline(run, plans) {
 		list.append(step('', 'First seen', run.first_seen_ms));
 	for (const plan of plans)
 		planSteps(list, plan);
+	if (plans.length && ['needs_you', 'healed', 'observed'].includes(run.state))
+		return list;
 	list.append(step(run.state === 'needs_you' ? 'bad' : run.state === 'healed' || run.state === 'passed' ? 'good' : 'busy',
 		'Now: ' + (STATES[run.state] ? STATES[run.state].name.toLowerCase() : words(run.state).toLowerCase()) +
 		(run.attempt ? ', attempt ' + run.attempt : ''), run.updated_at_ms));
@@ -334,15 +363,19 @@ function diagnosis(run) {
 		part.append(make('p', 'muted', run.failed ? 'The log is being read.' : 'Nothing failed here, so nothing was diagnosed.'));
 		return part;
 	}
-	if (Array.isArray(f.evidence) && f.evidence.length)
-		part.append(...titled('Evidence' + (f.job ? ' in the log of ' + f.job : ''), evidence(f.evidence)));
-	if (Array.isArray(f.suggestions) && f.suggestions.length)
-		part.append(...titled('What helps', bullets(f.suggestions, 4)));
-	if (Array.isArray(f.failed_tests) && f.failed_tests.length)
-		part.append(...titled('Failed tests', bullets(f.failed_tests, 10)));
-	if (Array.isArray(f.alternatives) && f.alternatives.length)
-		part.append(...titled('It could also be', bullets(f.alternatives.map((a) =>
-			words(a.category) + ', ' + Math.round(100 * (a.confidence || 0)) + ' %'), 3)));
+	const lines = Array.isArray(f.evidence) ? f.evidence.filter((l) => l && text(l.text)) : [];
+	const others = Array.isArray(f.alternatives) ? f.alternatives.filter((a) => a && text(a.category)) : [];
+	if (lines.length)
+		part.append(...titled('Evidence' + (text(f.job) ? ' in the log of ' + f.job : ''), evidence(lines)));
+	else
+		part.append(make('p', 'muted', 'There is no line that proves a cause.'));
+	if (texts(f.suggestions).length)
+		part.append(...titled('What helps', bullets(texts(f.suggestions), 4)));
+	if (texts(f.failed_tests).length)
+		part.append(...titled('Failed tests', bullets(texts(f.failed_tests), 10)));
+	if (others.length)
+		part.append(...titled('It could also be', bullets(others.map((a) =>
+			words(a.category) + ', ' + Math.round(100 * (Number(a.confidence) || 0)) + ' %'), 3)));
 	if (run.finding_attempt && run.attempt > run.finding_attempt)
 		part.append(make('p', 'muted', 'This is what attempt ' + run.finding_attempt + ' failed of.'));
 	return part;
@@ -368,7 +401,7 @@ function history(run, plans) {
 		['Conclusion', run.conclusion],
 		['Rule', f.rule],
 		['Fingerprint', f.fingerprint],
-		['Trying again', f.transient === undefined ? '' : f.transient ? 'can help' : 'does not help'],
+		['Trying again', typeof f.transient !== 'boolean' ? '' : f.transient ? 'can help' : 'does not help'],
 		['Reference', run.ref],
 	])));
 	return part;
@@ -463,19 +496,19 @@ function matches(run, text) {
 }
 
 function render() {
-	const text = $('filter').value.trim().toLowerCase();
+	const wanted = $('filter').value.trim().toLowerCase();
 	const states = GROUPS.find((g) => g[0] === group)[2];
 	/* By when they were first seen: rows do not jump while one reads. */
 	const all = [...runs.values()].sort((a, b) => (b.first_seen_ms || 0) - (a.first_seen_ms || 0) || (a.ref < b.ref ? -1 : 1));
-	const needs = all.filter((r) => r.state === 'needs_you' && (!text || matches(r, text)));
-	const shown = all.filter((r) => (!states || states.includes(r.state)) && (!text || matches(r, text))).slice(0, RUNS_SHOWN);
+	const needs = all.filter((r) => r.state === 'needs_you' && (!wanted || matches(r, wanted)));
+	const shown = all.filter((r) => (!states || states.includes(r.state)) && (!wanted || matches(r, wanted))).slice(0, RUNS_SHOWN);
 
 	showList('needs', $('needs-list'), needs.slice(0, 20));
 	$('needs').hidden = !needs.length || group === 'needs_you';
 	showList('list', $('list'), shown);
 	$('empty').hidden = !loaded || runs.size > 0;
 	$('none').hidden = !loaded || !runs.size || shown.length > 0;
-	$('none').textContent = text ? 'No run matches the filter.' : 'No runs in this state.';
+	$('none').textContent = wanted ? 'No run matches the filter.' : 'No runs in this state.';
 	for (const button of $('states').children)
 		button.setAttribute('aria-pressed', String(button.dataset.group === group));
 }
@@ -520,7 +553,7 @@ function showCounters(s) {
 	const tried = ['healed', 'same_failure', 'different_failure', 'timed_out'].reduce((n, k) => n + (out[k] || 0), 0);
 	counter('healed', number(out.healed), 'since 00:00 UTC', out.healed ? 'good' : '');
 	counter('needs', number(s.runs.needs_you), s.runs.needs_you ? 'in the last 24 hours' : 'nothing to do', s.runs.needs_you ? 'bad' : '');
-	counter('flight', number(s.runs.healing), number(s.runs.active) + ' runs active');
+	counter('flight', number(s.runs.healing), number(s.runs.active) + (s.runs.active === 1 ? ' run active' : ' runs active'));
 	counter('rate', typeof rate === 'number' ? Math.round(100 * rate) + ' %' : '–', tried ? out.healed + ' of ' + tried + ' today' : 'none ended today');
 	counter('lag', number(s.lag), number(s.pending) + ' being read, ' + number(s.due) + ' due', s.lag > 1000 ? 'bad' : '');
 }
