@@ -400,8 +400,11 @@ static int prepare(struct start *s, struct err *err)
 	if (setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
 		return err_set(err, ERR_TRANSIENT, "setenv: %s", strerror(errno));
 	s->listen_fd = http_listen(conf_str(conf, "listen"), s->address, err);
-	if (s->listen_fd < 0)
-		return err_wrap(err, "listen");
+	if (s->listen_fd < 0) {
+		const struct err why = *err;
+
+		return err_set(err, why.kind, "%s; choose another address with --listen", why.msg);
+	}
 	s->metrics_fd = metrics_area_new(METRIC_SLOTS);
 	return 0;
 }
