@@ -366,6 +366,12 @@ struct proc *redis_proc(struct rig *r)
 	return r->redis_proc;
 }
 
+void redis_use(struct rig *r, const char *socket)
+{
+	r->redis_socket = arena_strdup(r->arena, socket);
+	WAIT(r, redis_answers(r));
+}
+
 const char *redis_url(struct rig *r)
 {
 	return rig_printf(r, "unix://%s", r->redis_socket);
