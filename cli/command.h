@@ -27,6 +27,10 @@ struct command {
 extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_logs,
 	cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_simulate, cmd_version, cmd_help;
 
+/* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.
+ */
+extern const char heal_deploy_words[];
+
 /* All commands in the order of `help`, NULL-terminated. */
 extern const struct command *const commands[];
 const struct command *command_find(const char *name);

@@ -6,7 +6,9 @@
 #include "cli/command.h"
 #include "cli/query.h"
 #include "core/conf.h"
+#include "core/finding.h"
 #include "core/mem.h"
+#include "dispatcher/decide.h"
 #include "unit.h"
 
 enum { WORDS_MAX = 10 };
@@ -200,6 +202,21 @@ static void a_slip_of_the_pen_is_understood(void **state)
 	}
 }
 
+static void heal_knows_the_reason_of_a_deployment(void **state)
+{
+	const struct decide_options opt = { .min_confidence = 0.6, .reruns_per_run = 1 };
+	const struct decide_facts facts = { .generation = 1,
+					    .conclusion = "failure",
+					    .deploy_job = "ship it" };
+	struct decision decision;
+	struct finding f;
+
+	UNUSED(state);
+	finding_init(&f);
+	decide(&opt, &facts, &f, &decision);
+	assert_non_null(strstr(decision.reason, heal_deploy_words));
+}
+
 /* --- what is typed for a run -------------------------------------------------------------- */
 
 static void references_have_three_parts(void **state)
@@ -272,6 +289,7 @@ int main(void)
 		cmocka_unit_test(errors_end_with_the_status_that_fits),
 		cmocka_unit_test(every_command_has_a_heading_and_words),
 		cmocka_unit_test(a_slip_of_the_pen_is_understood),
+		cmocka_unit_test(heal_knows_the_reason_of_a_deployment),
 		cmocka_unit_test(references_have_three_parts),
 		cmocka_unit_test(entry_ids_tell_the_time),
 		cmocka_unit_test(urls_are_shown_without_passwords),
