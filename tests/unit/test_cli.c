@@ -172,9 +172,11 @@ static void every_command_has_a_heading_and_words(void **state)
 {
 	UNUSED(state);
 	for (const struct command *const *c = commands; *c; c++) {
+		const char *usage = (*c)->usage ? (*c)->usage : "";
+
 		assert_case((*c)->group < GROUPS, (*c)->name);
-		assert_case((*c)->summary && (*c)->usage && (*c)->run, (*c)->name);
-		assert_case(strncmp((*c)->usage, "usage: pipeline-guard ", 22) == 0, (*c)->name);
+		assert_case((*c)->summary && (*c)->run, (*c)->name);
+		assert_case(strncmp(usage, "usage: pipeline-guard ", 22) == 0, (*c)->name);
 		assert_ptr_equal(command_find((*c)->name), *c);
 	}
 }
@@ -198,7 +200,8 @@ static void a_slip_of_the_pen_is_understood(void **state)
 		const struct command *near = command_nearest(rows[i].typed);
 
 		assert_case((near == NULL) == (rows[i].meant == NULL), rows[i].typed);
-		assert_case(!near || strcmp(near->name, rows[i].meant) == 0, rows[i].typed);
+		if (near && rows[i].meant)
+			assert_string_equal(near->name, rows[i].meant);
 	}
 }
 
