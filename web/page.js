@@ -672,16 +672,14 @@ const changed = new Set();
 let fetching = false;
 
 async function fetchAll() {
-	const [newest, needs, now] = await Promise.all([
+	const [newest, needs] = await Promise.all([
 		get('/api/v1/runs?limit=' + RUNS_SHOWN),
 		get('/api/v1/runs?state=needs_you&limit=50'),
-		get('/status'),
 	]);
 	runs.clear();
 	for (const run of newest.runs.concat(needs.runs))
 		take(run);
 	loaded = true;
-	showStatus(now);
 	render();
 }
 
@@ -738,8 +736,8 @@ function listen() {
 			changed.add(change.run);
 		setTimeout(fetchChanged, 50);
 	});
-	/* Everything that happened between the two is told again by the stream. */
-	stream.addEventListener('open', reload, { once: true });
+	/* From here on every change is told, so what is read now cannot go stale. */
+	stream.addEventListener('ready', reload);
 }
 
 /* --- stop switch ---------------------------------------------------------------------------------- */
@@ -854,7 +852,6 @@ function start() {
 			t.textContent = ago(Number(t.dataset.at));
 	}, 5000);
 	listen();
-	reload();
 }
 
 try {
