@@ -134,8 +134,14 @@ static int parse(const struct command *cmd, const struct cli_option *own, int ar
 			break;
 		if (c == ':')
 			return bad_usage(cmd, argv[optind - 1], " needs a value");
-		if (c < 256)
-			return bad_usage(cmd, argv[optind - 1], " is not an option");
+		if (c < 256) {
+			char letter[] = { '-', (char)optopt, '\0' };
+
+			/* A long one has been stepped over; of letters, which one is wrong. */
+			return bad_usage(cmd,
+					 optopt > 0 && optopt < 256 ? letter : argv[optind - 1],
+					 " is not an option");
+		}
 		if (strcmp(rows[c - 256]->name, "help") == 0)
 			return CLI_OK;
 		status = take_option(cmd, cli, rows[c - 256], optarg, &n_sets);

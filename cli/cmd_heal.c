@@ -124,8 +124,8 @@ static struct redis_script heal_script = {
 		"return {'heal', decided}",
 };
 
-/* The words of dispatcher/decide.c; a test holds the two together. */
-static const char deploy_words[] = "deploys or publishes";
+/* A test holds the two together. */
+const char heal_deploy_words[] = "deploys or publishes";
 
 static int ask_for(struct query *q, const struct cli *cli, const struct request *want,
 		   const char *ref, const char *generation, struct redisReply **out,
@@ -156,7 +156,7 @@ static int ask_for(struct query *q, const struct cli *cli, const struct request 
 	redis_arg(&cmd, want->force ? "1" : "0");
 	redis_arg(&cmd, want->dry_run ? "1" : "0");
 	redis_arg_i64(&cmd, PLAN_TTL_S);
-	redis_arg(&cmd, deploy_words);
+	redis_arg(&cmd, heal_deploy_words);
 	redis_arg(&cmd, want->diagnose ? "1" : "0");
 	return query_script(q, &heal_script, &cmd, out, err);
 }

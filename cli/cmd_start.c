@@ -71,6 +71,7 @@ struct start {
 	char secret[DATA_PATH_MAX], token[DATA_PATH_MAX];
 	char exe[4096], simulator[4096], api_url[256];
 	bool private_redis, given_secret;
+	bool terminal;            /* a person started it, from one */
 	struct role_args args[3]; /* by enum role */
 	unsigned workers, ready;
 	int status;
@@ -114,7 +115,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	struct start *s = arg;
 
 	UNUSED(what);
-	if (sig == SIGHUP) {
+	/* With a terminal it means that the terminal has gone. */
+	if (sig == SIGHUP && !s->terminal) {
 		log_info("reloading: a new process for each role takes over");
 		supervisor_renew(s->supervisor);
 		return;
@@ -125,6 +127,11 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 }
 
 /* --- what is printed ------------------------------------------------------------ */
+
+static const char *page_address(const struct start *s)
+{
+	return s->admin_fd >= 0 ? s->admin_address : s->address;
+}
 
 static void print_block(struct start *s)
 {
@@ -140,7 +147,7 @@ static void print_block(struct start *s)
 	       "  Webhook   %s://%s/webhooks/github\n"
 	       "  Secret    %s%s%s\n"
 	       "  Mode      %s: %s\n",
-	       s->scheme, s->admin_fd >= 0 ? s->admin_address : s->address, s->scheme, s->address,
+	       s->scheme, page_address(s), s->scheme, s->address,
 	       s->given_secret ? "as configured" : "cat ", s->given_secret ? "" : s->secret, "",
 	       mode, why);
 	if (s->private_redis)
@@ -218,12 +225,13 @@ static void start_receiver(struct start *s)
 	(void)snprintf(fd, sizeof(fd), "fd:%d", s->listen_fd);
 	(void)snprintf(admin_fd, sizeof(admin_fd), "fd:%d", s->admin_fd);
 	(void)snprintf(spool, sizeof(spool), "%s/spool", s->folder);
+	if (s->admin_fd >= 0)
+		admin = admin_fd;
+	else if (!admin || strcmp(admin, "none") != 0)
+		admin = fd;
 	begin_role(s, RECEIVER, "receiver");
 	role_set(&s->args[RECEIVER], "listen", fd);
-	role_set(&s->args[RECEIVER], "admin_listen",
-		 s->admin_fd >= 0 ? admin_fd
-		 : admin          ? admin
-				  : fd);
+	role_set(&s->args[RECEIVER], "admin_listen", admin);
 	if (!conf_str(s->cli->conf, "receiver.spool_dir"))
 		role_set(&s->args[RECEIVER], "receiver.spool_dir", spool);
 	if (!s->given_secret)
@@ -381,8 +389,11 @@ static int open_sockets(struct start *s, struct err *err)
 	s->admin_fd = -1;
 	(void)snprintf(fd, sizeof(fd), "fd:%d", PROCESS_LISTEN_FD);
 	s->listen_fd = http_listen(given ? fd : listen, s->address, err);
-	if (s->listen_fd < 0)
-		return err_wrap(err, "listen");
+	if (s->listen_fd < 0) {
+		const struct err why = *err;
+
+		return err_set(err, why.kind, "%s; choose another address with --listen", why.msg);
+	}
 	if (given < 2 && (!admin || strcmp(admin, "none") == 0 || strcmp(admin, listen) == 0))
 		return 0;
 	(void)snprintf(fd, sizeof(fd), "fd:%d", PROCESS_LISTEN_FD + 1);
@@ -487,6 +498,7 @@ static int run(int argc, char **argv)
 			log_init(cmd_start.name, LEVEL_INFO, true);
 	}
 	process_daemon();
+	s->terminal = isatty(STDIN_FILENO);
 	s->cli = &cli;
 	status = run_everything(s);
 	for (size_t i = 0; i < ARRAY_LEN(s->args); i++)
@@ -505,7 +517,8 @@ const struct command cmd_start = {
 		 "starts again what dies, and serves the page. Prints what to paste where. SIGTERM "
 		 "or\n"
 		 "Ctrl-C finishes what is in flight and stops; a second one stops at once.\n"
-		 "SIGHUP replaces receivers and dispatcher by new processes, which read "
+		 "Without a terminal SIGHUP replaces receivers and dispatcher by new processes, "
+		 "which read "
 		 "configuration,\n"
 		 "secrets, certificates and rules anew and may be a new release; no connection is "
 		 "lost.\n",

@@ -28,6 +28,10 @@ extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status,
 	cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_spool, cmd_simulate, cmd_version,
 	cmd_help;
 
+/* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.
+ */
+extern const char heal_deploy_words[];
+
 /* All commands in the order of `help`, NULL-terminated. */
 extern const struct command *const commands[];
 const struct command *command_find(const char *name);
@@ -66,7 +70,7 @@ struct cli {
  * status (--help, or an error that was printed).
  */
 int cli_begin(const struct command *, const struct cli_option *own, int argc, char **argv,
-	      struct cli *out) MUST_CHECK;
+	      struct cli *cli) MUST_CHECK;
 void cli_end(struct cli *);
 
 /* Prints "pipeline-guard NAME: message" and returns the exit status that fits the kind. */

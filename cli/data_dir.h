@@ -18,7 +18,8 @@ int data_dir_path(const struct conf *, const char *name, char out[static DATA_PA
 /* receiver.spool_dir, else the folder `spool` in the data folder. */
 int data_dir_spool(const struct conf *, char out[static DATA_PATH_MAX], struct err *) MUST_CHECK;
 
-/* Makes it (0700) with its parents and locks it; the lock lasts as long as the process. */
+/* Makes it (0700) with its parents and locks it; the lock lasts as long as the process. One that
+ * others can write into is refused. */
 int data_dir_open(const char *path, struct err *) MUST_CHECK;
 
 /* Writes 64 random hex digits to `path` (0600) unless it is there already. */

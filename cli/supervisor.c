@@ -202,7 +202,7 @@ static int spawn(struct child *c, struct err *err)
 	return 0;
 }
 
-static void start_later(struct child *c)
+static void restart_later(struct child *c)
 {
 	struct timeval tv = clock_timeval(c->backoff_ms);
 
@@ -222,7 +222,7 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
 		(void)kill(c->pid, SIGKILL);
 	} else if (!c->s->stopping && !c->pid && spawn(c, &err) < 0) {
 		log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
-		start_later(c);
+		restart_later(c);
 	}
 }
 
@@ -269,7 +269,7 @@ static void died(struct child *c, int wait_status)
 	}
 	if (clock_mono_ms() - c->started_at_ms > STABLE_MS)
 		c->backoff_ms = BACKOFF_FIRST_MS;
-	start_later(c);
+	restart_later(c);
 }
 
 static void on_sigchld(evutil_socket_t sig, short what, void *arg)

@@ -35,7 +35,8 @@ void supervisor_free(struct supervisor *);
 /* ready(line, arg): once, with the text after "NAME ready ". Later restarts do not call it. */
 int supervisor_add(struct supervisor *, const struct child_spec *,
 		   void (*ready)(const char *line, void *arg), void *arg, struct err *) MUST_CHECK;
-/* SIGTERM for all, then for those that outlive them; SIGKILL when the time is over. */
+/* SIGTERM to all, then to those that outlive the others; SIGKILL when the drain time is over,
+ * or when it is called again. */
 void supervisor_stop(struct supervisor *);
 void supervisor_signal_all(struct supervisor *, int sig);
 /*

@@ -529,6 +529,7 @@ static void send_request(struct api_call *c)
 		.timeout_ms = conf_int(conf, "github.timeout"),
 		.max_body_bytes = JSON_MAX_BYTES,
 		.max_redirects = REDIRECTS_MAX,
+		.once = c->ask == ASK_RERUN,
 	};
 
 	if (c->ask == ASK_LOG || c->ask == ASK_ARCHIVE) {

@@ -136,6 +136,8 @@ const char *redis_url(struct rig *);
 void redis_kill(struct rig *); /* kill -9 */
 void redis_start(struct rig *);
 struct proc *redis_proc(struct rig *);
+/* From here on the questions go to another one; waits until it answers. */
+void redis_use(struct rig *, const char *socket);
 
 /* printf formats of hiredis; arguments with %s and %lld. Valid until the next command. */
 struct redisReply *redis_do(struct rig *, const char *fmt, ...);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <hiredis/hiredis.h>
 
@@ -116,6 +117,37 @@ static const char *const dispatcher_sets[] = {
 	"redis.timeout=5s",
 };
 
+const char *rules_only(struct rig *r, ...)
+{
+	const char *folder = rig_path(r, "rules"), *name;
+	va_list ap;
+
+	(void)mkdir(folder, 0700);
+	va_start(ap, r);
+	while ((name = va_arg(ap, const char *))) {
+		const char *text = rig_read(r, rig_printf(r, "conf/rules/%s", name));
+
+		if (!text)
+			fail_msg("conf/rules/%s cannot be read from here", name);
+		rig_write(r, rig_printf(r, "rules/%s", name), text, 0600);
+	}
+	va_end(ap);
+	return rig_printf(r, "rules_dir=%s", folder);
+}
+
+static bool is_app(va_list ap)
+{
+	const char *set;
+	va_list look;
+	bool app = false;
+
+	va_copy(look, ap);
+	while ((set = va_arg(look, const char *)))
+		app |= strncmp(set, "github.app_id=", strlen("github.app_id=")) == 0;
+	va_end(look);
+	return app;
+}
+
 static struct proc *dispatcher_go(struct rig *r, const char *name, const char *const *env,
 				  va_list ap)
 {
@@ -129,7 +161,8 @@ static struct proc *dispatcher_go(struct rig *r, const char *name, const char *c
 	}
 	if (r->simulator_port) {
 		add_set(&a, "github.api_url", simulator_url(r));
-		add_set(&a, "github.token_file", token_file(r));
+		if (!is_app(ap))
+			add_set(&a, "github.token_file", token_file(r));
 	}
 	add_sets(&a, ap);
 	p = proc_start(r, name, a.arg, env);
@@ -353,6 +386,22 @@ const char *plan_result(struct rig *r, uint64_t run, unsigned generation)
 
 	WAIT(r, strcmp(redis_text_of(r, "HGET %s state", key), "done") == 0);
 	return redis_text_of(r, "HGET %s result", key);
+}
+
+void plans_done(struct rig *r, const uint64_t *runs, size_t n)
+{
+	int64_t end = clock_mono_ms() + 3 * (int64_t)PATIENCE_MS;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *key = rig_printf(r, "pg:{local:0}:plan:%s:1", ref_of(r, runs[i]));
+
+		while (strcmp(redis_text_of(r, "HGET %s state", key), "done") != 0) {
+			if (clock_mono_ms() > end)
+				fail_msg("the plan of run %" PRIu64 " is not done: state \"%s\"",
+					 runs[i], redis_text_of(r, "HGET %s state", key));
+			rig_tick(r);
+		}
+	}
 }
 
 unsigned outcomes_of(struct rig *r, uint64_t run, unsigned generation)

@@ -24,6 +24,11 @@
  */
 struct proc *receiver_start(struct rig *, ...) __attribute__((sentinel));
 struct proc *dispatcher_start(struct rig *, const char *name, ...) __attribute__((sentinel));
+/*
+ * "rules_dir=..." with only these files of conf/rules, closed by NULL: the whole set takes seconds
+ * to load under a sanitizer, so a test that starts many dispatchers asks for what it needs.
+ */
+const char *rules_only(struct rig *, ...) __attribute__((sentinel));
 /* With crash point, see dispatcher/test_hooks.h; it is expected to die. */
 struct proc *dispatcher_start_doomed(struct rig *, const char *name, const char *point, ...)
 	__attribute__((sentinel));
@@ -76,6 +81,8 @@ const char *run_field(struct rig *, uint64_t run, const char *field);
 const char *plan_field(struct rig *, uint64_t run, unsigned generation, const char *field);
 /* Waits until the plan of that attempt is done; its result. */
 const char *plan_result(struct rig *, uint64_t run, unsigned generation);
+/* The same for all of them: waits until every plan of the first attempt is done. */
+void plans_done(struct rig *, const uint64_t *runs, size_t n);
 /* Outcomes in the stream for that plan: exactly-once means 1. */
 unsigned outcomes_of(struct rig *, uint64_t run, unsigned generation);
 

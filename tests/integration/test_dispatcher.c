@@ -54,12 +54,18 @@ static const char *entry_add(struct rig *r, const char *field, const char *value
 		argv[n++] = field;
 		argv[n++] = value;
 	}
-	return rig_text(r, redis_do_argv(r, argv)->str, 30);
+	return rig_printf(r, "%s", redis_do_argv(r, argv)->str);
 }
 
 static const char *run_of(struct rig *r, const char *run_id, const char *field)
 {
 	return redis_text_of(r, "HGET pg:{local:0}:run:github:501:%s %s", run_id, field);
+}
+
+/* There are no logs here. */
+static const char *few_rules(struct rig *r)
+{
+	return rules_only(r, "markers.yaml", NULL);
 }
 
 static bool recorded(struct rig *r, const char *run_id)
@@ -76,7 +82,7 @@ static int64_t pending(struct rig *r)
 
 static void an_entry_becomes_a_run_a_plan_and_an_outcome(struct rig *r)
 {
-	(void)dispatcher_start(r, "dispatcher", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	(void)entry_add(r, NULL, NULL);
 	WAIT(r, strcmp(run_of(r, "1001", "outcome"), "observed") == 0);
 	assert_string_equal(run_of(r, "1001", "plan"), "github:501:1001:1");
@@ -128,7 +134,7 @@ static void what_it_cannot_read_is_a_dead_letter_with_the_reason(struct rig *r)
 	};
 	const char *event;
 
-	(void)dispatcher_start(r, "dispatcher", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *id = entry_add(r, rows[i].field, rows[i].value);
 
@@ -162,7 +168,7 @@ static void what_it_does_not_know_is_no_error(struct rig *r)
 		{ "conclusion", NULL },
 	};
 
-	(void)dispatcher_start(r, "dispatcher", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		(void)entry_add(r, rows[i][0], rows[i][1]);
 	(void)entry_add(r, "run_id", "1002");
@@ -198,7 +204,7 @@ static void entry_of(struct rig *r, const char *generation, const char *status,
 
 static void state_only_moves_forward(struct rig *r)
 {
-	(void)dispatcher_start(r, "dispatcher", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	entry_of(r, "2", "completed", "success", "3000");
 	entry_of(r, "1", "completed", "failure", "9000"); /* of an older attempt */
 	entry_of(r, "2", "running", "", "9500");          /* sent earlier, come later */
@@ -217,8 +223,8 @@ static void state_only_moves_forward(struct rig *r)
 /* The same failure told five times, also while it is being worked on: one plan, one outcome. */
 static void one_plan_for_one_attempt(struct rig *r)
 {
-	(void)dispatcher_start(r, "a", NULL);
-	(void)dispatcher_start(r, "b", NULL);
+	(void)dispatcher_start(r, "a", few_rules(r), NULL);
+	(void)dispatcher_start(r, "b", few_rules(r), NULL);
 	for (int i = 0; i < 5; i++)
 		entry_of(r, "1", "completed", "failure", rig_printf(r, "%d", 1000 + i));
 	(void)entry_add(r, "run_id", "1002");
@@ -242,7 +248,7 @@ static void entries_of_a_dead_dispatcher_are_taken_over(struct rig *r)
 	(void)redis_do(r, "XGROUP CREATE %s dispatchers 0 MKSTREAM", EVENTS);
 	orphan(r, entry_add(r, NULL, NULL), 1);
 	assert_int_equal(pending(r), 1);
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.claim_idle=300ms", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=300ms", NULL);
 	WAIT(r, recorded(r, "1001"));
 	WAIT(r, pending(r) == 0);
 	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
@@ -257,7 +263,7 @@ static void an_entry_that_kills_everybody_becomes_a_dead_letter(struct rig *r)
 	limit = entry_add(r, "run_id", "1002");
 	orphan(r, poison, 4);
 	orphan(r, limit, 3);
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.claim_idle=300ms",
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=300ms",
 			       "dispatcher.max_deliveries=3", NULL);
 	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 1);
 	assert_string_equal(redis_last_field(r, DEAD, "entry"), poison);
@@ -269,12 +275,13 @@ static void an_entry_that_kills_everybody_becomes_a_dead_letter(struct rig *r)
 
 static void a_stopped_dispatcher_changes_nothing_when_it_wakes_up(struct rig *r)
 {
-	struct proc *a = dispatcher_start(r, "a", "dispatcher.claim_idle=400ms", NULL);
+	struct proc *a =
+		dispatcher_start(r, "a", few_rules(r), "dispatcher.claim_idle=400ms", NULL);
 
 	proc_signal(a, SIGSTOP);
 	for (int i = 0; i < 20; i++)
 		(void)entry_add(r, "run_id", rig_printf(r, "%d", 2000 + i));
-	(void)dispatcher_start(r, "b", "dispatcher.claim_idle=400ms", NULL);
+	(void)dispatcher_start(r, "b", few_rules(r), "dispatcher.claim_idle=400ms", NULL);
 	WAIT(r, redis_int_of(r, "XLEN %s", OUTCOMES) == 20);
 	proc_signal(a, SIGCONT);
 	(void)entry_add(r, "run_id", "3000");
@@ -286,7 +293,7 @@ static void a_stopped_dispatcher_changes_nothing_when_it_wakes_up(struct rig *r)
 
 static void work_nobody_knows_is_buried(struct rig *r)
 {
-	(void)dispatcher_start(r, "dispatcher", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	(void)redis_do(r, "ZADD %s 1 compost:github:501:1001", DUE);
 	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 1);
 	assert_string_equal(redis_last_field(r, DEAD, "item"), "compost:github:501:1001");
@@ -301,7 +308,7 @@ static void work_nobody_knows_is_buried(struct rig *r)
 
 static void a_destroyed_group_is_made_again(struct rig *r)
 {
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.claim_idle=400ms", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=400ms", NULL);
 	(void)entry_add(r, NULL, NULL);
 	WAIT(r, recorded(r, "1001"));
 	assert_int_equal(redis_int_of(r, "XGROUP DESTROY %s dispatchers", EVENTS), 1);
@@ -317,7 +324,7 @@ static void a_destroyed_group_is_made_again(struct rig *r)
 
 static void flushed_scripts_are_loaded_again(struct rig *r)
 {
-	(void)dispatcher_start(r, "dispatcher", NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	for (int i = 0; i < 5; i++) {
 		const char *id = rig_printf(r, "%d", 1000 + i);
 
@@ -330,7 +337,7 @@ static void flushed_scripts_are_loaded_again(struct rig *r)
 
 static void goes_on_after_redis_was_killed(struct rig *r)
 {
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.claim_idle=400ms",
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=400ms",
 			       "redis.timeout=500ms", NULL);
 	for (int i = 0; i < 40; i++) {
 		(void)entry_add(r, "run_id", rig_printf(r, "%d", 1000 + i));
@@ -355,7 +362,7 @@ static void processed_entries_are_trimmed_and_pending_ones_are_not(struct rig *r
 	orphan(r, id, 1);
 	for (int i = 0; i < 50; i++)
 		(void)entry_add(r, "run_id", rig_printf(r, "%d", 1000 + i));
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.keep_events=0s",
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.keep_events=0s",
 			       "dispatcher.claim_idle=600ms", NULL);
 	WAIT(r, recorded(r, "1049"));
 	WAIT(r, recorded(r, "999"));
@@ -369,7 +376,8 @@ static void refuses_data_of_another_layout(struct rig *r)
 {
 	static const char *const rows[][2] = { { "2", "1" }, { "1", "4" }, { "x", "1" } };
 	const char *url = rig_printf(r, "redis.url=%s", redis_url(r));
-	const char *args[] = { "dispatcher", "--set", url, "--set", "admin_listen=none", NULL };
+	const char *args[] = { "dispatcher",        "--set", url,          "--set",
+			       "admin_listen=none", "--set", few_rules(r), NULL };
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct proc *p;
@@ -414,7 +422,8 @@ static void refuses_settings_that_make_no_sense(struct rig *r)
 static void waits_for_a_redis_that_comes_later(struct rig *r)
 {
 	const char *url = rig_printf(r, "redis.url=%s", redis_url(r));
-	const char *args[] = { "dispatcher", "--set", url, "--set", "admin_listen=none", NULL };
+	const char *args[] = { "dispatcher",        "--set", url,          "--set",
+			       "admin_listen=none", "--set", few_rules(r), NULL };
 	struct proc *p;
 
 	redis_kill(r);

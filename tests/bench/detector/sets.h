@@ -1,6 +1,6 @@
 /* The labelled logs that the detector is measured on, in the layouts of their publishers. */
-#ifndef GUARD_TESTS_BENCH_SETS_H
-#define GUARD_TESTS_BENCH_SETS_H
+#ifndef GUARD_TESTS_BENCH_DETECTOR_SETS_H
+#define GUARD_TESTS_BENCH_DETECTOR_SETS_H
 
 #include <stdbool.h>
 #include <stddef.h>
