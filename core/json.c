@@ -91,8 +91,10 @@ int json_parse(const char *text, size_t n, struct json_object **out, struct err 
 	/* json-c's own check lets overlong forms and surrogates pass. */
 	if (!utf8_valid((const unsigned char *)text, n))
 		return err_set(err, ERR_INPUT, "json: not UTF-8");
-	if (refuses_utf8())
-		text = escaped = in_escapes(text, n, &n);
+	if (refuses_utf8()) {
+		escaped = in_escapes(text, n, &n);
+		text = escaped;
+	}
 	tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
 		abort();

@@ -8,6 +8,8 @@
 const $ = (id) => document.getElementById(id);
 const RUNS_SHOWN = 100;
 const RUNS_KEPT = 300;
+const NEEDS_FIRST = 3; /* so that the live runs stay in sight */
+const NEEDS_MOST = 50;
 
 /* --- words ------------------------------------------------------------------- */
 
@@ -31,7 +33,7 @@ const GROUPS = [
 	['passed', 'Passed', ['passed', 'ended']],
 ];
 const STRATEGIES = {
-	rerun_failed_jobs: 'Re-run the failed jobs',
+	rerun_failed_jobs: 'Re-run failed jobs',
 	escalate: 'Ask a person',
 };
 const RESULTS = {
@@ -174,6 +176,7 @@ const open = new Set(); /* keys of rows that are open */
 let status = null;
 let loaded = false;
 let group = 'all';
+let allNeeds = false;
 let connected = null; /* null: not yet */
 let lostAt = 0;
 let tokenGiven = '';
@@ -264,6 +267,7 @@ function askLine(run) {
 	if (why && text(f.category))
 		why = why.split(f.category).join(words(f.category).toLowerCase());
 	const line = make('span', 'line');
+	why = text(why).replace(/^./, (c) => c.toUpperCase());
 	line.append(make('b', '', 'Why you: '), stranger('span', '', why || result(p.result)[1]));
 	ask.append(line);
 	if (texts(f.suggestions).length)
@@ -460,8 +464,13 @@ function showList(list, node, wanted) {
 	for (const run of wanted) {
 		const key = list + ' ' + run.ref;
 		const row = rows.get(key) || makeRow(list, run.ref);
-		const version = JSON.stringify(run) + (status && status.stop && status.stop.stopped);
+		const version = JSON.stringify(run);
+		const held = Boolean(status && status.stop.stopped);
 		keep.add(key);
+		if (row.held !== held) {
+			row.held = held;
+			fillRow(row, run);
+		}
 		if (row.shown !== version) {
 			fillRow(row, run);
 			if (row.shown !== null || (loaded && node.childElementCount)) {
@@ -503,7 +512,10 @@ function render() {
 	const needs = all.filter((r) => r.state === 'needs_you' && (!wanted || matches(r, wanted)));
 	const shown = all.filter((r) => (!states || states.includes(r.state)) && (!wanted || matches(r, wanted))).slice(0, RUNS_SHOWN);
 
-	showList('needs', $('needs-list'), needs.slice(0, 20));
+	showList('needs', $('needs-list'), needs.slice(0, allNeeds ? NEEDS_MOST : NEEDS_FIRST));
+	$('needs-all').hidden = needs.length <= NEEDS_FIRST;
+	$('needs-all').textContent = allNeeds ? 'Show fewer' : 'Show all ' + Math.min(needs.length, NEEDS_MOST);
+	$('needs-all').setAttribute('aria-expanded', String(allNeeds));
 	$('needs').hidden = !needs.length || group === 'needs_you';
 	showList('list', $('list'), shown);
 	$('empty').hidden = !loaded || runs.size > 0;
@@ -767,7 +779,7 @@ async function doSwitch() {
 		});
 		const body = await answer.json();
 		if (!answer.ok)
-			throw new Error(body.error || answer.status);
+			throw new Error(answer.status === 401 ? 'That is not the admin token.' : body.error || answer.status);
 		tokenGiven = token; /* for as long as this page is open */
 		$('dialog').close();
 	} catch (error) {
@@ -838,6 +850,10 @@ function start() {
 		}
 	});
 	$('filter').addEventListener('input', renderLater);
+	$('needs-all').addEventListener('click', () => {
+		allNeeds = !allNeeds;
+		render();
+	});
 	$('theme').addEventListener('click', () => setTheme(themeNow() === 'dark' ? 'light' : 'dark'));
 	$('stop').addEventListener('click', askSwitch);
 	$('dialog-cancel').addEventListener('click', () => $('dialog').close());

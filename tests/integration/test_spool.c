@@ -259,14 +259,13 @@ static void says_503_when_the_disk_is_full(struct rig *r)
 		"--set",
 		"log_level=error",
 		"--set",
-		rig_printf(r, "github.webhook_secret_file=%s", rig_path(r, "disk-secret")),
+		rig_printf(r, "github.webhook_secret_file=%s", rig_path(r, "secret")),
 		NULL,
 	};
 	int taken = 0, status = 202;
 
 	/* To have a port that receiver_port() knows. */
 	assert_int_equal(proc_stop(receiver_start(r, NULL)), 0);
-	rig_write(r, "disk-secret", WEBHOOK_SECRET, 0600);
 	struct proc *p;
 	const char *again[ARRAY_LEN(argv)];
 

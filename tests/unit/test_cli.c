@@ -28,13 +28,15 @@ static const struct cli_option own[] = {
 
 static const struct command cmd = { .name = "try", .summary = "s", .usage = "usage: try\n" };
 
-/* getopt moves the words around, so they are copied. */
+/* getopt moves the words around, so they are copied. What is left of them is in cli->argv. */
 static int begin(const char *const *words, struct cli *cli)
 {
 	static char copies[WORDS_MAX][128];
-	char *argv[WORDS_MAX + 2] = { copies[0] };
+	static char *argv[WORDS_MAX + 2];
 	int argc = 1;
 
+	memset(argv, 0, sizeof(argv));
+	argv[0] = copies[0];
 	(void)snprintf(copies[0], sizeof(copies[0]), "try");
 	for (; words[argc - 1] && argc < WORDS_MAX; argc++) {
 		(void)snprintf(copies[argc], sizeof(copies[argc]), "%s", words[argc - 1]);

@@ -157,6 +157,10 @@ static void another_attempt_fails_alike_with_other_numbers(void **state)
 	line = strstr(buf_text(&a), "FAILED tests/");
 	assert_non_null(line);
 	assert_memory_equal(line, strstr(buf_text(&b), "FAILED tests/"), strcspn(line, "\n"));
+	/* How long it took is another matter. */
+	line = strstr(buf_text(&a), "1 failed, ");
+	assert_non_null(line);
+	assert_memory_not_equal(line, strstr(buf_text(&b), "1 failed, "), strcspn(line, "\n"));
 	buf_done(&a);
 	buf_done(&b);
 }

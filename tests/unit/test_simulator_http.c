@@ -534,7 +534,7 @@ static void the_app_is_known_by_its_signature(void **state)
 		{ "4711", 60, 540, 201, "as GitHub advises" },
 		{ "\"4711\"", 60, 540, 201, "as text" },
 		{ "4712", 60, 540, 401, "somebody else" },
-		{ "4711", 700, -1, 401, "lapsed" },
+		{ "4711", 300, -1, 401, "lapsed" },
 		{ "4711", 60, 3600, 401, "too far ahead" },
 		{ "4711", -600, 900, 401, "made in the future" },
 	};
