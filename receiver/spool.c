@@ -295,7 +295,8 @@ static void give_up_write(struct spool *s)
 		s->active.name[0] = '\0';
 		return;
 	}
-	(void)ftruncate(s->fd, (off_t)s->active.bytes);
+	/* It may fail too: then readers meet a record that was answered 503, which does no harm. */
+	(void)!ftruncate(s->fd, (off_t)s->active.bytes);
 	seal(s);
 }
 

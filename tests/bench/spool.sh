@@ -49,6 +49,10 @@ for _ in $(seq 100); do
 	[ -z "$url" ] || break
 	sleep 0.1
 done
+[ -n "$url" ] || {
+	tail -n 5 "$BENCH_WORK/log" >&2
+	exit 2
+}
 kill -9 "$redis"
 wait "$redis" 2>/dev/null
 redis=
