@@ -309,7 +309,9 @@ static void logs_tell_the_story_in_order(struct rig *r)
 
 static void logs_follow(struct rig *r)
 {
-	static const char *const args[] = { "logs", "--follow", "--lines", "0", "--json", NULL };
+	static const char *const args[] = {
+		"logs", "--follow", "--lines", "0", "--json", "--set", "redis.timeout=500ms", NULL
+	};
 	struct proc *p;
 
 	seed_run(r, "failure");
@@ -325,7 +327,7 @@ static void logs_follow(struct rig *r)
 	/* It survives a Redis that comes back. */
 	redis_kill(r);
 	WAIT(r, strstr(proc_output(p), "waiting for it"));
-	assert_true(STAYS_FALSE(r, !proc_running(p), 1500));
+	assert_true(STAYS_FALSE(r, !proc_running(p), 2000));
 	redis_start(r);
 	WAIT(r, redis_do(r, "XADD %s * run " REF " repo acme/shop strategy s result refused",
 			 OUTCOMES) &&
