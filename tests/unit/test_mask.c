@@ -15,6 +15,8 @@ enum { ROOM = 4096 };
 #define LETTERS  "abcdefghijklmnopqrstuvwxyz0123456789"
 #define CAPITALS "ABCDEFGHIJKLMNOP"
 #define PASS     "correct-horse"
+/* Not at the beginning of a word, so no token. */
+#define INSIDE_A_WORD "xghp_" LETTERS
 
 static void secrets_are_hidden_and_the_rest_stays(void **state)
 {
@@ -70,7 +72,7 @@ static void ordinary_text_stays(void **state)
 		"the basic idea of a bearer bond",
 		"tokens: 42",
 		"commit 0123456789abcdef0123456789abcdef01234567",
-		"xghp_" LETTERS,
+		INSIDE_A_WORD,
 		"naïve ✗ 🙂",
 	};
 
