@@ -15,8 +15,6 @@ enum { ROOM = 4096 };
 #define LETTERS  "abcdefghijklmnopqrstuvwxyz0123456789"
 #define CAPITALS "ABCDEFGHIJKLMNOP"
 #define PASS     "correct-horse"
-/* Not at the beginning of a word, so no token. */
-#define INSIDE_A_WORD "xghp_" LETTERS
 
 static void secrets_are_hidden_and_the_rest_stays(void **state)
 {
@@ -59,6 +57,7 @@ static void secrets_are_hidden_and_the_rest_stays(void **state)
 
 static void ordinary_text_stays(void **state)
 {
+	static const char inside_a_word[] = "xghp_" LETTERS;
 	static const char *const texts[] = {
 		"",
 		"error: expected ';' before '}' token",
@@ -72,7 +71,7 @@ static void ordinary_text_stays(void **state)
 		"the basic idea of a bearer bond",
 		"tokens: 42",
 		"commit 0123456789abcdef0123456789abcdef01234567",
-		INSIDE_A_WORD,
+		inside_a_word,
 		"naïve ✗ 🙂",
 	};
 
