@@ -77,7 +77,8 @@ void enqueue_fit(struct ci_event *ev)
 		size_t keep;
 	} cuts[] = {
 		{ ev->job, 60 }, { ev->pipeline, 60 }, { ev->url, 0 },     { ev->actor, 20 },
-		{ ev->job, 20 }, { ev->pipeline, 20 }, { ev->branch, 60 },
+		{ ev->job, 20 }, { ev->pipeline, 20 }, { ev->branch, 60 }, { ev->actor, 0 },
+		{ ev->job, 0 },  { ev->pipeline, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cuts) && enqueue_entry_bytes(ev) > ENQUEUE_ENTRY_BYTES_MAX;
@@ -260,9 +261,17 @@ void enqueue_unreadable(struct redis *redis, const struct keyspace *ks, const vo
 	send_dead(redis, ks, t, ARRAY_LEN(pairs), fn, arg);
 }
 
+/* "1700000000000-0" */
+static bool is_entry_id(const char *s)
+{
+	size_t n = s ? strspn(s, "0123456789") : 0;
+
+	return n && s[n] == '-' && s[n + 1] && !s[n + 1 + strspn(s + n + 1, "0123456789")];
+}
+
 enum enqueue_result enqueue_result(const struct redisReply *reply, const char **id)
 {
-	bool whole = redis_str(reply) != NULL; /* of XADD alone */
+	bool whole = is_entry_id(redis_str(reply)); /* of XADD alone */
 
 	*id = redis_str(whole ? reply : redis_at(reply, 1));
 	if (redis_is_error(reply, NULL) || !*id) {

@@ -211,17 +211,21 @@ static void a_dead_letter_needs_a_person(struct rig *r)
 static void overdue_work_needs_a_person(struct rig *r)
 {
 	struct json_object *o;
+	const char *out;
 
 	seed_run(r, "success");
-	/* A dispatcher that lives, and takes nothing. */
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.poll=10s", NULL);
+	/* One that was just heard of, and takes nothing. */
+	(void)redis_do(r, "XGROUP CREATE %s dispatchers 0 MKSTREAM", EVENTS);
+	(void)redis_do(r, "XREADGROUP GROUP dispatchers stuck STREAMS %s 0", EVENTS);
 	(void)redis_do(r, "ZADD %s %lld await:" REF ":1", DUE,
 		       (long long)clock_wall_ms() - 6 * 60 * 1000);
-	o = status_json(r, 1);
+	assert_int_equal(
+		guard(r, &out, "status", "--json", "--set", "dispatcher.claim_idle=1h", NULL), 1);
+	o = rig_json(r, out, strlen(out));
 	says(json_str(o, "problems.0", ""), "overdue for 6 min");
 	assert_int_equal(json_i64(o, "due.now", 0), 1);
 	(void)redis_do(r, "DEL %s", DUE);
-	(void)status_json(r, 0);
+	assert_int_equal(guard(r, &out, "status", "--set", "dispatcher.claim_idle=1h", NULL), 0);
 }
 
 static void the_stop_switch_is_only_said(struct rig *r)
