@@ -100,9 +100,6 @@ static const struct {
 #undef N
 };
 
-/* The providers we can talk to; one row each. */
-static const struct provider_api *const provider_list[] = { &provider_api_github };
-
 struct daemon {
 	struct engine engine;
 	struct conf *conf;
@@ -120,8 +117,8 @@ const char *dispatcher_mode(const struct conf *conf, const char **why)
 		*why = "it is configured so";
 		return "observe";
 	}
-	for (size_t i = 0; i < ARRAY_LEN(provider_list); i++) {
-		if (provider_list[i]->configured(conf)) {
+	for (size_t i = 0; provider_apis[i]; i++) {
+		if (provider_apis[i]->configured(conf)) {
 			*why = "a provider token is configured; only re-runs act by themselves";
 			return "act";
 		}
@@ -185,8 +182,8 @@ static void make_name(struct engine *e)
 static int open_providers(struct engine *e, struct err *err)
 {
 	e->http = http_client_new(e->base, "pipeline-guard");
-	for (size_t i = 0; i < ARRAY_LEN(provider_list); i++) {
-		const struct provider_api *ops = provider_list[i];
+	for (size_t i = 0; provider_apis[i]; i++) {
+		const struct provider_api *ops = provider_apis[i];
 
 		if (!ops->configured(e->conf))
 			continue;

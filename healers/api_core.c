@@ -248,7 +248,7 @@ struct api_call *api_begin_log(struct api *api, int ask, const struct api_run *r
 	return c;
 }
 
-struct api_call *api_go(struct api_call *c)
+struct api_call *api_submit(struct api_call *c)
 {
 	struct api *api = c->api;
 	const char *interval = api->kind->write_interval_key;

@@ -102,7 +102,7 @@ struct api_call *api_begin(struct api *, int ask, bool writes, const struct api_
 			   void *arg);
 struct api_call *api_begin_log(struct api *, int ask, const struct api_run *,
 			       const struct api_job *, api_fn *, void *arg);
-struct api_call *api_go(struct api_call *);
+struct api_call *api_submit(struct api_call *);
 void api_cancel(struct api_call *); /* NULL is fine */
 const char *api_host(const struct api *);
 

@@ -439,24 +439,24 @@ static const struct api_kind kind = {
 
 static struct api_call *get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
 {
-	return api_go(api_begin(api, ASK_RUN, false, run, fn, arg));
+	return api_submit(api_begin(api, ASK_RUN, false, run, fn, arg));
 }
 
 static struct api_call *list_jobs(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
 {
-	return api_go(api_begin(api, ASK_JOBS, false, run, fn, arg));
+	return api_submit(api_begin(api, ASK_JOBS, false, run, fn, arg));
 }
 
 static struct api_call *get_log(struct api *api, const struct api_run *run,
 				const struct api_job *job, api_fn *fn, void *arg)
 {
-	return api_go(api_begin_log(api, ASK_LOG, run, job, fn, arg));
+	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
 }
 
 static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
 					  void *arg)
 {
-	return api_go(api_begin(api, ASK_RERUN, true, run, fn, arg));
+	return api_submit(api_begin(api, ASK_RERUN, true, run, fn, arg));
 }
 
 static bool configured(const struct conf *conf)
