@@ -303,6 +303,19 @@ static void look_for_deploy(struct task *t, const struct api_result *r)
 	d->deploy_is_stage = d->deploy_job != NULL;
 }
 
+/* It runs again already, and what failed cannot be seen any more: its next end will tell. */
+static void ran_on(struct task *t)
+{
+	struct settle s = {
+		.again_ms = -1,
+		.create_plan = true, /* ends the diagnosis, though with no plan */
+		.run_pairs = { "diagnosed", arena_printf(t->arena, "%" PRIu64, t->run.generation) },
+	};
+
+	log_info("ran again before it was diagnosed", KV("run", t->ref), KV("repo", t->run.repo));
+	task_settle(t, &s);
+}
+
 static void on_jobs(const struct api_result *r, void *arg)
 {
 	struct task *t = arg;
@@ -322,7 +335,9 @@ static void on_jobs(const struct api_result *r, void *arg)
 	for (unsigned i = 0; i < r->n_jobs && d->n_jobs < most; i++)
 		if (ci_conclusion_failed(r->jobs[i].conclusion))
 			copy_job(t, &r->jobs[i], &d->jobs[d->n_jobs++]);
-	if (d->n_jobs == 0)
+	if (d->n_jobs == 0 && r->generation > t->run.generation)
+		ran_on(t);
+	else if (d->n_jobs == 0)
 		conclude_without_log(t, "the run failed, but none of its jobs did");
 	else
 		next_log(t);

@@ -60,7 +60,7 @@ struct api_result {
 	int64_t retry_after_ms; /* with API_RETRY; -1: the provider did not say */
 	char why[200];          /* for people, when fate is not API_OK; never a secret */
 
-	/* get_run */
+	/* get_run; list_jobs where only the latest generation can be listed, else 0 */
 	uint64_t generation;
 	const char *status, *conclusion;
 	/* The generation is newer than run->generation, but that may be anybody's doing. */

@@ -208,6 +208,7 @@ static void read_jobs(struct api_call *c, const struct http_reply *r, struct jso
 	} else if (c->ask == ASK_RERUN) {
 		start_retries(c);
 	} else {
+		c->result.generation = g->newest_job;
 		api_report(c);
 	}
 }

@@ -120,8 +120,10 @@ static void put_run(struct buf *b, const struct run *r, bool whole)
 	       r->flavour == FLAVOUR_JENKINS
 		       ? sha256_id(r->repo->full_name, strlen(r->repo->full_name))
 		       : r->repo->id);
-	if (r->flavour == FLAVOUR_JENKINS)
-		js_u64(b, "build", last->build);
+	js_u64(b, "generation",
+	       r->flavour == FLAVOUR_GITLAB    ? gitlab_generation(r)
+	       : r->flavour == FLAVOUR_JENKINS ? last->build
+					       : r->n_attempts);
 	js_str(b, "workflow", r->workflow->name);
 	js_u64(b, "workflow_id", r->workflow->id);
 	js_str(b, "branch", r->branch);

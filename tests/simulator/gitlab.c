@@ -58,6 +58,18 @@ static uint64_t job_id(const struct run *r, unsigned attempt, unsigned i)
 	return r->attempts[attempt]->jobs[i].id;
 }
 
+uint64_t gitlab_generation(const struct run *r)
+{
+	uint64_t highest = 0;
+
+	for (unsigned i = 0; i < run_last(r)->n_jobs; i++) {
+		uint64_t id = job_id(r, r->n_attempts - 1, i);
+
+		highest = id > highest ? id : highest;
+	}
+	return highest;
+}
+
 static const char *stage_of(const struct job *j)
 {
 	static const char *const names[] = { "report", "lint", "build", "test", "deploy", "none" };

@@ -81,6 +81,8 @@ bool page_serve(struct sim *, struct http_request *);
 struct traffic *traffic_new(struct sim *);
 void traffic_free(struct traffic *);
 
+/* The highest id of a job that the pipeline shows. */
+uint64_t gitlab_generation(const struct run *);
 /* Whole bodies of webhooks, about the last attempt; GitLab's `event` is what its header says. */
 void gitlab_pipeline_hook(struct buf *, const struct sim *, const struct run *);
 void gitlab_job_hook(struct buf *, const struct sim *, const struct run *, const struct job *);
