@@ -14,6 +14,7 @@
 #include "dispatcher/dispatcher.h"
 #include "healers/provider_api.h"
 #include "receiver/receiver.h"
+#include "receiver/source.h"
 
 enum { OWN_MAX = 32, SETS_MAX = 64 };
 
@@ -21,6 +22,7 @@ enum { OWN_MAX = 32, SETS_MAX = 64 };
 static const struct conf_table *const tables[] = {
 	&settings_conf,
 	&receiver_conf,
+	&sources_conf,
 	&provider_api_conf,
 	&dispatcher_conf,
 };

@@ -53,6 +53,8 @@ static const struct known {
 	{ "dead_letter_total", METRIC_COUNTER, "Entries that could not be processed." },
 	{ "events_duplicate_total", METRIC_COUNTER, "Deliveries that were seen before." },
 	{ "events_enqueued_total", METRIC_COUNTER, "Events written to the stream." },
+	{ "events_unknown_values_total", METRIC_COUNTER,
+	  "States and conclusions in events that are not known here, by source." },
 	{ "failed_pipelines", METRIC_GAUGE, "Runs whose latest attempt failed." },
 	{ "findings_total", METRIC_COUNTER, "Diagnoses by category." },
 	{ "heal_attempts_total", METRIC_COUNTER, "Heals started, by strategy." },

@@ -68,7 +68,11 @@ static const struct conf_option options[] = {
 	  "How long processed events stay in the stream for people to look at." },
 };
 
-const struct conf_table dispatcher_conf = { "Dispatcher", options, ARRAY_LEN(options) };
+const struct conf_table dispatcher_conf = {
+	.title = "Dispatcher",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
 
 static const struct {
 	const char *key;

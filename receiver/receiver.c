@@ -15,6 +15,8 @@
 #include "core/settings.h"
 #include "core/text.h"
 #include "receiver/enqueue.h"
+#include "receiver/provider.h"
+#include "receiver/source.h"
 #include "receiver/webhook.h"
 #include "web/admin.h"
 
@@ -29,6 +31,18 @@ static const struct conf_option options[] = {
 	{ "github.dedupe_ttl", CONF_DURATION, "72h", "1m", "30d",
 	  "How long a delivery id is remembered; at least the sender's redelivery window (GHES: "
 	  "8d)." },
+	{ "gitlab.webhook_token", CONF_SECRET, NULL, NULL, NULL,
+	  "Secret tokens of GitLab webhooks (X-Gitlab-Token)." },
+	{ "gitlab.signing_token", CONF_SECRET, NULL, NULL, NULL,
+	  "Signing tokens of GitLab webhooks (whsec_...); where a delivery is signed, only that "
+	  "counts." },
+	{ "jenkins.webhook_token", CONF_SECRET, NULL, NULL, NULL,
+	  "For Jenkins: bearer token, password of HTTP Basic, or key of an HMAC signature." },
+	{ "generic.webhook_secret", CONF_SECRET, NULL, NULL, NULL,
+	  "For anything that signs by Standard Webhooks (whsec_..., whpk_...)." },
+	{ "receiver.trusted_proxies", CONF_STR, NULL, NULL, NULL,
+	  "Addresses and blocks of the proxies whose X-Forwarded-For is believed; \"unix\": a unix "
+	  "socket." },
 	{ "receiver.max_body", CONF_SIZE, "25m", "1k", "100m",
 	  "Largest webhook body; GitHub sends at most 25 MB." },
 	{ "receiver.max_connections", CONF_INT, "1024", "1", "65536",
@@ -39,13 +53,33 @@ static const struct conf_option options[] = {
 	  "How long a kept-alive connection may be silent." },
 };
 
-const struct conf_table receiver_conf = { "Receiver", options, ARRAY_LEN(options) };
+static int check_option(const char *key, const char *text, struct err *err)
+{
+	struct address_list list = { 0 };
+
+	if (text_starts(key, "gitlab.") || text_starts(key, "generic."))
+		return auth_check_secret(text, err);
+	if (strcmp(key, "receiver.trusted_proxies") != 0)
+		return 0;
+	if (address_list_parse(text, &list, err) < 0)
+		return -1;
+	address_list_done(&list);
+	return 0;
+}
+
+const struct conf_table receiver_conf = {
+	.title = "Receiver",
+	.options = options,
+	.n = ARRAY_LEN(options),
+	.check = check_option,
+};
 
 struct receiver {
 	const struct conf *conf;
 	struct keyspace ks;
 	struct event_base *base;
 	struct redis *redis;
+	struct sources *sources;
 	struct intake *intake;
 	struct admin *admin;
 	struct http_server *server;
@@ -167,6 +201,8 @@ static int listen_all(struct receiver *r, struct err *err)
 	limits.max_connections = (unsigned)conf_int(r->conf, "receiver.max_connections");
 	limits.request_timeout_ms = conf_int(r->conf, "receiver.request_timeout");
 	limits.idle_timeout_ms = conf_int(r->conf, "receiver.idle_timeout");
+	limits.max_body_of = sources_max_body;
+	limits.arg = r->sources;
 	if (http_server_new(r->base, listen, &limits, on_request, r, &r->server, err) < 0)
 		return -1;
 	if (!admin)
@@ -196,6 +232,23 @@ static void stop_with(struct receiver *r, const char *why)
 		(void)event_base_loopbreak(r->base);
 }
 
+/* A source that somebody wrote down wants webhooks, and without any secret nobody gets in. */
+static void warn_about_secrets(const struct receiver *r)
+{
+	const struct source *s;
+	size_t with = 0;
+
+	for (size_t i = 0; (s = sources_at(r->sources, i)); i++) {
+		with += s->auth.n_keys > 0;
+		if (!s->auth.n_keys && strcmp(s->name, s->provider->name) != 0)
+			log_warn("a source has no secret: its deliveries will be refused",
+				 KV("source", s->name));
+	}
+	if (!with)
+		log_warn("no webhook secret is set: every delivery will be refused",
+			 KV("key", "github.webhook_secret"));
+}
+
 /*
  * Only now: whoever connects before Redis is there waits in the socket's queue
  * for a moment, instead of getting a 503 that no sender repeats.
@@ -210,9 +263,7 @@ static void serve(struct receiver *r)
 		stop_with(r, err.msg);
 		return;
 	}
-	if (!conf_secret(r->conf, "github.webhook_secret", 0))
-		log_warn("no webhook secret is set: every delivery will be refused",
-			 KV("key", "github.webhook_secret"));
+	warn_about_secrets(r);
 	print_address("receiver ready", r->server);
 	if (r->admin_server)
 		print_address(" admin", r->admin_server);
@@ -276,7 +327,8 @@ static int receiver_open(struct receiver *r, struct err *err)
 	const char *url;
 
 	if (settings_keyspace(r->conf, &r->ks, err) < 0 ||
-	    settings_redis_url(r->conf, &url, err) < 0)
+	    settings_redis_url(r->conf, &url, err) < 0 ||
+	    sources_new(r->conf, &r->sources, err) < 0)
 		return -1;
 	r->base = event_base_new();
 	if (!r->base)
@@ -284,7 +336,7 @@ static int receiver_open(struct receiver *r, struct err *err)
 	if (redis_new(r->base, url, conf_int(r->conf, "redis.timeout"), &r->redis, err) < 0)
 		return -1;
 	redis_on_state(r->redis, on_redis_state, r);
-	r->intake = intake_new(r->conf, &r->ks, r->redis);
+	r->intake = intake_new(r->sources, &r->ks, r->redis);
 	if (admin_new(r->base, r->conf, "receiver", &r->admin, err) < 0)
 		return -1;
 	r->sigterm = evsignal_new(r->base, SIGTERM, on_signal, r);
@@ -309,6 +361,7 @@ static void receiver_close(struct receiver *r)
 	http_server_free(r->server);
 	admin_free(r->admin);
 	intake_free(r->intake);
+	sources_free(r->sources);
 	for (size_t i = 0; i < ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);
