@@ -1,7 +1,10 @@
 # One image for every role: docker run IMAGE start | receiver | dispatcher | ...
 # Runs as uid 65532 and writes only to /data and /tmp, so the root may be read-only.
 
-FROM debian:12-slim AS build
+# Another one must be Debian 12 too: the libraries below are named as there.
+ARG BASE=debian:12-slim
+
+FROM ${BASE} AS build
 WORKDIR /src
 # The packages first: this layer stays while only sources change.
 COPY dev ./
@@ -11,7 +14,7 @@ RUN cmake --preset release -DGUARD_TESTS=OFF \
  && cmake --build build/release \
  && DESTDIR=/out cmake --install build/release --prefix /usr --strip
 
-FROM debian:12-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title="Pipeline Guard" \
       org.opencontainers.image.description="Self-hosted, self-healing CI/CD guard" \
       org.opencontainers.image.licenses="Apache-2.0"

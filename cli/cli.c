@@ -136,8 +136,14 @@ static int parse(const struct command *cmd, const struct cli_option *own, int ar
 			break;
 		if (c == ':')
 			return bad_usage(cmd, argv[optind - 1], " needs a value");
-		if (c < 256)
-			return bad_usage(cmd, argv[optind - 1], " is not an option");
+		if (c < 256) {
+			char letter[] = { '-', (char)optopt, '\0' };
+
+			/* A long one has been stepped over; of letters, which one is wrong. */
+			return bad_usage(cmd,
+					 optopt > 0 && optopt < 256 ? letter : argv[optind - 1],
+					 " is not an option");
+		}
 		if (strcmp(rows[c - 256]->name, "help") == 0)
 			return CLI_OK;
 		status = take_option(cmd, cli, rows[c - 256], optarg, &n_sets);
@@ -149,6 +155,12 @@ static int parse(const struct command *cmd, const struct cli_option *own, int ar
 	return -1;
 }
 
+/* Other users can read argv; core/conf refuses what it knows to be secret. */
+static bool shows_password(const char *assignment)
+{
+	return text_starts(assignment, "redis.url=redis") && strchr(assignment, '@');
+}
+
 static int load(struct cli *cli, struct err *err)
 {
 	const char *file = cli->config_file ? cli->config_file : getenv("PIPELINE_GUARD_CONFIG");
@@ -157,9 +169,14 @@ static int load(struct cli *cli, struct err *err)
 		return -1;
 	if (conf_load_env(cli->conf, err) < 0)
 		return -1;
-	for (char **s = cli->sets; *s; s++)
+	for (char **s = cli->sets; *s; s++) {
+		if (shows_password(*s))
+			return err_set(err, ERR_CONFIG,
+				       "a password on the command line can be read by others: use "
+				       "PIPELINE_GUARD_REDIS_URL or the configuration file");
 		if (conf_set(cli->conf, *s, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 

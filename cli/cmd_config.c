@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/query.h"
 #include "core/conf.h"
 #include "core/json.h"
 
@@ -16,11 +17,22 @@ static const struct cli_option own[] = {
 
 static const char *const type_names[] = { "text", "number", "flag", "duration", "size", "secret" };
 
+/* redis.url may hold a password. */
+static const char *shown(const char *value, char room[static 256])
+{
+	if (!value || !strstr(value, "://") || !strchr(value, '@'))
+		return value;
+	query_url_shown(value, room);
+	return room;
+}
+
 static void print_row(const struct conf_table *table, const struct conf_option *option,
 		      const char *value, const char *origin, void *arg)
 {
 	const struct conf_table **last = arg;
+	char room[256];
 
+	value = shown(value, room);
 	if (*last != table)
 		printf("%s# %s\n", *last ? "\n" : "", table->title);
 	*last = table;
@@ -31,7 +43,9 @@ static void add_row(const struct conf_table *table, const struct conf_option *op
 		    const char *value, const char *origin, void *arg)
 {
 	struct json_object *row = json_object_new_object();
+	char room[256];
 
+	value = shown(value, room);
 	json_add_str(row, "key", option->key);
 	json_add_str(row, "section", table->title);
 	json_add_str(row, "value", value);
@@ -110,8 +124,18 @@ static int run(int argc, char **argv)
 
 const struct command cmd_config = {
 	.name = "config",
+	.group = GROUP_OTHER,
 	.summary = "print the configuration in force and where each value comes from",
-	.usage = "usage: pipeline-guard config [options]\n\n"
-		 "Secrets are shown as \"(set)\".\n",
+	.usage = "usage: pipeline-guard config [options]\n"
+		 "\n"
+		 "Every option, its value, and where that comes from: default, file, environment "
+		 "or\n"
+		 "command line. Secrets are shown as \"(set)\", URLs without user and password.\n"
+		 "\n"
+		 "  pipeline-guard config\n"
+		 "  pipeline-guard config --check --config guard.yaml\n"
+		 "  pipeline-guard config --json | jq '.[] | select(.origin != \"default\")'\n"
+		 "\n"
+		 "Exit status: 0 it is good, 2 it is not (the message says what and where).\n",
 	.run = run,
 };

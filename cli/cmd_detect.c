@@ -189,6 +189,7 @@ static int detect_run(int argc, char **argv)
 
 const struct command cmd_detect = {
 	.name = "detect",
+	.group = GROUP_LOOK,
 	.summary = "say why a build failed, from its saved log",
 	.usage = usage,
 	.run = detect_run,

@@ -27,6 +27,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_dispatcher = {
 	.name = "dispatcher",
+	.group = GROUP_RUN,
 	.summary = "diagnose and heal (one role; needs redis.url)",
 	.usage = "usage: pipeline-guard dispatcher [options]\n\n"
 		 "Reads events, finds the cause of failures and acts on it. Any number may run;\n"

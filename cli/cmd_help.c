@@ -9,6 +9,13 @@ static const char intro[] =
 	"usage: pipeline-guard COMMAND [options]\n"
 	"\n";
 
+static const char *const titles[GROUPS] = {
+	[GROUP_RUN] = "Run it",
+	[GROUP_LOOK] = "See what goes on",
+	[GROUP_ACT] = "Step in",
+	[GROUP_OTHER] = "Set it up, try it out",
+};
+
 static const char outro[] =
 	"\n"
 	"\"pipeline-guard COMMAND --help\" explains one. Start with \"pipeline-guard start\".\n"
@@ -22,19 +29,22 @@ static int run(int argc, char **argv)
 
 	if (cmd && cmd != &cmd_help)
 		return cmd->run(2, args);
-	if (argc > 1 && !cmd && argv[1][0] != '-') {
-		fprintf(stderr, "pipeline-guard help: there is no command \"%s\"\n", argv[1]);
-		return CLI_USAGE;
-	}
+	if (argc > 1 && !cmd && argv[1][0] != '-')
+		return command_unknown(argv[1]);
 	(void)fputs(intro, stdout);
-	for (const struct command *const *c = commands; *c; c++)
-		printf("  %-12s %s\n", (*c)->name, (*c)->summary);
+	for (size_t g = 0; g < GROUPS; g++) {
+		printf("%s%s:\n", g ? "\n" : "", titles[g]);
+		for (const struct command *const *c = commands; *c; c++)
+			if ((*c)->group == g)
+				printf("  %-12s %s\n", (*c)->name, (*c)->summary);
+	}
 	(void)fputs(outro, stdout);
 	return CLI_OK;
 }
 
 const struct command cmd_help = {
 	.name = "help",
+	.group = GROUP_OTHER,
 	.summary = "this list, or the help of one command",
 	.usage = "usage: pipeline-guard help [COMMAND]\n",
 	.run = run,

@@ -27,6 +27,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_receiver = {
 	.name = "receiver",
+	.group = GROUP_RUN,
 	.summary = "take webhooks in (one role; needs redis.url)",
 	.usage =
 		"usage: pipeline-guard receiver [options]\n\n"

@@ -24,6 +24,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_simulate = {
 	.name = "simulate",
+	.group = GROUP_OTHER,
 	.summary = "run the CI simulator, for demos and tests",
 	.usage = "usage: pipeline-guard simulate [options of the simulator]\n",
 	.run = run,

@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/data_dir.h"
+#include "cli/query.h"
 #include "cli/simulator.h"
 #include "cli/supervisor.h"
 #include "core/clock.h"
@@ -21,6 +22,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/redis.h"
+#include "core/text.h"
 #include "dispatcher/dispatcher.h"
 
 enum { ARGS_MAX = 96, METRIC_SLOTS = 3, REDIS_WAIT_MS = 60000, REDIS_LOOK_MS = 50 };
@@ -65,6 +67,12 @@ struct start {
 
 enum role { SIMULATOR, RECEIVER, DISPATCHER };
 
+/* Whoever takes webhooks in holds no provider token, and the other way round. */
+static const char *const provider_secrets[] = { "PIPELINE_GUARD_GITHUB_TOKEN",
+						"PIPELINE_GUARD_GITHUB_APP_", NULL };
+static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET", NULL };
+static const char *const everything_of_ours[] = { "PIPELINE_GUARD_", NULL };
+
 /* --- argv of children --------------------------------------------------------- */
 
 static void add(struct start *s, enum role role, char *arg)
@@ -94,10 +102,11 @@ static void begin_role(struct start *s, enum role role, const char *name)
 		add(s, role, xstrdup(s->cli->config_file));
 	}
 	for (char **set = s->cli->sets; *set; set++) {
+		if (text_starts(*set, "redis.url="))
+			continue;
 		add(s, role, xstrdup("--set"));
 		add(s, role, xstrdup(*set));
 	}
-	add_set(s, role, "redis.url", s->redis_url);
 	add_set(s, role, "log_format", conf_str(s->cli->conf, "log_format"));
 }
 
@@ -187,6 +196,7 @@ static void on_dispatcher(const char *line, void *arg)
 static void start_dispatcher(struct start *s)
 {
 	struct child_spec spec = { .name = "dispatcher",
+				   .hide = webhook_secrets,
 				   .argv = s->args[DISPATCHER],
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
@@ -213,6 +223,7 @@ static void on_receiver(const char *line, void *arg)
 static void start_receiver(struct start *s)
 {
 	struct child_spec spec = { .name = "receiver",
+				   .hide = provider_secrets,
 				   .argv = s->args[RECEIVER],
 				   .pass_fd = s->listen_fd,
 				   .pass_fd2 = -1,
@@ -242,6 +253,7 @@ static void on_simulator(const char *line, void *arg)
 static void start_simulator(struct start *s)
 {
 	struct child_spec spec = { .name = "simulator",
+				   .hide = webhook_secrets,
 				   .argv = s->args[SIMULATOR],
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
@@ -272,6 +284,7 @@ static void on_pong(const struct redisReply *reply, void *arg)
 {
 	struct start *s = arg;
 	struct timeval again = clock_timeval(REDIS_LOOK_MS);
+	char shown[256];
 	struct err err;
 
 	if (!redis_is_error(reply, NULL)) {
@@ -279,8 +292,9 @@ static void on_pong(const struct redisReply *reply, void *arg)
 		return;
 	}
 	if (clock_mono_ms() > s->redis_deadline_ms) {
-		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s",
-			   s->redis_url, reply ? redis_why(reply) : redis_problem(s->probe),
+		query_url_shown(s->redis_url, shown);
+		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s", shown,
+			   reply ? redis_why(reply) : redis_problem(s->probe),
 			   s->private_redis ? "; see " : "", s->private_redis ? s->folder : "",
 			   s->private_redis ? "/redis.log" : "");
 		fail(s, &err);
@@ -325,6 +339,7 @@ static int start_redis(struct start *s, struct err *err)
 					      "/usr/local/bin/redis-server", "/bin/redis-server" };
 	static char *argv[3];
 	struct child_spec spec = { .name = "redis",
+				   .hide = everything_of_ours,
 				   .argv = argv,
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
@@ -381,9 +396,15 @@ static int prepare(struct start *s, struct err *err)
 		return -1;
 	if (!s->private_redis)
 		(void)snprintf(s->redis_url, sizeof(s->redis_url), "%s", url);
+	/* It may hold a password, and argv is public: children find it in their environment. */
+	if (setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
+		return err_set(err, ERR_TRANSIENT, "setenv: %s", strerror(errno));
 	s->listen_fd = http_listen(conf_str(conf, "listen"), s->address, err);
-	if (s->listen_fd < 0)
-		return err_wrap(err, "listen");
+	if (s->listen_fd < 0) {
+		const struct err why = *err;
+
+		return err_set(err, why.kind, "%s; choose another address with --listen", why.msg);
+	}
 	s->metrics_fd = metrics_area_new(METRIC_SLOTS);
 	return 0;
 }
@@ -461,6 +482,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_start = {
 	.name = "start",
+	.group = GROUP_RUN,
 	.summary = "run everything on this machine",
 	.usage = "usage: pipeline-guard start [options]\n\n"
 		 "Runs a private redis-server (unless redis.url is set), a receiver and a "

@@ -35,6 +35,7 @@ static int run(int argc, char **argv)
 
 const struct command cmd_version = {
 	.name = "version",
+	.group = GROUP_OTHER,
 	.summary = "print the version; with --json those of the libraries too",
 	.usage = "usage: pipeline-guard version [--json]\n",
 	.run = run,

@@ -12,8 +12,12 @@ struct conf;
 /* Exit status of every subcommand (docs/cli.md). */
 enum cli_exit { CLI_OK = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
 
+/* Headings of `help`. */
+enum command_group { GROUP_RUN, GROUP_LOOK, GROUP_ACT, GROUP_OTHER, GROUPS };
+
 struct command {
 	const char *name;
+	enum command_group group;
 	const char *summary; /* for the list in `help` */
 	const char *usage;   /* whole text of `help NAME`; options of cli_options are added */
 	/* argv[0] is the name of the command. */
@@ -23,9 +27,17 @@ struct command {
 extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_logs,
 	cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_simulate, cmd_version, cmd_help;
 
+/* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.
+ */
+extern const char heal_deploy_words[];
+
 /* All commands in the order of `help`, NULL-terminated. */
 extern const struct command *const commands[];
 const struct command *command_find(const char *name);
+/* The one that was probably meant; NULL when nothing is near. */
+const struct command *command_nearest(const char *name);
+/* Says that there is no such command, and which is near. Returns CLI_USAGE. */
+int command_unknown(const char *name);
 
 /*
  * What an option does: fills a flag, a text or a number of the command, or

@@ -71,14 +71,32 @@ static int make_folder(const char *path, struct err *err)
 	}
 }
 
+/* Whoever can write here can plant a link where a secret is going to be written. */
+static int check_folder(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, ERR_CONFIG, "%.150s is not a folder", path);
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return err_set(err, ERR_CONFIG, "%.150s belongs to another user", path);
+	if (st.st_mode & S_IWOTH)
+		return err_set(err, ERR_CONFIG,
+			       "everybody can write into %.150s: chmod o-w, or choose another "
+			       "--data-dir",
+			       path);
+	return 0;
+}
+
 int data_dir_open(const char *path, struct err *err)
 {
 	char lock[DATA_PATH_MAX];
 	int fd;
 
-	if (make_folder(path, err) < 0 || join(lock, path, "lock", err) < 0)
+	if (make_folder(path, err) < 0 || check_folder(path, err) < 0 ||
+	    join(lock, path, "lock", err) < 0)
 		return -1;
-	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(err, ERR_CONFIG, "cannot open %s: %s", lock, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -94,13 +112,14 @@ int data_dir_open(const char *path, struct err *err)
 
 static int write_file(const char *path, const char *text, int flags, struct err *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	size_t n = strlen(text);
 	bool good;
 
 	if (fd < 0)
 		return err_set(err, ERR_CONFIG, "cannot write %s: %s", path, strerror(errno));
-	good = write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
+	/* One that was there before keeps its mode otherwise. */
+	good = fchmod(fd, 0600) == 0 && write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
 	if (close(fd) < 0 || !good)
 		return err_set(err, ERR_TRANSIENT, "cannot write %s: %s", path, strerror(errno));
 	return 0;

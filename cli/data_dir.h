@@ -15,7 +15,8 @@ enum { DATA_PATH_MAX = 1024 };
 int data_dir_path(const struct conf *, const char *name, char out[static DATA_PATH_MAX],
 		  struct err *) MUST_CHECK;
 
-/* Makes it (0700) with its parents and locks it; the lock lasts as long as the process. */
+/* Makes it (0700) with its parents and locks it; the lock lasts as long as the process. One that
+ * others can write into is refused. */
 int data_dir_open(const char *path, struct err *) MUST_CHECK;
 
 /* Writes 64 random hex digits to `path` (0600) unless it is there already. */

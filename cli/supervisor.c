@@ -64,6 +64,19 @@ static void keep_open(int fd)
 		(void)fcntl(fd, F_SETFD, 0);
 }
 
+/* Names are in front of '='; unsetenv() moves the rest up. */
+static void hide(const char *prefix)
+{
+	for (char **e = environ; *e;) {
+		char name[128];
+
+		if (text_starts(*e, prefix) &&
+		    text_copy(name, sizeof(name), *e, strcspn(*e, "=")) && unsetenv(name) == 0)
+			continue;
+		e++;
+	}
+}
+
 /* In the new process. Only calls that are safe after fork. */
 static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 {
@@ -78,6 +91,8 @@ static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 	keep_open(c->spec.pass_fd);
 	keep_open(c->spec.pass_fd2);
 	keep_open(c->s->metrics_fd);
+	for (const char *const *h = c->spec.hide; h && *h; h++)
+		hide(*h);
 	(void)snprintf(fd, sizeof(fd), "%d", c->s->metrics_fd);
 	(void)snprintf(slot, sizeof(slot), "%u", c->spec.metrics_slot);
 	if (c->s->metrics_fd >= 0) {
@@ -156,6 +171,14 @@ static int spawn(struct child *c, struct err *err)
 	return 0;
 }
 
+static void restart_later(struct child *c)
+{
+	struct timeval tv = clock_timeval(c->backoff_ms);
+
+	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_LAST_MS ? c->backoff_ms * 2 : BACKOFF_LAST_MS;
+	(void)evtimer_add(c->restart, &tv);
+}
+
 static void on_restart(evutil_socket_t fd, short what, void *arg)
 {
 	struct child *c = arg;
@@ -163,8 +186,10 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
 
 	UNUSED(fd);
 	UNUSED(what);
-	if (!c->s->stopping && !c->pid && spawn(c, &err) < 0)
-		log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
+	if (c->s->stopping || c->pid || spawn(c, &err) == 0)
+		return;
+	log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
+	restart_later(c);
 }
 
 /* --- ends ------------------------------------------------------------------- */
@@ -180,7 +205,6 @@ static void forget(struct child *c)
 static void died(struct child *c, int wait_status)
 {
 	int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
-	struct timeval tv;
 
 	forget(c);
 	if (c->s->stopping) {
@@ -200,9 +224,7 @@ static void died(struct child *c, int wait_status)
 	}
 	if (clock_mono_ms() - c->started_at_ms > STABLE_MS)
 		c->backoff_ms = BACKOFF_FIRST_MS;
-	tv = clock_timeval(c->backoff_ms);
-	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_LAST_MS ? c->backoff_ms * 2 : BACKOFF_LAST_MS;
-	(void)evtimer_add(c->restart, &tv);
+	restart_later(c);
 }
 
 static void on_sigchld(evutil_socket_t sig, short what, void *arg)

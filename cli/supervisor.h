@@ -17,8 +17,10 @@ struct supervisor;
 struct child_spec {
 	const char *name;  /* for logs; also the first word of the ready line */
 	char *const *argv; /* absolute path first; borrowed for the supervisor's life */
-	int pass_fd;       /* the one descriptor it inherits besides stdio, or -1 */
-	int pass_fd2;      /* another, or -1 */
+	const char *const
+		*hide; /* environment variables (prefixes, NULL-terminated) it must not see */
+	int pass_fd;   /* the one descriptor it inherits besides stdio, or -1 */
+	int pass_fd2;  /* another, or -1 */
 	unsigned metrics_slot;
 	bool ready_at_once; /* it prints no ready line */
 	bool outlives;      /* stopped after all the others: they need it to finish */
@@ -32,8 +34,8 @@ void supervisor_free(struct supervisor *);
 /* ready(line, arg): once, with the text after "NAME ready ". Later restarts do not call it. */
 int supervisor_add(struct supervisor *, const struct child_spec *,
 		   void (*ready)(const char *line, void *arg), void *arg, struct err *) MUST_CHECK;
-/* Youngest first: each gets SIGTERM when the one after it has gone; SIGKILL when the time is over.
- */
+/* SIGTERM to all, then to those that outlive the others; SIGKILL when the drain time is over,
+ * or when it is called again. */
 void supervisor_stop(struct supervisor *);
 void supervisor_signal_all(struct supervisor *, int sig);
 

@@ -35,7 +35,8 @@ endfunction()
 function(guard_integration_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBS")
   add_executable(integration_${name} test_${name}.c)
-  target_link_libraries(integration_${name} PRIVATE ${arg_LIBS} PkgConfig::CMOCKA guard_build)
+  target_link_libraries(integration_${name} PRIVATE ${arg_LIBS} integration_harness guard_build)
+  add_dependencies(integration_${name} pipeline-guard pipeline-guard-simulator)
   add_test(NAME integration/${name} COMMAND integration_${name})
   set_tests_properties(integration/${name} PROPERTIES LABELS integration TIMEOUT 300
     SKIP_RETURN_CODE 77 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}

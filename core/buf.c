@@ -103,25 +103,42 @@ static void json_escape(struct buf *b, unsigned char c)
 	buf_printf(b, "\\u%04x", c);
 }
 
+/*
+ * C1 controls (U+0080 to U+009F), U+2028 and U+2029: JSON lets them stand, but terminals obey
+ * some and what splits a log into lines may do so at others. 0 for everything else.
+ */
+static unsigned hidden_control(const unsigned char *s, size_t len)
+{
+	if (len == 2 && s[0] == 0xc2 && s[1] < 0xa0)
+		return s[1];
+	if (len == 3 && s[0] == 0xe2 && s[1] == 0x80 && (s[2] == 0xa8 || s[2] == 0xa9))
+		return 0x2000u + (s[2] & 0x3fu);
+	return 0;
+}
+
 void buf_json(struct buf *b, const char *s, size_t n)
 {
 	size_t run = 0;
 
 	buf_putc(b, '"');
 	for (size_t i = 0; i < n;) {
-		unsigned char c = (unsigned char)s[i];
-		size_t len = c < 0x80 ? 1 : utf8_sequence((const unsigned char *)s + i, n - i);
+		const unsigned char *at = (const unsigned char *)s + i;
+		size_t len = *at < 0x80 ? 1 : utf8_sequence(at, n - i);
+		unsigned hidden = hidden_control(at, len);
 
-		if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && len) {
+		if (*at >= 0x20 && *at != '"' && *at != '\\' && *at != 0x7f && len && !hidden) {
 			i += len;
 			continue;
 		}
 		buf_append(b, s + run, i - run);
-		if (len)
-			json_escape(b, c);
+		if (hidden)
+			buf_printf(b, "\\u%04x", hidden);
+		else if (len)
+			json_escape(b, *at);
 		else
 			buf_puts(b, "\xef\xbf\xbd");
-		run = ++i;
+		i += len ? len : 1;
+		run = i;
 	}
 	buf_append(b, s + run, n - run);
 	buf_putc(b, '"');

@@ -489,6 +489,11 @@ static bool is_null(const yaml_node_t *node)
 	       (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
 }
 
+static bool is_text(const yaml_node_t *scalar)
+{
+	return strlen((const char *)scalar->data.scalar.value) == scalar->data.scalar.length;
+}
+
 static int set_from_file(struct reader *r, const char *key, const char *text,
 			 const yaml_node_t *node, struct err *err)
 {
@@ -515,7 +520,7 @@ static int read_scalar(struct reader *r, const char *key, const yaml_node_t *nod
 {
 	const char *text = (const char *)node->data.scalar.value;
 
-	if (strlen(text) != node->data.scalar.length) {
+	if (!is_text(node)) {
 		err_format(err, ERR_CONFIG, "%s: not text", key);
 		return at_mark(r, node, err);
 	}
@@ -540,7 +545,7 @@ static int read_mapping(struct reader *r, const char *prefix, const yaml_node_t 
 		char key[KEY_BYTES_MAX];
 		int n;
 
-		if (name->type != YAML_SCALAR_NODE) {
+		if (name->type != YAML_SCALAR_NODE || !is_text(name)) {
 			err_format(err, ERR_CONFIG, "a key must be a plain word");
 			return at_mark(r, name, err);
 		}
@@ -572,6 +577,10 @@ static int read_sequence(struct reader *r, const char *key, const yaml_node_t *n
 			err_format(err, ERR_CONFIG, "%s: a list of plain values was expected", key);
 			return at_mark(r, value, err);
 		}
+		if (!is_text(value)) {
+			err_format(err, ERR_CONFIG, "%s: not text", key);
+			return at_mark(r, value, err);
+		}
 		longer = xasprintf("%s%s%s", all, *all ? "," : "",
 				   (const char *)value->data.scalar.value);
 		wipe(all);
@@ -595,11 +604,15 @@ static int read_node(struct reader *r, const char *key, const yaml_node_t *node,
 	return at_mark(r, node, err);
 }
 
-/* Aliases could make a small file a huge one; nobody needs them here. */
-static int refuse_aliases(const char *path, const char *text, size_t n, struct err *err)
+/*
+ * Aliases could make a small file a huge one, and nobody needs them here. Only the first
+ * document is read, so options in a second one would be ignored without a word.
+ */
+static int check_stream(const char *path, const char *text, size_t n, struct err *err)
 {
 	yaml_parser_t parser;
 	yaml_event_t event;
+	unsigned documents = 0;
 	bool done = false;
 	int rc = 0;
 
@@ -616,6 +629,9 @@ static int refuse_aliases(const char *path, const char *text, size_t n, struct e
 		if (event.type == YAML_ALIAS_EVENT)
 			rc = err_set(err, ERR_CONFIG, "%s:%zu:%zu: aliases are not allowed", path,
 				     event.start_mark.line + 1, event.start_mark.column + 1);
+		if (event.type == YAML_DOCUMENT_START_EVENT && documents++)
+			rc = err_set(err, ERR_CONFIG, "%s:%zu:%zu: only one document is allowed",
+				     path, event.start_mark.line + 1, event.start_mark.column + 1);
 		done = event.type == YAML_STREAM_END_EVENT;
 		yaml_event_delete(&event);
 	}
@@ -632,8 +648,7 @@ int conf_load_file(struct conf *conf, const char *path, struct err *err)
 	size_t n;
 	int rc = 0;
 
-	if (slurp(path, FILE_BYTES_MAX, &text, &n, err) < 0 ||
-	    refuse_aliases(path, text, n, err) < 0)
+	if (slurp(path, FILE_BYTES_MAX, &text, &n, err) < 0 || check_stream(path, text, n, err) < 0)
 		return -1;
 	if (!yaml_parser_initialize(&parser))
 		abort();

@@ -965,6 +965,16 @@ void http_reply_text(struct http_request *req, int status, const char *type, con
 	http_reply(req, status, type, body, strlen(body));
 }
 
+void http_drop(struct http_request *req)
+{
+	struct conn *c = conn_of(req);
+
+	if (!conn_take_answer(c))
+		return;
+	c->state = CONN_FLUSHING;
+	conn_close(c);
+}
+
 struct http_stream *http_reply_stream(struct http_request *req, int status, const char *type,
 				      void (*closed)(void *arg), void *arg)
 {

@@ -81,6 +81,8 @@ void http_reply_header(struct http_request *, const char *name, const char *valu
 /* Answers, exactly once per request, now or later; copies body. type NULL: no Content-Type. */
 void http_reply(struct http_request *, int status, const char *type, const char *body, size_t n);
 void http_reply_text(struct http_request *, int status, const char *type, const char *body);
+/* Instead of an answer: closes the connection without a word. */
+void http_drop(struct http_request *);
 
 /*
  * A long answer, such as server-sent events. closed() is called once, from the

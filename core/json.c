@@ -1,6 +1,7 @@
 #include "core/json.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +19,13 @@ int json_parse(const char *text, size_t n, struct json_object **out, struct err 
 
 	if (n > 1u << 30)
 		return err_set(err, ERR_INPUT, "json: too large");
+	/* json-c's own check lets overlong forms and surrogates pass. */
+	if (!utf8_valid((const unsigned char *)text, n))
+		return err_set(err, ERR_INPUT, "json: not UTF-8");
 	tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
 		abort();
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS |
-					    JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	root = json_tokener_parse_ex(tok, text, (int)n);
 	why = json_tokener_get_error(tok);
 	/* A bare number ends only when something follows it. */
@@ -88,10 +91,13 @@ int64_t json_i64(struct json_object *o, const char *path, int64_t otherwise)
 
 double json_num(struct json_object *o, const char *path, double otherwise)
 {
+	double v = otherwise;
+
 	o = json_at(o, path);
 	if (json_object_is_type(o, json_type_double) || json_object_is_type(o, json_type_int))
-		return json_object_get_double(o);
-	return otherwise;
+		v = json_object_get_double(o);
+	/* json-c reads NaN and Infinity, which nobody here can work with. */
+	return isfinite(v) ? v : otherwise;
 }
 
 bool json_flag(struct json_object *o, const char *path, bool otherwise)
@@ -119,7 +125,8 @@ void json_add_i64(struct json_object *o, const char *key, int64_t value)
 
 void json_add_num(struct json_object *o, const char *key, double value)
 {
-	json_add(o, key, json_object_new_double(value));
+	/* JSON has no word for the others. */
+	json_add(o, key, isfinite(value) ? json_object_new_double(value) : NULL);
 }
 
 void json_add_bool(struct json_object *o, const char *key, bool value)

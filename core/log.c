@@ -49,34 +49,47 @@ static void put_value(struct buf *b, const struct log_kv *kv)
 		buf_printf(b, "%" PRId64, kv->num);
 }
 
+static void format(struct buf *line, enum log_level level, const char *func, const char *msg,
+		   const struct log_kv *kv)
+{
+	char at[25];
+
+	text_from_ms(at, clock_wall_ms());
+	if (as_text) {
+		buf_printf(line, "%s %-5s %s: %s", at, names[level], log_role, msg);
+		for (; kv->key; kv++) {
+			buf_printf(line, " %s=", kv->key);
+			put_value(line, kv);
+		}
+		buf_putc(line, '\n');
+	} else {
+		buf_printf(line,
+			   "{\"at\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"fn\":\"%s\",\"msg\":",
+			   at, names[level], log_role, func);
+		buf_json(line, msg, strlen(msg));
+		for (; kv->key; kv++) {
+			buf_printf(line, ",\"%s\":", kv->key);
+			put_value(line, kv);
+		}
+		buf_puts(line, "}\n");
+	}
+}
+
 void log_write(enum log_level level, const char *func, const char *msg, const struct log_kv *kv)
 {
+	static const struct log_kv too_long[] = { { .key = "left_out", .str = "values too long" },
+						  { .key = NULL } };
 	OWNED(buf_done) struct buf line;
-	char at[25];
 
 	if (!log_enabled(level))
 		return;
 	buf_init(&line, LINE_MAX_BYTES);
-	text_from_ms(at, clock_wall_ms());
-	if (as_text) {
-		buf_printf(&line, "%s %-5s %s: %s", at, names[level], log_role, msg);
-		for (; kv->key; kv++) {
-			buf_printf(&line, " %s=", kv->key);
-			put_value(&line, kv);
-		}
-		buf_putc(&line, '\n');
-	} else {
-		buf_printf(&line,
-			   "{\"at\":\"%s\",\"level\":\"%s\",\"role\":\"%s\",\"fn\":\"%s\",\"msg\":",
-			   at, names[level], log_role, func);
-		buf_json(&line, msg, strlen(msg));
-		for (; kv->key; kv++) {
-			buf_printf(&line, ",\"%s\":", kv->key);
-			put_value(&line, kv);
-		}
-		buf_puts(&line, "}\n");
+	format(&line, level, func, msg, kv);
+	/* A stranger's long text must not make the event disappear. */
+	if (line.overflow) {
+		buf_reset(&line);
+		format(&line, level, func, msg, too_long);
 	}
 	/* One write per line, so that the lines of several processes do not mix. */
-	if (!line.overflow)
-		(void)!write(STDERR_FILENO, line.data, line.len);
+	(void)!write(STDERR_FILENO, line.data, line.len);
 }

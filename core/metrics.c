@@ -171,8 +171,11 @@ void metric_observe_ms(struct metric *m, double ms)
 {
 	size_t i = 0;
 
-	if (m->kind != METRIC_HISTOGRAM)
+	/* The overflow counter, where this counts as one sample. */
+	if (m->kind != METRIC_HISTOGRAM) {
+		m->value++;
 		return;
+	}
 	while (i < BUCKETS - 1 && ms > bounds_ms[i])
 		i++;
 	m->bucket[i]++;
@@ -209,13 +212,18 @@ void metrics_set_real(const char *name, const char *labels, double value)
 void metrics_label(struct buf *out, const char *name, const char *value)
 {
 	buf_printf(out, "%s%s=\"", out->len ? "," : "", name);
-	for (; *value; value++) {
+	while (*value) {
+		size_t n = utf8_sequence((const unsigned char *)value, strlen(value));
+
 		if (*value == '\n')
 			buf_puts(out, "\\n");
 		else if (*value == '"' || *value == '\\')
 			buf_printf(out, "\\%c", *value);
+		else if (!n)
+			buf_puts(out, "\xef\xbf\xbd"); /* else a scrape fails as a whole */
 		else
-			buf_putc(out, *value);
+			buf_append(out, value, n);
+		value += n ? n : 1;
 	}
 	buf_putc(out, '"');
 }
@@ -289,7 +297,8 @@ static void render_histogram(struct buf *out, const struct metric *m)
 		buf_printf(out, "\"} %" PRId64 "\n", below);
 	}
 	buf_printf(out, "pipeline_guard_%s_sum%s %.6f\n", m->name, set, m->real / 1000);
-	buf_printf(out, "pipeline_guard_%s_count%s %" PRId64 "\n", m->name, set, m->value);
+	/* Not `value`: another process may be between its two stores. */
+	buf_printf(out, "pipeline_guard_%s_count%s %" PRId64 "\n", m->name, set, below);
 }
 
 static void render_series(struct buf *out, const struct metric *m)

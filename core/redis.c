@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +64,8 @@ struct redis {
 	/* Inside our callbacks redis_free() only marks; the outermost one destroys. */
 	unsigned depth;
 	bool dead;
-	bool broken; /* AUTH or SELECT refused: give this connection up */
+	bool broken;      /* AUTH or SELECT refused: give this connection up */
+	unsigned n_hello; /* their replies to come */
 };
 
 /* --- URL ---------------------------------------------------------------- */
@@ -237,6 +239,7 @@ static void disconnect(struct redis *r, const char *why)
 		bufferevent_free(r->bev);
 	r->bev = NULL;
 	r->up = r->broken = false;
+	r->n_hello = 0;
 	redisReaderFree(r->reader);
 	r->reader = NULL;
 	r->head = NULL;
@@ -287,9 +290,14 @@ static void deliver(struct redis *r, redisReply *reply)
 {
 	struct pending *p = pop(r);
 
+	/* A server that takes connections only to refuse them must not be tried without a pause. */
+	if (!redis_is_error(reply, NULL))
+		r->failures = 0;
 	if (!p) {
+		/* "max number of clients reached" comes like this. */
+		disconnect(r,
+			   redis_is_error(reply, NULL) ? reply->str : "a reply nobody asked for");
 		freeReplyObject(reply);
-		disconnect(r, "a reply nobody asked for");
 		return;
 	}
 	if (p->script && redis_is_error(reply, "NOSCRIPT")) {
@@ -359,16 +367,28 @@ static void on_read(struct bufferevent *bev, void *arg)
 	leave(r);
 }
 
-/* AUTH or SELECT was refused: no use going on with this connection. */
+static void ready(struct redis *r)
+{
+	(void)evtimer_del(r->deadline);
+	r->up = true;
+	if (r->on_state)
+		r->on_state(true, r->on_state_arg);
+}
+
+/* Nothing else is sent before: without its SELECT a command would run in the wrong database. */
 static void on_hello(const redisReply *reply, void *arg)
 {
 	struct redis *r = arg;
 
-	if (!redis_is_error(reply, NULL) || !reply)
+	if (!reply || r->broken)
 		return;
-	(void)text_copy(r->problem, sizeof(r->problem), reply->str, reply->len);
-	r->broken = true;
-	r->failures = 6;
+	if (redis_is_error(reply, NULL)) {
+		(void)text_copy(r->problem, sizeof(r->problem), reply->str, reply->len);
+		r->broken = true;
+		r->failures = 6;
+	} else if (--r->n_hello == 0) {
+		ready(r);
+	}
 }
 
 /* Queues the command; with p, remembers its text there. */
@@ -414,6 +434,7 @@ static void say_hello(struct redis *r)
 		redis_arg(&cmd, r->password);
 		write_command(r, &cmd, NULL);
 		push(r, pending_new(on_hello, r));
+		r->n_hello++;
 	}
 	if (r->db) {
 		redis_cmd_init(&cmd);
@@ -421,6 +442,7 @@ static void say_hello(struct redis *r)
 		redis_arg_i64(&cmd, r->db);
 		write_command(r, &cmd, NULL);
 		push(r, pending_new(on_hello, r));
+		r->n_hello++;
 	}
 }
 
@@ -435,12 +457,9 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 		disconnect(r, what & BEV_EVENT_EOF || !error ? "closed by the server"
 							     : strerror(error));
 	} else {
-		(void)evtimer_del(r->deadline);
-		r->up = true;
-		r->failures = 0;
 		say_hello(r);
-		if (r->on_state)
-			r->on_state(true, r->on_state_arg);
+		if (!r->n_hello)
+			ready(r);
 	}
 	leave(r);
 }
@@ -486,6 +505,19 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 /* --- public ------------------------------------------------------------- */
 
+/*
+ * libevent writes without MSG_NOSIGNAL: with the default a Redis that has just died would take
+ * us along.
+ */
+static void ignore_sigpipe(void)
+{
+	struct sigaction now;
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		(void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
 int redis_new(struct event_base *base, const char *url, int64_t timeout_ms, struct redis **out,
 	      struct err *err)
 {
@@ -497,6 +529,7 @@ int redis_new(struct event_base *base, const char *url, int64_t timeout_ms, stru
 	r->late_tail = &r->late;
 	if (parse_url(r, url, err) < 0)
 		return -1;
+	ignore_sigpipe();
 	r->retry = evtimer_new(base, on_retry, r);
 	r->deadline = evtimer_new(base, on_deadline, r);
 	r->flush = evtimer_new(base, flush_late, r);
@@ -720,7 +753,8 @@ int redis_call(struct redis *r, const struct redis_cmd *cmd, struct redisReply *
 		if (event_base_loop(r->base, EVLOOP_ONCE) < 0)
 			return err_set(err, ERR_BUG, "redis: event loop failed");
 	if (!call.reply)
-		return err_set(err, ERR_TRANSIENT, "redis: no connection, or no answer in time");
+		return err_set(err, ERR_TRANSIENT, "redis: no connection, or no answer in time%s%s",
+			       *r->problem ? ": " : "", r->problem);
 	take.in = call.reply;
 	if (take.in->type == REDIS_REPLY_ERROR) {
 		err_format(err, ERR_TRANSIENT, "redis: %s", take.in->str);

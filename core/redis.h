@@ -25,7 +25,10 @@ struct redis;
  */
 typedef void redis_fn(const struct redisReply *, void *arg);
 
-/* url: "unix:///path" or "redis://[user:password@]host[:port][/db]". */
+/*
+ * url: "unix:///path" or "redis://[user:password@]host[:port][/db]". From here on the process
+ * ignores SIGPIPE, unless it has a handler of its own.
+ */
 int redis_new(struct event_base *, const char *url, int64_t timeout_ms, struct redis **out,
 	      struct err *) MUST_CHECK;
 /* Outstanding callbacks are dropped, not called. */
@@ -33,7 +36,7 @@ void redis_free(struct redis *);
 DEFINE_OWNED(struct redis, redis_free)
 
 bool redis_connected(const struct redis *);
-/* Called with true after each successful connect (and AUTH/SELECT), false after each loss. */
+/* Called with true after each connect once AUTH and SELECT were accepted, false after each loss. */
 void redis_on_state(struct redis *, void (*fn)(bool up, void *arg), void *arg);
 /* Why the last connection was lost or not made; "" when there was no trouble. Borrowed. */
 const char *redis_problem(const struct redis *);

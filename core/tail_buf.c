@@ -42,7 +42,9 @@ static void count_dropped(struct tail_buf *t, const char *p, size_t n)
 /* Overwrites the oldest bytes of a full buffer. */
 static void ring_put(struct tail_buf *t, const char *p, size_t n)
 {
-	while (n) {
+	if (!t->max)
+		count_dropped(t, p, n);
+	while (n && t->max) {
 		size_t run = t->max - t->start;
 
 		if (run > n)
@@ -55,16 +57,26 @@ static void ring_put(struct tail_buf *t, const char *p, size_t n)
 	}
 }
 
+/* Not realloc(), which leaves what it moved behind in memory. */
 static void grow(struct tail_buf *t, size_t want)
 {
 	size_t cap = t->cap ? t->cap : FIRST_BYTES;
+	char *data;
 
 	if (t->data && want <= t->cap)
 		return;
 	while (cap < want)
 		cap *= 2;
-	t->cap = cap < t->max ? cap : t->max;
-	t->data = xrealloc(t->data, t->cap + 1);
+	if (cap > t->max)
+		cap = t->max;
+	data = xmalloc(cap + 1);
+	if (t->data) {
+		memcpy(data, t->data, t->len);
+		OPENSSL_cleanse(t->data, t->cap);
+		free(t->data);
+	}
+	t->data = data;
+	t->cap = cap;
 }
 
 bool tail_buf_put(struct tail_buf *t, const char *p, size_t n)

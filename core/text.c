@@ -184,7 +184,8 @@ int64_t text_iso8601_ms(const char *s)
 	zone = zone_ms(s);
 	if (zone == INT64_MIN)
 		return -1;
-	return (int64_t)timegm(&tm) * 1000 + ms - zone;
+	ms += (int64_t)timegm(&tm) * 1000 - zone;
+	return ms < 0 ? -1 : ms;
 }
 
 int64_t text_time_ms(const char *s)

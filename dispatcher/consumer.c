@@ -155,6 +155,10 @@ static struct redis_script chores_script = {
 		"    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], info['name']) "
 		"  end "
 		"end "
+		/* To Redis before 7.2 a reader that waits is silent; looking at our own entries
+		 * beyond the last one is not, and delivers nothing. */
+		"redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[3], 'COUNT', 1, 'STREAMS', "
+		"KEYS[1], '9999999999999-0') "
 		"return 'ok'",
 };
 

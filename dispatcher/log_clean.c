@@ -9,12 +9,15 @@
 enum {
 	/* Raw bytes kept of one line: escapes and timestamps come on top of the text. */
 	RAW_MAX = 2 * CLEAN_LINE_MAX,
+	/* A private key has fewer lines; what begins like one and goes on is none. */
+	KEY_LINES_MAX = 120,
 };
 
 struct log_clean {
 	uint64_t number; /* of the line being read */
 	size_t raw_len;
 	bool raw_cut;
+	unsigned key_lines; /* that may still follow of a private key */
 	size_t len, n_lines;
 	char raw[RAW_MAX];
 	char text[CLEAN_BLOCK_MAX];
@@ -211,6 +214,33 @@ static size_t timestamp_at(const char *s, size_t n)
 	return at;
 }
 
+/* "    ERROR - text" after a time, as Python's logging and harnesses on it print it. */
+static size_t level_at(const char *s, size_t n, uint16_t *flags)
+{
+	static const struct {
+		const char *text;
+		uint16_t flags;
+	} levels[] = {
+		{ "INFO - ", 0 },
+		{ "WARNING - ", 0 }, /* of the harness: what it passes on may be an error */
+		{ "ERROR - ", CLEAN_ERROR },
+		{ "CRITICAL - ", CLEAN_ERROR },
+		{ "FATAL - ", CLEAN_ERROR },
+	};
+	size_t at = spaces_at(s, n);
+
+	for (size_t i = 0; at < n && i < ARRAY_LEN(levels); i++) {
+		size_t len = strlen(levels[i].text);
+
+		if (n - at < len || memcmp(s + at, levels[i].text, len) != 0)
+			continue;
+		*flags |= levels[i].flags;
+		at += len;
+		return at + (at < n && s[at] == ' ');
+	}
+	return 0;
+}
+
 struct mark {
 	const char *text;
 	uint16_t flags;
@@ -285,6 +315,44 @@ static bool is_warning(const char *s, size_t n)
 	return false;
 }
 
+/* Base64, or one of the headers of an encrypted key. */
+static bool is_key_body(const char *s, size_t n)
+{
+	size_t at = spaces_at(s, n);
+
+	if (picture(s + at, n - at, "Proc-Type:") || picture(s + at, n - at, "DEK-Info:"))
+		return true;
+	while (n > at && strchr(" \"'", s[n - 1]))
+		n--;
+	for (; at < n; at++)
+		if (!isalnum((unsigned char)s[at]) && !strchr("+/=", s[at]))
+			return false;
+	return true;
+}
+
+/* Private keys come here and no further: a line of one has no mark of its own. */
+static size_t hide_key(struct log_clean *c, char *line, size_t n)
+{
+	static const char hidden[] = "[masked]";
+	static const char dashes[] = "-----";
+	bool ends_so = n > 2 * strlen(dashes) && memcmp(line + n - 5, dashes, strlen(dashes)) == 0;
+
+	if (ends_so && memmem(line, n, "-----BEGIN ", 11) && memmem(line, n, "PRIVATE KEY", 11)) {
+		c->key_lines = KEY_LINES_MAX;
+		return n;
+	}
+	if (!c->key_lines || !n)
+		return n;
+	c->key_lines--;
+	if (!is_key_body(line, n)) {
+		c->key_lines = 0;
+		return n;
+	}
+	/* block_full() left room for it, however short the line was. */
+	memcpy(line, hidden, strlen(hidden));
+	return strlen(hidden);
+}
+
 /* Cleans the raw line into the block. Lines that are empty then are left out. */
 static void flush_line(struct log_clean *c)
 {
@@ -306,11 +374,14 @@ static void flush_line(struct log_clean *c)
 		return;
 
 	skip = timestamp_at(out, n);
+	if (skip)
+		skip += level_at(out + skip, n - skip, &flags);
 	skip += mark_at(out + skip, n - skip, &flags);
 	if (skip == n && !(flags & CLEAN_STEP))
 		return;
 	memmove(out, out + skip, n - skip);
 	n -= skip;
+	n = hide_key(c, out, n);
 	if (n >= 2 && (out[0] == '$' || out[0] == '+') && out[1] == ' ')
 		flags |= CLEAN_COMMAND;
 	if (is_warning(out, n))

@@ -256,6 +256,8 @@ static int check_spec(const struct rule_spec *s, struct err *err)
 	return s->requires ? 0
 			   : err_set(err, ERR_CONFIG, "rule %s: needs a regex or required facts",
 				     s->id);
+	if (s->follow && !s->capture)
+		return err_set(err, ERR_CONFIG, "rule %s: follow goes with a capture", s->id);
 	if (!s->positive_count || !s->negative_count)
 		return err_set(err, ERR_CONFIG, "rule %s: needs a positive and a negative sample",
 			       s->id);
@@ -281,11 +283,14 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 		return -1;
 	if (spec->capture && compile(spec, spec->capture, &r->capture, err) < 0)
 		return -1;
+	if (spec->follow && compile(spec, spec->follow, &r->follow, err) < 0)
+		return -1;
 	if (pattern_match(r->code, m, "", 0) == RULE_HIT)
 		return err_set(err, ERR_CONFIG, "rule %s: the regex matches an empty line",
 			       spec->id);
 	if (prove_cheap(spec, r->code, err) < 0 ||
-	    (r->capture && prove_cheap(spec, r->capture, err) < 0))
+	    (r->capture && prove_cheap(spec, r->capture, err) < 0) ||
+	    (r->follow && prove_cheap(spec, r->follow, err) < 0))
 		return -1;
 	return prove_samples(r, err);
 }
@@ -294,5 +299,6 @@ void rule_done(struct rule *r)
 {
 	pcre2_code_free(r->code);
 	pcre2_code_free(r->capture);
+	pcre2_code_free(r->follow);
 	*r = (struct rule){ .spec = NULL };
 }

@@ -41,7 +41,9 @@ struct rule_spec {
 	bool transient;
 	uint32_t requires; /* enum rule_fact: all of them */
 	char *regex;       /* one cleaned line; NULL: the facts alone decide */
-	char *capture;     /* (?<test>), (?<suite>), on a line that regex hit */
+	char *capture;     /* (?<test>) or (?<begin>), (?<suite>), on a line that regex hit */
+	char *follow;      /* what the lines after it add: (?<more>), (?<last>), (?<suite>) */
+	char *separator;   /* between suite and test; NULL: "." */
 	char **positive, **negative, **suggestions;
 	unsigned positive_count, negative_count, suggestions_count;
 };
@@ -50,6 +52,7 @@ struct rule {
 	const struct rule_spec *spec;
 	pcre2_code *code;    /* NULL without a regex */
 	pcre2_code *capture; /* NULL without one */
+	pcre2_code *follow;  /* NULL without one */
 };
 
 /* Scratch of matching, with its limits: shared by all rules of a process, never nested. */

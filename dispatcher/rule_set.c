@@ -27,6 +27,9 @@ static const cyaml_strval_t classes[] = {
 	{ "test", RULE_TEST },
 };
 
+/* The library's own reading takes every word that it does not know for true. */
+static const cyaml_strval_t truths[] = { { "false", false }, { "true", true } };
+
 static const cyaml_strval_t facts[] = {
 	{ "no_failed_step", FACT_NO_FAILED_STEP },
 	{ "timed_out", FACT_TIMED_OUT },
@@ -53,12 +56,15 @@ static const cyaml_schema_field_t rule_fields[] = {
 	TEXT("category", CYAML_FLAG_OPTIONAL, category, 40),
 	TEXT("subcategory", CYAML_FLAG_OPTIONAL, subcategory, 40),
 	CYAML_FIELD_FLOAT("confidence", CYAML_FLAG_OPTIONAL, struct rule_spec, confidence),
-	CYAML_FIELD_BOOL("transient", CYAML_FLAG_OPTIONAL, struct rule_spec, transient),
+	CYAML_FIELD_ENUM("transient", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct rule_spec,
+			 transient, truths, ARRAY_LEN(truths)),
 	CYAML_FIELD_FLAGS("requires", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct rule_spec,
 			  requires, facts, ARRAY_LEN(facts)),
 	TEXT("title", CYAML_FLAG_OPTIONAL, title, 160),
 	TEXT("regex", CYAML_FLAG_OPTIONAL, regex, 2000),
 	TEXT("capture", CYAML_FLAG_OPTIONAL, capture, 1000),
+	TEXT("follow", CYAML_FLAG_OPTIONAL, follow, 1000),
+	TEXT("separator", CYAML_FLAG_OPTIONAL, separator, 4),
 	TEXTS("positive", positive, RULE_SAMPLES_MAX),
 	TEXTS("negative", negative, RULE_SAMPLES_MAX),
 	TEXTS("suggestions", suggestions, 4),
@@ -138,6 +144,44 @@ static int add_rule(struct rule_set *set, const struct rule_spec *spec, struct e
 	return rule_init(&set->rules[set->n++], spec, err);
 }
 
+/* True when the line is `id: WANT`, as an item or a key, quoted or not. */
+static bool is_id_line(const char *line, size_t n, const char *want)
+{
+	static const char dash[] = "- ", key[] = "id:";
+	size_t at = 0, len = strlen(want);
+
+	while (at < n && line[at] == ' ')
+		at++;
+	if (n - at > strlen(dash) && memcmp(line + at, dash, strlen(dash)) == 0)
+		at += strlen(dash);
+	if (n - at < strlen(key) || memcmp(line + at, key, strlen(key)) != 0)
+		return false;
+	at += strlen(key);
+	while (at < n && strchr(" '\"", line[at]))
+		at++;
+	return n - at >= len && memcmp(line + at, want, len) == 0 &&
+	       (at + len == n || strchr(" '\"#\r", line[at + len]));
+}
+
+/* Where the rule is in its file, for people; 0 when it is written in an unusual way. */
+static unsigned line_of(const struct rule_file *file, unsigned index, const char *yaml, size_t n)
+{
+	const char *id = file->rules[index].id;
+	unsigned line = 1, before = 0;
+
+	for (unsigned i = 0; i < index; i++)
+		before += strcmp(file->rules[i].id, id) == 0;
+	for (size_t at = 0; at < n; line++) {
+		const char *end = memchr(yaml + at, '\n', n - at);
+		size_t len = end ? (size_t)(end - yaml) - at : n - at;
+
+		if (is_id_line(yaml + at, len, id) && before-- == 0)
+			return line;
+		at += len + 1;
+	}
+	return 0;
+}
+
 static int add_file(struct rule_set *set, const char *name, const char *yaml, size_t n,
 		    struct err *err)
 {
@@ -154,7 +198,7 @@ static int add_file(struct rule_set *set, const char *name, const char *yaml, si
 	set->files[set->n_files++] = file;
 	for (unsigned i = 0; i < file->rules_count; i++)
 		if (add_rule(set, &file->rules[i], err) < 0)
-			return err_wrap(err, "%s", name);
+			return err_wrap(err, "%s:%u", name, line_of(file, i, yaml, n));
 	return 0;
 }
 

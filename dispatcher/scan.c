@@ -18,6 +18,12 @@ struct scan *scan_new(const struct rule_set *rules, const struct matcher *m,
 	return s;
 }
 
+static void forget_unfinished(struct scan *s)
+{
+	free(s->unfinished.begun);
+	s->unfinished = (struct unfinished){ .rule = NULL };
+}
+
 void scan_free(struct scan *s)
 {
 	if (!s)
@@ -26,6 +32,7 @@ void scan_free(struct scan *s)
 		free(s->tallies[i].hits);
 	for (size_t i = 0; i < s->n_tests; i++)
 		free(s->tests[i].name);
+	forget_unfinished(s);
 	free(s->tallies);
 	free(s);
 }
@@ -117,40 +124,146 @@ static void keep_hit(struct scan *s, struct tally *t, const struct clean_line *l
 	(void)mask_text(text, l->len, h->text, sizeof(h->text));
 }
 
-static void keep_test(struct scan *s, char *name)
+/*
+ * Tools name a test more than once, with and without the suite or file that it
+ * is in: "Tax.adds" and "org.acme.Tax.adds" are one.
+ */
+static bool same_test(const char *longer, const char *shorter)
+{
+	size_t n = strlen(longer), m = strlen(shorter);
+
+	/* A summary may name a test without the parameters that it ran with. */
+	if (n && longer[n - 1] == ']' && !strchr(shorter, '['))
+		n = strcspn(longer, "[");
+	if (n <= m)
+		return n == m && memcmp(longer, shorter, n) == 0;
+	return strchr(".:/", longer[n - m - 1]) && memcmp(longer + n - m, shorter, m) == 0;
+}
+
+/* The last time it was named counts: a retry may have failed again. The fuller name wins. */
+static bool known_test(struct scan *s, const char *name, size_t *at)
 {
 	for (size_t i = 0; i < s->n_tests; i++) {
-		if (strcmp(s->tests[i].name, name) != 0)
+		struct failed_test *t = &s->tests[i];
+		bool fuller = same_test(name, t->name);
+
+		if (!fuller && !same_test(t->name, name))
 			continue;
-		/* The last time it was named counts: a retry may have failed again. */
-		s->tests[i].part = s->part;
-		free(name);
-		return;
+		t->part = s->part;
+		if (fuller) {
+			free(t->name);
+			t->name = xstrdup(name);
+		}
+		*at = i;
+		return true;
 	}
-	if (s->n_tests == TESTS_KEPT) {
-		free(name);
+	return false;
+}
+
+/* Index of the test; TESTS_KEPT when there are too many. */
+static size_t keep_test(struct scan *s, const char *name, size_t len)
+{
+	char masked[FINDING_TEXT_MAX + 1];
+	size_t at;
+
+	(void)mask_text(name, len, masked, sizeof(masked));
+	if (known_test(s, masked, &at))
+		return at;
+	if (s->n_tests == TESTS_KEPT)
+		return TESTS_KEPT;
+	s->tests[s->n_tests] = (struct failed_test){ .part = s->part, .name = xstrdup(masked) };
+	return s->n_tests++;
+}
+
+/* A name that is known with its suite already needs nothing more. */
+static void begin_following(struct scan *s, const struct rule *r, char **name, bool begun)
+{
+	size_t at = begun ? TESTS_KEPT : keep_test(s, *name, strlen(*name));
+	bool complete = !begun && (at == TESTS_KEPT || strcmp(s->tests[at].name, *name) != 0);
+
+	forget_unfinished(s);
+	if (complete || !r->follow)
 		return;
-	}
-	s->tests[s->n_tests++] = (struct failed_test){ .part = s->part, .name = name };
+	s->unfinished = (struct unfinished){
+		.rule = r,
+		.begun = begun ? TAKE(*name) : NULL,
+		.test = at,
+		.lines_left = FOLLOW_LINES,
+	};
 }
 
 static void capture_test(struct scan *s, const struct rule *r, const char *line, size_t len)
 {
-	char masked[FINDING_TEXT_MAX + 1];
+	const char *separator = r->spec->separator ? r->spec->separator : ".";
+	OWNED(freep) char *full = NULL;
 	const char *test, *suite;
 	size_t n_test, n_suite;
+	bool begun = false;
 
-	if (pattern_match(r->capture, s->matcher, line, len) != RULE_HIT ||
-	    !pattern_group(r->capture, s->matcher, line, "test", &test, &n_test))
+	if (pattern_match(r->capture, s->matcher, line, len) != RULE_HIT)
 		return;
-	if (!pattern_group(r->capture, s->matcher, line, "suite", &suite, &n_suite)) {
-		(void)mask_text(test, n_test, masked, sizeof(masked));
-		keep_test(s, xstrdup(masked));
+	if (!pattern_group(r->capture, s->matcher, line, "test", &test, &n_test)) {
+		begun = pattern_group(r->capture, s->matcher, line, "begin", &test, &n_test);
+		if (!begun)
+			return;
+	}
+	if (pattern_group(r->capture, s->matcher, line, "suite", &suite, &n_suite))
+		full = xasprintf("%.*s%s%.*s", (int)n_suite, suite, separator, (int)n_test, test);
+	else
+		full = xstrndup(test, n_test);
+	begin_following(s, r, &full, begun);
+}
+
+/* "Cart" and "adds tax" make "Cart adds tax"; a line that adds nothing ends the attempt. */
+static void continue_begun(struct scan *s, const char *line)
+{
+	struct unfinished *u = &s->unfinished;
+	OWNED(freep) char *longer = NULL;
+	const char *more;
+	size_t n;
+	bool last = pattern_group(u->rule->follow, s->matcher, line, "last", &more, &n);
+
+	if (!last && !pattern_group(u->rule->follow, s->matcher, line, "more", &more, &n)) {
+		forget_unfinished(s);
 		return;
 	}
-	OWNED(freep) char *full = xasprintf("%.*s.%.*s", (int)n_suite, suite, (int)n_test, test);
-	(void)mask_text(full, strlen(full), masked, sizeof(masked));
-	keep_test(s, xstrdup(masked));
+	longer = xasprintf("%s %.*s", u->begun, (int)n, more);
+	free(u->begun);
+	u->begun = TAKE(longer);
+	if (last || strlen(u->begun) > FINDING_TEXT_MAX) {
+		(void)keep_test(s, u->begun, strlen(u->begun));
+		forget_unfinished(s);
+	}
+}
+
+static void put_suite_before(struct scan *s, const char *line)
+{
+	const struct unfinished *u = &s->unfinished;
+	const char *separator = u->rule->spec->separator ? u->rule->spec->separator : ".";
+	OWNED(freep) char *full = NULL;
+	const char *suite;
+	size_t n, at = u->test;
+
+	if (at < s->n_tests &&
+	    pattern_group(u->rule->follow, s->matcher, line, "suite", &suite, &n)) {
+		full = xasprintf("%.*s%s%s", (int)n, suite, separator, s->tests[at].name);
+		(void)keep_test(s, full, strlen(full));
+	}
+	forget_unfinished(s);
+}
+
+/* What this line adds to the name that an earlier one began. */
+static void follow_test(struct scan *s, const char *line, size_t len)
+{
+	struct unfinished *u = &s->unfinished;
+	bool hit = pattern_match(u->rule->follow, s->matcher, line, len) == RULE_HIT;
+
+	if (u->begun && hit)
+		continue_begun(s, line);
+	else if (hit)
+		put_suite_before(s, line);
+	else if (u->begun || --u->lines_left == 0)
+		forget_unfinished(s);
 }
 
 /* Rules that hit the line, in the order of the set; at most max. */
@@ -218,10 +331,14 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 		s->at = i;
 		while (at < n_candidates && c[at].line == i)
 			at++;
+		s->any_marked |= (l->flags & CLEAN_ERROR) != 0;
+		s->any_github_step |= (l->flags & CLEAN_STEP) && (l->flags & CLEAN_COMMAND);
 		if (l->flags & CLEAN_STEP)
 			begin_step(s, line, l->len);
 		if (l->flags & CLEAN_COMMAND)
 			continue;
+		if (s->unfinished.rule)
+			follow_test(s, line, l->len);
 		if (at > first)
 			scan_line(s, line, l, c + first, at - first);
 	}

@@ -14,7 +14,8 @@ enum {
 	PARTS_MAX = 4096,  /* further parts count as the last one */
 	TESTS_KEPT = 200,
 	TAIL_LINES = 6,
-	GAVE_UP_MAX = 16, /* a rule that gave up so often is left out for the rest of the log */
+	FOLLOW_LINES = 80, /* that are asked what they add to the name of a failed test */
+	GAVE_UP_MAX = 16,  /* a rule that gave up so often is left out for the rest of the log */
 };
 
 /*
@@ -42,6 +43,14 @@ struct failed_test {
 	char *name;
 };
 
+/* A name that the next lines may complete. */
+struct unfinished {
+	const struct rule *rule; /* NULL: none */
+	char *begun;             /* no name yet without its last part */
+	size_t test;             /* index of the name that may still get its suite */
+	unsigned lines_left;
+};
+
 struct tail {
 	uint64_t line[TAIL_LINES];
 	char text[TAIL_LINES][FINDING_TEXT_MAX + 1];
@@ -56,9 +65,11 @@ struct scan {
 	uint8_t parts[PARTS_MAX]; /* enum part_state */
 	uint32_t part;            /* the current one */
 	bool any_step, any_failed, any_passed;
-	bool log_passed; /* the last word of the CI system was success */
+	bool any_github_step, any_marked; /* GitHub marks the error that ends a step */
+	bool log_passed;                  /* the last word of the CI system was success */
 	struct failed_test tests[TESTS_KEPT];
 	size_t n_tests;
+	struct unfinished unfinished;
 	struct tail tail;       /* the last lines read */
 	struct tail last_words; /* the lines before the first failed step ended */
 	const char *block;      /* being scanned, for last_words */

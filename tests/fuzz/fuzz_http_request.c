@@ -66,10 +66,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const size_t pieces[] = { 1, 7, 1000 };
 	OWNED(buf_done) struct buf whole;
 
+	buf_init(&whole, 1 << 20);
 	/* Beyond this a head may be refused for its padding in pieces only. */
 	if (size > HEAD_MAX)
 		return 0;
-	buf_init(&whole, 1 << 20);
 	parse_all((const char *)data, size, size ? size : 1, &whole);
 	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
 		OWNED(buf_done) struct buf cut;

@@ -7,9 +7,10 @@ build=$2 cc=$3
 status=0
 dirs='core web receiver healers ml dispatcher cli tests'
 
-flags=$(grep -oE -- '-(I|isystem )[^ "]+' "$build/compile_commands.json" | sort -u | tr '\n' ' ')
-[ -n "$flags" ] || {
-	echo "no include directories in $build/compile_commands.json" >&2
+# Those of libraries; ours are named below, since the path to us may have spaces.
+flags=$(grep -oE -- '-(I|isystem )/[^ "\\]+' "$build/compile_commands.json" | sort -u | tr '\n' ' ')
+[ -s "$build/compile_commands.json" ] || {
+	echo "no $build/compile_commands.json" >&2
 	exit 2
 }
 
@@ -24,7 +25,7 @@ for header in $(find $dirs -name node_modules -prune -o -name '*.h' -print 2>/de
 	# shellcheck disable=SC2086 # words on purpose: a list of options
 	if ! printf '#include "%s"\n#include "%s"\n' "$header" "$header" |
 		"$cc" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-function \
-			-fsyntax-only $flags -x c -; then
+			-fsyntax-only -I . -I "$build/generated" $flags -x c -; then
 		echo "$header: does not compile alone" >&2
 		status=1
 	fi

@@ -1,0 +1,435 @@
+/*
+ * How often the detector is right, on labelled logs. Rules are tuned on one
+ * part of the projects only; the other shows what they are worth elsewhere.
+ *
+ *   score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] DATA_DIR
+ *
+ * --tests shows names of failed tests that differ. --list names every log that was not answered as
+ * its label says, of the part for tuning; --list-all also of the other part, for reports and not
+ * for tuning.
+ */
+#include <ctype.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/finding.h"
+#include "core/mem.h"
+#include "dispatcher/detector.h"
+#include "sets.h"
+
+enum { BINS = 10, CATEGORIES_MAX = 20, FIRST_LINES = 5 };
+
+struct tally {
+	unsigned logs, right, unknown, second; /* second: right in the first two answers */
+	unsigned passed, alarms, transient;
+	unsigned located, to_locate;
+	unsigned tests_hit, tests_wrong, tests_missed;
+	struct {
+		unsigned n, right;
+		double confidence;
+	} bins[BINS];
+	struct {
+		unsigned hit, wrong, missed;
+	} of[CATEGORIES_MAX];
+};
+
+struct options {
+	const char *rules, *data;
+	bool pcre2, list, list_all, tests;
+};
+
+static size_t index_of(const char *category)
+{
+	size_t i = 0;
+
+	while (finding_categories[i] && strcmp(finding_categories[i], category) != 0)
+		i++;
+	return i < CATEGORIES_MAX ? i : CATEGORIES_MAX - 1;
+}
+
+static bool is_unknown(const struct finding *f)
+{
+	return strcmp(f->category, "unknown") == 0;
+}
+
+static void count_label(struct tally *t, const char *want, const struct finding *f)
+{
+	bool right = strcmp(want, f->category) == 0;
+	size_t bin = (size_t)fmin(f->confidence * BINS, BINS - 1);
+
+	t->logs++;
+	t->right += right;
+	t->second += right || (f->n_alternatives && strcmp(f->alternatives[0].category, want) == 0);
+	if (right) {
+		t->of[index_of(want)].hit++;
+	} else {
+		t->of[index_of(want)].missed++;
+		t->of[index_of(f->category)].wrong++;
+	}
+	if (is_unknown(f)) {
+		t->unknown++;
+		return;
+	}
+	t->bins[bin].n++;
+	t->bins[bin].right += right;
+	t->bins[bin].confidence += f->confidence;
+}
+
+/*
+ * Tools and people write one test in many ways: a/b_test.py::T::t, t (a.b_test.T), T > t. Brings
+ * them into one: a.b_test.T.t
+ */
+static void plain_name(const char *name, char *out, size_t cap)
+{
+	const char *paren = strrchr(name, '(');
+	size_t len = strlen(name), n = 0;
+
+	if (len && name[len - 1] == ')' && paren &&
+	    !memchr(paren, ' ', len - (size_t)(paren - name)))
+		n = (size_t)snprintf(out, cap, "%.*s.%.*s", (int)(name + len - paren) - 2,
+				     paren + 1, (int)(paren - name), name);
+	else
+		n = (size_t)snprintf(out, cap, "%s", name);
+	len = n < cap ? n : cap - 1;
+	n = 0;
+	for (size_t i = 0; i < len; i++) {
+		char ch = out[i];
+
+		if (strncmp(out + i, ".py", 3) == 0 && !isalnum((unsigned char)out[i + 3])) {
+			i += 2;
+			continue;
+		}
+		if (strchr(":/. ", ch))
+			ch = '.';
+		if (ch != '.' || (n && out[n - 1] != '.'))
+			out[n++] = ch;
+	}
+	while (n && out[n - 1] == '.')
+		n--;
+	out[n] = '\0';
+}
+
+/* Where a log names a test without its file or suite, that is what can be known. */
+static bool same_name(const char *a, const char *b)
+{
+	char x[1024], y[1024];
+	size_t n, m;
+
+	plain_name(a, x, sizeof(x));
+	plain_name(b, y, sizeof(y));
+	n = strlen(x);
+	m = strlen(y);
+	if (n < m)
+		return n && y[m - n - 1] == '.' && strcmp(y + m - n, x) == 0;
+	return strcmp(x + n - m, y) == 0 && (n == m || x[n - m - 1] == '.');
+}
+
+static void count_tests(struct tally *t, const struct sample *s, const struct finding *f)
+{
+	unsigned hit = 0;
+	size_t most = s->n_tests < FINDING_TESTS_MAX ? s->n_tests : FINDING_TESTS_MAX;
+
+	for (size_t i = 0; i < f->n_failed_tests; i++)
+		for (size_t k = 0; k < s->n_tests; k++)
+			if (same_name(f->failed_tests[i], s->tests[k])) {
+				hit++;
+				break;
+			}
+	t->tests_hit += hit;
+	t->tests_wrong += (unsigned)f->n_failed_tests - hit;
+	t->tests_missed += hit < most ? (unsigned)most - hit : 0;
+}
+
+/* What was named and should not, and the reverse; a few of each. */
+static void print_tests(const struct sample *s, const struct finding *f)
+{
+	unsigned shown = 0;
+
+	for (size_t i = 0; i < f->n_failed_tests; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < s->n_tests; k++)
+			known |= same_name(f->failed_tests[i], s->tests[k]);
+		if (!known && shown++ < 4)
+			(void)printf("    + %s\n", f->failed_tests[i]);
+	}
+	for (size_t k = shown = 0; k < s->n_tests; k++) {
+		bool named = false;
+
+		for (size_t i = 0; i < f->n_failed_tests; i++)
+			named |= same_name(f->failed_tests[i], s->tests[k]);
+		if (!named && shown++ < 4)
+			(void)printf("    - %s\n", s->tests[k]);
+	}
+}
+
+/* By text: the publisher counts lines from 0 in some logs and from 1 in others. */
+static bool points_at(const char *line, const char *evidence)
+{
+	enum { ENOUGH = 80 };
+	size_t n = strlen(evidence);
+
+	return memmem(line, strlen(line), evidence, n < ENOUGH ? n : ENOUGH) != NULL;
+}
+
+static void count_lines(struct tally *t, const struct sample *s, const struct finding *f)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < f->n_evidence && i < FIRST_LINES; i++)
+		for (size_t k = 0; k < s->n_lines; k++)
+			found |= points_at(s->lines[k], f->evidence[i].text);
+	t->to_locate++;
+	t->located += found;
+}
+
+static bool count(struct tally *t, const struct sample *s, const struct finding *f)
+{
+	if (s->n_lines)
+		count_lines(t, s, f);
+	if (s->tests_known)
+		count_tests(t, s, f);
+	if (!s->want)
+		return true;
+	if (*s->want) {
+		count_label(t, s->want, f);
+		return strcmp(s->want, f->category) == 0;
+	}
+	t->passed++;
+	t->alarms += !is_unknown(f);
+	t->transient += f->transient;
+	return is_unknown(f);
+}
+
+/* Over the categories that occur among the labels. */
+static double macro_f1(const struct tally *t)
+{
+	double sum = 0;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < CATEGORIES_MAX; i++) {
+		unsigned hit = t->of[i].hit;
+
+		if (hit + t->of[i].missed == 0)
+			continue;
+		sum += 2.0 * hit / (2.0 * hit + t->of[i].wrong + t->of[i].missed);
+		n++;
+	}
+	return n ? sum / n : 0;
+}
+
+/* How far the confidence is from the share of right answers, where one was given. */
+static double calibration_error(const struct tally *t)
+{
+	unsigned n = t->logs - t->unknown;
+	double sum = 0;
+
+	for (size_t i = 0; n && i < BINS; i++)
+		sum += fabs(t->bins[i].confidence - t->bins[i].right) / n;
+	return sum;
+}
+
+/* The reliability curve: of the answers that said "p", which share was right. */
+static void print_curve(const struct tally *all)
+{
+	(void)printf("\n%-20s", "confidence");
+	for (size_t i = 0; i < BINS; i++)
+		if (all->bins[i].n)
+			(void)printf("%8.2f", all->bins[i].confidence / all->bins[i].n);
+	(void)printf("\n%-20s", "share that is right");
+	for (size_t i = 0; i < BINS; i++)
+		if (all->bins[i].n)
+			(void)printf("%8.2f", (double)all->bins[i].right / all->bins[i].n);
+	(void)printf("\n%-20s", "answers");
+	for (size_t i = 0; i < BINS; i++)
+		if (all->bins[i].n)
+			(void)printf("%8u", all->bins[i].n);
+	(void)printf("\n");
+}
+
+static void add_bins(struct tally *whole, struct tally (*by_split)[2])
+{
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < BINS; i++) {
+			whole->bins[i].n += (*by_split)[k].bins[i].n;
+			whole->bins[i].right += (*by_split)[k].bins[i].right;
+			whole->bins[i].confidence += (*by_split)[k].bins[i].confidence;
+		}
+}
+
+static void print_share(unsigned part, unsigned whole)
+{
+	if (whole)
+		(void)printf("%8.1f%%", 100.0 * part / whole);
+	else
+		(void)printf("%9s", "-");
+}
+
+static void print_tally(const char *set, const char *split, const struct tally *t)
+{
+	unsigned named = 2 * t->tests_hit + t->tests_wrong + t->tests_missed;
+
+	(void)printf("%-19s %-8s %5u", set, split, t->logs);
+	print_share(t->right, t->logs);
+	print_share(t->second, t->logs);
+	if (t->logs)
+		(void)printf("%9.3f", macro_f1(t));
+	else
+		(void)printf("%9s", "-");
+	print_share(t->unknown, t->logs);
+	if (t->logs > t->unknown)
+		(void)printf("%8.3f", calibration_error(t));
+	else
+		(void)printf("%8s", "-");
+	(void)printf("  %3u/%-3u %3u", t->alarms, t->passed, t->transient);
+	if (named)
+		(void)printf("%9.3f", 2.0 * t->tests_hit / named);
+	else
+		(void)printf("%9s", "-");
+	(void)printf("  %2u/%-2u\n", t->located, t->to_locate);
+}
+
+static void print_header(void)
+{
+	(void)printf("\n%-19s %-8s %5s%9s%9s%9s%9s%8s  %7s %3s%9s  %5s\n", "set", "split", "logs",
+		     "top-1", "top-2", "macro-F1", "unknown", "ECE", "alarms", "tr.", "tests-F1",
+		     "lines");
+}
+
+static void print_miss(const struct sample *s, const struct finding *f)
+{
+	const char *name = s->path ? strrchr(s->path, '/') + 1 : s->project;
+
+	(void)printf("%s %s want=%s got=%s/%s %.2f %s %s\n", s->set, s->held_out ? "held" : "tune",
+		     *s->want ? s->want : "(passed)", f->category, f->subcategory, f->confidence,
+		     f->rule, name);
+	if (f->n_evidence)
+		(void)printf("    %" PRIu64 ": %.160s\n", f->evidence[0].line, f->evidence[0].text);
+}
+
+static double now_s(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+struct speed {
+	double bytes, seconds;
+};
+
+static void score_one(const struct detector *d, const struct options *o, struct sample *s,
+		      struct tally *t, struct speed *speed)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f;
+	double began;
+
+	if (!sample_read(s)) {
+		(void)printf("unreadable: %s\n", s->path);
+		return;
+	}
+	struct detect_input in = { .text = s->text, .len = s->len };
+
+	began = now_s();
+	detector_scan(d, &in, a, &f);
+	speed->seconds += now_s() - began;
+	speed->bytes += (double)s->len;
+	bool right = count(t, s, &f);
+	if (!right && (o->list_all || (o->list && !s->held_out)))
+		print_miss(s, &f);
+	if (o->tests && s->tests_known && (o->list_all || !s->held_out)) {
+		(void)printf("%s (%s)\n", strrchr(s->path, '/') + 1, f.rule);
+		print_tests(s, &f);
+	}
+	sample_forget(s);
+}
+
+/* Rows of one set, in the order of the samples. */
+static size_t score_set(const struct detector *d, const struct options *o, struct samples *all,
+			size_t from, struct speed *speed, struct tally by_split[static 2])
+{
+	const char *set = all->at[from].set;
+	size_t i = from;
+
+	memset(by_split, 0, 2 * sizeof(*by_split));
+	for (; i < all->n && strcmp(all->at[i].set, set) == 0; i++)
+		score_one(d, o, &all->at[i], &by_split[all->at[i].held_out], speed);
+	return i;
+}
+
+static void print_speed(const struct detector *d, struct speed speed)
+{
+	(void)printf("\n%zu rules, %s: %.0f MB in %.2f s of CPU, %.0f MB/s\n",
+		     detector_rule_count(d), detector_is_one_pass(d) ? "one pass" : "rule by rule",
+		     speed.bytes / 1e6, speed.seconds, speed.bytes / 1e6 / speed.seconds);
+	if (detector_gave_up(d))
+		(void)printf("rules gave up on %" PRIu64 " lines\n", detector_gave_up(d));
+}
+
+static int score(const struct options *o)
+{
+	OWNED(detector_freep) struct detector *d = NULL;
+	struct samples all = { .n = 0 };
+	struct tally kept[8][2], whole = { .logs = 0 };
+	const char *names[8];
+	struct speed speed = { .bytes = 0 };
+	struct err err = { .kind = ERR_NONE };
+	size_t n = 0;
+
+	if (detector_new(o->rules, &d, &err) < 0) {
+		(void)fprintf(stderr, "score: %s\n", err.msg);
+		return 2;
+	}
+	if (o->pcre2)
+		detector_use_pcre2_only(d);
+	sets_load(o->data, &all);
+	for (size_t i = 0; i < all.n && n < ARRAY_LEN(names); n++) {
+		names[n] = all.at[i].set;
+		i = score_set(d, o, &all, i, &speed, kept[n]);
+	}
+	samples_done(&all);
+	if (n == 0)
+		return 77;
+	print_header();
+	for (size_t i = 0; i < n; i++) {
+		print_tally(names[i], "tuned on", &kept[i][0]);
+		print_tally("", "held out", &kept[i][1]);
+	}
+	for (size_t i = 0; i < n; i++)
+		add_bins(&whole, &kept[i]);
+	print_curve(&whole);
+	print_speed(d, speed);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .rules = NULL };
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--rules") == 0 && i + 1 < argc)
+			o.rules = argv[++i];
+		else if (strcmp(argv[i], "--pcre2") == 0)
+			o.pcre2 = true;
+		else if (strcmp(argv[i], "--list") == 0)
+			o.list = true;
+		else if (strcmp(argv[i], "--list-all") == 0)
+			o.list = o.list_all = true;
+		else if (strcmp(argv[i], "--tests") == 0)
+			o.tests = true;
+		else
+			o.data = argv[i];
+	}
+	if (!o.data) {
+		(void)fprintf(stderr,
+			      "usage: score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] "
+			      "DATA_DIR\n");
+		return 2;
+	}
+	return score(&o);
+}

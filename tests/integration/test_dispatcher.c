@@ -1,0 +1,459 @@
+/* The dispatcher at its stream: entries good and bad, dispatchers that die, a Redis that forgets.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <hiredis/hiredis.h>
+
+#include "tests/integration/product.h"
+
+enum { FIELDS_MAX = 64 };
+
+/* A failed run as the receiver writes it. */
+static const char *const sound[][2] = {
+	{ "v", "1" },
+	{ "provider", "github" },
+	{ "source", "github" },
+	{ "delivery", "d-1" },
+	{ "kind", "run" },
+	{ "topic", "workflow_run" },
+	{ "action", "completed" },
+	{ "status", "completed" },
+	{ "conclusion", "failure" },
+	{ "repo_id", "501" },
+	{ "repo", "acme/shop" },
+	{ "run_id", "1001" },
+	{ "generation", "1" },
+	{ "at_ms", "1795600000000" },
+	{ "received_at_ms", "1795600000100" },
+	{ "trace", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+};
+
+/* Adds one with a field changed (value NULL: left out), or more added. Returns its id. */
+static const char *entry_add(struct rig *r, const char *field, const char *value)
+{
+	const char *argv[FIELDS_MAX] = { "XADD", EVENTS, "*" };
+	size_t n = 3;
+	bool done = !field;
+
+	for (size_t i = 0; i < ARRAY_LEN(sound); i++) {
+		const char *v = sound[i][1];
+
+		if (field && strcmp(sound[i][0], field) == 0) {
+			v = value;
+			done = true;
+		}
+		if (v) {
+			argv[n++] = sound[i][0];
+			argv[n++] = v;
+		}
+	}
+	if (!done) {
+		argv[n++] = field;
+		argv[n++] = value;
+	}
+	return rig_printf(r, "%s", redis_do_argv(r, argv)->str);
+}
+
+static const char *run_of(struct rig *r, const char *run_id, const char *field)
+{
+	return redis_text_of(r, "HGET pg:{local:0}:run:github:501:%s %s", run_id, field);
+}
+
+/* There are no logs here. */
+static const char *few_rules(struct rig *r)
+{
+	return rules_only(r, "markers.yaml", NULL);
+}
+
+static bool recorded(struct rig *r, const char *run_id)
+{
+	return strcmp(run_of(r, run_id, "repo"), "acme/shop") == 0;
+}
+
+static int64_t pending(struct rig *r)
+{
+	return redis_do(r, "XPENDING %s dispatchers", EVENTS)->element[0]->integer;
+}
+
+/* --- entries ------------------------------------------------------------------------------ */
+
+static void an_entry_becomes_a_run_a_plan_and_an_outcome(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	(void)entry_add(r, NULL, NULL);
+	WAIT(r, strcmp(run_of(r, "1001", "outcome"), "observed") == 0);
+	assert_string_equal(run_of(r, "1001", "plan"), "github:501:1001:1");
+	assert_string_equal(run_of(r, "1001", "plan_mode"), "observe");
+	assert_string_equal(run_of(r, "1001", "diagnosed"), "1");
+	assert_string_equal(run_of(r, "1001", "trace"),
+			    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+	assert_string_equal(redis_last_field(r, OUTCOMES, "result"), "observed");
+	assert_int_equal(pending(r), 0);
+	assert_int_equal(redis_int_of(r, "ZCARD %s", DUE), 0);
+	assert_int_equal(redis_int_of(r, "HLEN pg:{local:0}:work"), 1); /* the epoch counter */
+	assert_in_range(redis_int_of(r, "TTL pg:{local:0}:run:github:501:1001"), 34 * 86400,
+			35 * 86400);
+	assert_in_range(redis_int_of(r, "TTL pg:{local:0}:plan:github:501:1001:1"), 34 * 86400,
+			35 * 86400);
+	assert_string_equal(redis_text_of(r, "HGET pg:{local}:meta mode"), "observe");
+}
+
+static void what_it_cannot_read_is_a_dead_letter_with_the_reason(struct rig *r)
+{
+	const struct {
+		const char *why, *field, *value, *reason;
+	} rows[] = {
+		{ "no version", "v", NULL, "no version" },
+		{ "version is a word", "v", "one", "no version" },
+		{ "a newer release wrote it", "v", "2", "newer than this release" },
+		{ "version 0", "v", "0", "newer than this release" },
+		{ "no provider", "provider", NULL, "provider is missing" },
+		{ "no source", "source", NULL, "source is missing" },
+		{ "source with a colon", "source", "git:hub", "colon" },
+		{ "no delivery", "delivery", NULL, "delivery is missing" },
+		{ "no kind", "kind", NULL, "kind is missing" },
+		{ "no status", "status", NULL, "status is missing" },
+		{ "no repository", "repo", NULL, "repo is missing" },
+		{ "repository too long", "repo", rig_printf(r, "acme/%0300d", 1),
+		  "repo is too long" },
+		{ "no run", "run_id", NULL, "run_id is missing" },
+		{ "run is a word", "run_id", "last", "run_id is not a number" },
+		{ "run is negative", "run_id", "-5", "run_id is not a number" },
+		{ "run is out of range", "run_id", "18446744073709551616",
+		  "run_id is not a number" },
+		{ "run with a blank", "run_id", "10 01", "run_id is not a number" },
+		{ "no attempt", "generation", NULL, "generation is missing" },
+		{ "attempt is empty", "generation", "", "generation is not a number" },
+		{ "time is a word", "at_ms", "noon", "at_ms is not a number" },
+	};
+	const char *argv[] = {
+		"XADD", EVENTS, "*", "somebody", "else's", "entry", "\xff\"{}", NULL
+	};
+	const char *event;
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *id = entry_add(r, rows[i].field, rows[i].value);
+
+		WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == (int64_t)i + 1);
+		if (!strstr(redis_last_field(r, DEAD, "reason"), rows[i].reason))
+			fail_msg("%s: \"%s\" does not say %s", rows[i].why,
+				 redis_last_field(r, DEAD, "reason"), rows[i].reason);
+		assert_string_equal(redis_last_field(r, DEAD, "entry"), id);
+	}
+	/* What it was is kept for `replay`. */
+	event = redis_last_field(r, DEAD, "event");
+	assert_non_null(strstr(event, "\"at_ms\":\"noon\""));
+	(void)redis_do_argv(r, argv);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == (int64_t)ARRAY_LEN(rows) + 1);
+	WAIT(r, pending(r) == 0);
+	assert_int_equal(redis_int_of(r, "EXISTS pg:{local:0}:run:github:501:1001"), 0);
+
+	(void)entry_add(r, NULL, NULL);
+	WAIT(r, recorded(r, "1001"));
+}
+
+static void what_it_does_not_know_is_no_error(struct rig *r)
+{
+	static const char *const rows[][2] = {
+		{ "future_field", "whatever" },
+		{ "kind", "job" },
+		{ "kind", "check" },
+		{ "kind", "deployment" },
+		{ "status", "dreaming" },
+		{ "conclusion", "neverheardof" },
+		{ "conclusion", NULL },
+	};
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		(void)entry_add(r, rows[i][0], rows[i][1]);
+	(void)entry_add(r, "run_id", "1002");
+	WAIT(r, recorded(r, "1002"));
+	WAIT(r, pending(r) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+	/* Only what is about the run itself makes one. */
+	assert_true(recorded(r, "1001"));
+}
+
+/* --- order --------------------------------------------------------------------------------- */
+
+static void entry_of(struct rig *r, const char *generation, const char *status,
+		     const char *conclusion, const char *at_ms)
+{
+	const char *argv[] = { "XADD",      EVENTS,
+			       "*",         "v",
+			       "1",         "provider",
+			       "github",    "source",
+			       "github",    "delivery",
+			       "d",         "kind",
+			       "run",       "repo_id",
+			       "501",       "repo",
+			       "acme/shop", "run_id",
+			       "1001",      "status",
+			       status,      "generation",
+			       generation,  "at_ms",
+			       at_ms,       *conclusion ? "conclusion" : NULL,
+			       conclusion,  NULL };
+
+	(void)redis_do_argv(r, argv);
+}
+
+static void state_only_moves_forward(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	entry_of(r, "2", "completed", "success", "3000");
+	entry_of(r, "1", "completed", "failure", "9000"); /* of an older attempt */
+	entry_of(r, "2", "running", "", "9500");          /* sent earlier, come later */
+	entry_of(r, "2", "completed", "failure", "2000"); /* older news of the same state */
+	entry_of(r, "2", "completed", "success", "3000"); /* repeated */
+	(void)entry_add(r, "run_id", "1002");
+	WAIT(r, strcmp(run_of(r, "1002", "outcome"), "observed") == 0);
+	assert_string_equal(run_of(r, "1001", "generation"), "2");
+	assert_string_equal(run_of(r, "1001", "conclusion"), "success");
+	assert_string_equal(run_of(r, "1001", "status"), "completed");
+	assert_string_equal(run_of(r, "1001", "failed"), "0");
+	assert_int_equal(redis_int_of(r, "EXISTS pg:{local:0}:plan:github:501:1001:1"), 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 1);
+}
+
+/* The same failure told five times, also while it is being worked on: one plan, one outcome. */
+static void one_plan_for_one_attempt(struct rig *r)
+{
+	(void)dispatcher_start(r, "a", few_rules(r), NULL);
+	(void)dispatcher_start(r, "b", few_rules(r), NULL);
+	for (int i = 0; i < 5; i++)
+		entry_of(r, "1", "completed", "failure", rig_printf(r, "%d", 1000 + i));
+	(void)entry_add(r, "run_id", "1002");
+	WAIT(r, strcmp(run_of(r, "1002", "outcome"), "observed") == 0);
+	WAIT(r, strcmp(run_of(r, "1001", "outcome"), "observed") == 0);
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 2);
+}
+
+/* --- dispatchers that die --------------------------------------------------------------------- */
+
+/* Delivered to somebody who is not there (any more). */
+static void orphan(struct rig *r, const char *id, int deliveries)
+{
+	(void)redis_do(r, "XREADGROUP GROUP dispatchers gone COUNT 10 STREAMS %s >", EVENTS);
+	(void)redis_do(r, "XCLAIM %s dispatchers gone 0 %s RETRYCOUNT %d", EVENTS, id, deliveries);
+}
+
+static void entries_of_a_dead_dispatcher_are_taken_over(struct rig *r)
+{
+	(void)redis_do(r, "XGROUP CREATE %s dispatchers 0 MKSTREAM", EVENTS);
+	orphan(r, entry_add(r, NULL, NULL), 1);
+	assert_int_equal(pending(r), 1);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=300ms", NULL);
+	WAIT(r, recorded(r, "1001"));
+	WAIT(r, pending(r) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+}
+
+static void an_entry_that_kills_everybody_becomes_a_dead_letter(struct rig *r)
+{
+	const char *poison, *limit;
+
+	(void)redis_do(r, "XGROUP CREATE %s dispatchers 0 MKSTREAM", EVENTS);
+	poison = entry_add(r, NULL, NULL);
+	limit = entry_add(r, "run_id", "1002");
+	orphan(r, poison, 4);
+	orphan(r, limit, 3);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=300ms",
+			       "dispatcher.max_deliveries=3", NULL);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 1);
+	assert_string_equal(redis_last_field(r, DEAD, "entry"), poison);
+	assert_non_null(strstr(redis_last_field(r, DEAD, "reason"), "too often"));
+	WAIT(r, recorded(r, "1002"));
+	WAIT(r, pending(r) == 0);
+	assert_false(recorded(r, "1001"));
+}
+
+static void a_stopped_dispatcher_changes_nothing_when_it_wakes_up(struct rig *r)
+{
+	struct proc *a =
+		dispatcher_start(r, "a", few_rules(r), "dispatcher.claim_idle=400ms", NULL);
+
+	proc_signal(a, SIGSTOP);
+	for (int i = 0; i < 20; i++)
+		(void)entry_add(r, "run_id", rig_printf(r, "%d", 2000 + i));
+	(void)dispatcher_start(r, "b", few_rules(r), "dispatcher.claim_idle=400ms", NULL);
+	WAIT(r, redis_int_of(r, "XLEN %s", OUTCOMES) == 20);
+	proc_signal(a, SIGCONT);
+	(void)entry_add(r, "run_id", "3000");
+	WAIT(r, strcmp(run_of(r, "3000", "outcome"), "observed") == 0);
+	WAIT(r, pending(r) == 0 && redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 21);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+}
+
+static void work_nobody_knows_is_buried(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	(void)redis_do(r, "ZADD %s 1 compost:github:501:1001", DUE);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 1);
+	assert_string_equal(redis_last_field(r, DEAD, "item"), "compost:github:501:1001");
+	(void)redis_do(r, "ZADD %s 1 act:github:501:1001:1", DUE);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 2);
+	(void)redis_do(r, "ZADD %s 1 diagnose:", DUE);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 3);
+	assert_int_equal(redis_int_of(r, "ZCARD %s", DUE), 0);
+}
+
+/* --- a Redis that forgets or dies ------------------------------------------------------------- */
+
+static void a_destroyed_group_is_made_again(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=400ms", NULL);
+	(void)entry_add(r, NULL, NULL);
+	WAIT(r, recorded(r, "1001"));
+	assert_int_equal(redis_int_of(r, "XGROUP DESTROY %s dispatchers", EVENTS), 1);
+	(void)entry_add(r, "run_id", "1002");
+	WAIT(r, recorded(r, "1002"));
+	assert_int_equal(redis_int_of(r, "DEL %s", EVENTS), 1);
+	(void)entry_add(r, "run_id", "1003");
+	WAIT(r, recorded(r, "1003"));
+	/* Read again from the start, and nothing done again. */
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 3);
+}
+
+static void flushed_scripts_are_loaded_again(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	for (int i = 0; i < 5; i++) {
+		const char *id = rig_printf(r, "%d", 1000 + i);
+
+		(void)redis_do(r, "SCRIPT FLUSH");
+		(void)entry_add(r, "run_id", id);
+		WAIT(r, strcmp(run_of(r, id, "outcome"), "observed") == 0);
+	}
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 5);
+}
+
+static void goes_on_after_redis_was_killed(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=400ms",
+			       "redis.timeout=500ms", NULL);
+	for (int i = 0; i < 40; i++) {
+		(void)entry_add(r, "run_id", rig_printf(r, "%d", 1000 + i));
+		if (i % 20 == 10) {
+			redis_kill(r);
+			redis_start(r);
+		}
+	}
+	WAIT(r, redis_int_of(r, "XLEN %s", OUTCOMES) == 40);
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0 && pending(r) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 40);
+}
+
+static void processed_entries_are_trimmed_and_pending_ones_are_not(struct rig *r)
+{
+	const char *id;
+
+	(void)redis_do(r, "XGROUP CREATE %s dispatchers 0 MKSTREAM", EVENTS);
+	/* Whole nodes of a stream are dropped, 100 entries by default. */
+	(void)redis_do(r, "CONFIG SET stream-node-max-entries 5");
+	id = entry_add(r, "run_id", "999");
+	orphan(r, id, 1);
+	for (int i = 0; i < 50; i++)
+		(void)entry_add(r, "run_id", rig_printf(r, "%d", 1000 + i));
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.keep_events=0s",
+			       "dispatcher.claim_idle=600ms", NULL);
+	WAIT(r, recorded(r, "1049"));
+	WAIT(r, recorded(r, "999"));
+	WAIT(r, redis_int_of(r, "XLEN %s", EVENTS) < 20);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+}
+
+/* --- refusing to start, and ending ---------------------------------------------------------- */
+
+static void refuses_data_of_another_layout(struct rig *r)
+{
+	static const char *const rows[][2] = { { "2", "1" }, { "1", "4" }, { "x", "1" } };
+	const char *url = rig_printf(r, "redis.url=%s", redis_url(r));
+	const char *args[] = { "dispatcher",        "--set", url,          "--set",
+			       "admin_listen=none", "--set", few_rules(r), NULL };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct proc *p;
+
+		(void)redis_do(r, "HSET pg:{local}:meta v %s partitions %s", rows[i][0],
+			       rows[i][1]);
+		(void)entry_add(r, NULL, NULL);
+		p = guard_start(r, "dispatcher", args, NULL);
+		assert_int_equal(proc_wait(p, PATIENCE_MS), 2);
+		assert_non_null(strstr(proc_output(p), "refusing to start"));
+		assert_int_equal(redis_int_of(r, "EXISTS pg:{local:0}:runs"), 0);
+	}
+}
+
+static void refuses_settings_that_make_no_sense(struct rig *r)
+{
+	static const char *const rows[] = {
+		"mode=sometimes",
+		"rules_dir=/nowhere/at/all",
+		"heal.settle=soon",
+		"no.such=key",
+		"github.api_url=http://example.org",
+		"heal.min_confidence=101",
+		"region=No Capitals",
+		"dispatcher.lease=1ms",
+	};
+	const char *url = rig_printf(r, "redis.url=%s", redis_url(r)), *token;
+
+	rig_write(r, "t", API_TOKEN, 0600);
+	token = rig_printf(r, "github.token_file=%s", rig_path(r, "t"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *args[] = { "dispatcher", "--set", url,     "--set", "admin_listen=none",
+				       "--set",      token,   "--set", rows[i], NULL };
+		struct proc *p = guard_start(r, "dispatcher", args, NULL);
+		int status = proc_wait(p, PATIENCE_MS);
+
+		if (status != 2)
+			fail_msg("%s: exit status %d", rows[i], status);
+	}
+}
+
+static void waits_for_a_redis_that_comes_later(struct rig *r)
+{
+	const char *url = rig_printf(r, "redis.url=%s", redis_url(r));
+	const char *args[] = { "dispatcher",        "--set", url,          "--set",
+			       "admin_listen=none", "--set", few_rules(r), NULL };
+	struct proc *p;
+
+	redis_kill(r);
+	p = guard_start(r, "dispatcher", args, NULL);
+	assert_true(STAYS_FALSE(r, strstr(proc_output(p), "dispatcher ready"), 300));
+	redis_start(r);
+	(void)proc_line(p, "dispatcher ready ");
+	assert_int_equal(proc_stop(p), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(an_entry_becomes_a_run_a_plan_and_an_outcome),
+		RIG_TEST(what_it_cannot_read_is_a_dead_letter_with_the_reason),
+		RIG_TEST(what_it_does_not_know_is_no_error),
+		RIG_TEST(state_only_moves_forward),
+		RIG_TEST(one_plan_for_one_attempt),
+		RIG_TEST(entries_of_a_dead_dispatcher_are_taken_over),
+		RIG_TEST(an_entry_that_kills_everybody_becomes_a_dead_letter),
+		RIG_TEST(a_stopped_dispatcher_changes_nothing_when_it_wakes_up),
+		RIG_TEST(work_nobody_knows_is_buried),
+		RIG_TEST(a_destroyed_group_is_made_again),
+		RIG_TEST(flushed_scripts_are_loaded_again),
+		RIG_TEST(goes_on_after_redis_was_killed),
+		RIG_TEST(processed_entries_are_trimmed_and_pending_ones_are_not),
+		RIG_TEST(refuses_data_of_another_layout),
+		RIG_TEST(refuses_settings_that_make_no_sense),
+		RIG_TEST(waits_for_a_redis_that_comes_later),
+	};
+
+	return rig_main(tests);
+}

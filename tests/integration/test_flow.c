@@ -1,0 +1,320 @@
+/*
+ * The main job, end to end: a simulated GitHub sends signed webhooks of failures with known
+ * causes, and its ledger says what the guard did about them.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <hiredis/hiredis.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include "core/json.h"
+#include "tests/integration/product.h"
+
+static void start_all(struct rig *r)
+{
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", NULL);
+}
+
+static int64_t rerun_calls(struct rig *r, uint64_t run)
+{
+	return sim_number(r, run, "rerun_accepted") + sim_number(r, run, "rerun_refused");
+}
+
+static void idle(struct rig *r)
+{
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+}
+
+/* --- what heals ------------------------------------------------------------------------- */
+
+static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
+{
+	struct json_object *finding;
+	uint64_t run;
+
+	start_all(r);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(rerun_calls(r, run), 1);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	assert_string_equal(run_field(r, run, "category"), sim_word(r, run, "category"));
+	assert_string_equal(run_field(r, run, "strategy"), "rerun_failed_jobs");
+	assert_string_equal(run_field(r, run, "outcome"), "healed");
+	assert_string_equal(run_field(r, run, "generation"), "2");
+	assert_string_equal(run_field(r, run, "conclusion"), "success");
+	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
+	finding = rig_json(r, run_field(r, run, "finding"), strlen(run_field(r, run, "finding")));
+	assert_true(json_i64(finding, "evidence.0.line", 0) > 0);
+	assert_true(*json_str(finding, "evidence.0.text", "") != '\0');
+	assert_true(*json_str(finding, "job", "") != '\0');
+	/* From the webhook to the outcome it is one trace. */
+	assert_string_equal(redis_last_field(r, OUTCOMES, "trace"), plan_field(r, run, 1, "trace"));
+	idle(r);
+	assert_int_equal(redis_int_of(r, "ZCARD pg:{local}:budget:inflight"), 0);
+}
+
+static void webhooks_told_again_change_nothing(struct rig *r)
+{
+	uint64_t run, other;
+
+	start_all(r);
+	run = sim_run(r, "{\"cause\":\"network_reset\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	for (int i = 0; i < 3; i++)
+		sim_post(r, "/_sim/redeliver", rig_printf(r, "{\"run\":%" PRIu64 "}", run));
+	other = sim_run(r, "{\"cause\":\"network_reset\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, other, 1), "healed");
+	idle(r);
+	assert_int_equal(rerun_calls(r, run), 1);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 2);
+}
+
+/* The receiver is dead when the re-run ends, so no webhook tells; the provider is asked. */
+static void a_lost_completion_is_asked_for(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, NULL);
+	uint64_t run;
+
+	simulator_start(r, "--job-ms", "700", NULL);
+	(void)dispatcher_start(r, "dispatcher", "heal.timeout=6s", NULL);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "awaiting") == 0);
+	proc_kill(receiver);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(rerun_calls(r, run), 1);
+}
+
+/* --- what does not --------------------------------------------------------------------------- */
+
+static void what_fails_for_good_is_left_to_people(struct rig *r)
+{
+	static const struct {
+		const char *run, *reason;
+	} rows[] = {
+		{ "{\"cause\":\"build_compile\"}", "will fail again without a change" },
+		{ "{\"cause\":\"lint_style\"}", "will fail again without a change" },
+		{ "{\"cause\":\"unknown_exit\"}", "no known cause" },
+		{ "{\"cause\":\"startup_failure\"}", "definition has to change" },
+		{ "{\"cause\":\"deploy_rollout\"}", "deploys or publishes" },
+		{ "{\"cause\":\"network_dns\",\"workflow\":\"Release\","
+		  "\"failing_job\":\"deploy to production\"}",
+		  "deploys or publishes" },
+		{ "{\"cause\":\"network_dns\",\"logs_expired\":true}", "could not be read" },
+	};
+
+	start_all(r);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t run = sim_run(r, rows[i].run);
+		const char *reason;
+
+		assert_case(strcmp(plan_result(r, run, 1), "escalated") == 0, rows[i].run);
+		reason = run_field(r, run, "plan_reason");
+		if (!strstr(reason, rows[i].reason))
+			fail_msg("%s: \"%s\" does not say %s", rows[i].run, reason, rows[i].reason);
+		assert_case(rerun_calls(r, run) == 0, rows[i].run);
+		assert_case(outcomes_of(r, run, 1) == 1, rows[i].run);
+	}
+}
+
+static void runs_that_did_not_fail_are_left_alone(struct rig *r)
+{
+	uint64_t passed, cancelled;
+
+	start_all(r);
+	passed = sim_run(r, "{\"passes\":true}");
+	cancelled = sim_run(r, "{\"cause\":\"cancelled\"}");
+	WAIT(r, strcmp(run_field(r, passed, "status"), "completed") == 0);
+	WAIT(r, strcmp(run_field(r, cancelled, "status"), "completed") == 0);
+	idle(r);
+	assert_int_equal(rerun_calls(r, passed) + rerun_calls(r, cancelled), 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 0);
+}
+
+static void the_same_failure_again_is_not_run_a_third_time(struct rig *r)
+{
+	uint64_t run;
+
+	start_all(r);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"same\"}");
+	assert_string_equal(plan_result(r, run, 1), "same_failure");
+	assert_string_equal(plan_result(r, run, 2), "escalated");
+	assert_non_null(strstr(plan_field(r, run, 2, "reason"), "no more than 1 re-run"));
+	idle(r);
+	assert_int_equal(rerun_calls(r, run), 1);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 2);
+	/* The newest plan speaks for the run. */
+	assert_string_equal(run_field(r, run, "outcome"), "escalated");
+}
+
+static void another_failure_is_told_apart(struct rig *r)
+{
+	uint64_t run;
+
+	start_all(r);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"different\":\"build_compile\","
+			 "\"rerun\":\"different\"}");
+	assert_string_equal(plan_result(r, run, 1), "different_failure");
+	assert_string_equal(plan_result(r, run, 2), "escalated");
+	assert_string_equal(run_field(r, run, "category"), "build_failure");
+	assert_int_equal(rerun_calls(r, run), 1);
+}
+
+static void a_person_who_was_faster_is_respected(struct rig *r)
+{
+	uint64_t run;
+
+	start_all(r);
+	/* The guard cannot look at the run, so it cannot act on it either. */
+	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"status\",\"status\":503,\"times\":100000}");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	sim_no_faults(r);
+	assert_string_equal(plan_result(r, run, 1), "superseded");
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
+	assert_int_equal(rerun_calls(r, run), 0);
+	assert_int_equal(sim_number(r, run, "rerun_by_person"), 1);
+}
+
+/* --- limits ------------------------------------------------------------------------------ */
+
+static void observing_only_tells(struct rig *r)
+{
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", "mode=observe", NULL);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "observed");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "rerun_failed_jobs"));
+	assert_string_equal(redis_text_of(r, "HGET pg:{local}:meta mode"), "observe");
+	idle(r);
+	assert_int_equal(rerun_calls(r, run), 0);
+	assert_int_equal(sim_total(r, "rerun_accepted"), 0);
+	assert_int_equal(sim_total(r, "rerun_refused"), 0);
+}
+
+static void the_kill_switch_holds_and_lets_go(struct rig *r)
+{
+	uint64_t run;
+
+	start_all(r);
+	(void)redis_do(r, "SET pg:{local}:stop %s", "release freeze");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
+	assert_true(STAYS_FALSE(r, rerun_calls(r, run) > 0, 500));
+	(void)redis_do(r, "DEL pg:{local}:stop");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(rerun_calls(r, run), 1);
+}
+
+static void a_pipeline_has_a_budget(struct rig *r)
+{
+	static const char wish[] = "{\"repo\":\"acme/shop\",\"workflow\":\"CI\","
+				   "\"cause\":\"network_dns\",\"rerun\":\"pass\"}";
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", "heal.per_pipeline_hour=2", NULL);
+	for (int i = 0; i < 2; i++)
+		assert_string_equal(plan_result(r, sim_run(r, wish), 1), "healed");
+	run = sim_run(r, wish);
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "used up"));
+	assert_int_equal(rerun_calls(r, run), 0);
+}
+
+/* --- the App ------------------------------------------------------------------------------ */
+
+static void write_keys(struct rig *r)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	FILE *private = fopen(rig_path(r, "app.pem"), "w"), *public;
+
+	public = fopen(rig_path(r, "app.pub"), "w");
+	if (!key || !private || !public ||
+	    !PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL) ||
+	    !PEM_write_PUBKEY(public, key))
+		fail_msg("cannot make a key");
+	(void)fclose(private);
+	(void)fclose(public);
+	EVP_PKEY_free(key);
+}
+
+static void heals_as_an_app(struct rig *r)
+{
+	uint64_t run;
+
+	write_keys(r);
+	(void)receiver_start(r, NULL);
+	/* Tokens that live so short that a new one is needed in between. */
+	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
+			"--app-token-ms", "1500", NULL);
+	(void)dispatcher_start(r, "dispatcher", "github.app_id=4711",
+			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
+			       NULL);
+	for (int i = 0; i < 3; i++) {
+		run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+		assert_string_equal(plan_result(r, run, 1), "healed");
+		assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
+	}
+}
+
+/* --- many ------------------------------------------------------------------------------------ */
+
+static void a_burst_loses_nothing_and_does_nothing_twice(struct rig *r)
+{
+	enum { N = 200 };
+	static const char *const causes[] = { "network_dns",    "network_reset", "build_compile",
+					      "test_assertion", "runner_lost",   "network_503",
+					      "test_flaky",     "lint_style" };
+	uint64_t *runs = rig_alloc(r, N * sizeof(*runs));
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, "--duplicate", "0.3", "--reorder", "0.3", "--ghosts", "on", "--seed",
+			"7", NULL);
+	(void)dispatcher_start(r, "a", "heal.concurrent=1000", NULL);
+	(void)dispatcher_start(r, "b", "heal.concurrent=1000", NULL);
+	for (int i = 0; i < N; i++)
+		runs[i] = sim_run(r, rig_printf(r, "{\"cause\":\"%s\"}",
+						causes[(size_t)i % ARRAY_LEN(causes)]));
+	plans_done(r, runs, N);
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(sim_total(r, "rerun_twice"), 0);
+	assert_true(sim_total(r, "rerun_accepted") > N / 4);
+	assert_true(sim_total(r, "healed") > N / 8);
+	assert_int_equal(sim_total(r, "webhooks_failed"), 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(outcomes_of(r, runs[i], 1), 1);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(a_transient_failure_is_healed_by_one_rerun),
+		RIG_TEST(webhooks_told_again_change_nothing),
+		RIG_TEST(a_lost_completion_is_asked_for),
+		RIG_TEST(what_fails_for_good_is_left_to_people),
+		RIG_TEST(runs_that_did_not_fail_are_left_alone),
+		RIG_TEST(the_same_failure_again_is_not_run_a_third_time),
+		RIG_TEST(another_failure_is_told_apart),
+		RIG_TEST(a_person_who_was_faster_is_respected),
+		RIG_TEST(observing_only_tells),
+		RIG_TEST(the_kill_switch_holds_and_lets_go),
+		RIG_TEST(a_pipeline_has_a_budget),
+		RIG_TEST(heals_as_an_app),
+		RIG_TEST(a_burst_loses_nothing_and_does_nothing_twice),
+	};
+
+	return rig_main(tests);
+}

@@ -1,0 +1,23 @@
+/* What the simulator can be told on its command line. */
+#ifndef GUARD_TESTS_OPTIONS_H
+#define GUARD_TESTS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct options {
+	const char *listen, *webhook_url, *secret_file, *token_file;
+	const char *app_id, *app_key_file;
+	const char *events, *cause;
+	int64_t seed, job_ms, count, rate_limit, write_limit, noise, latency_ms, keep;
+	int64_t link_ms, app_token_ms;
+	double jitter, pass_rate, heal_rate, flaky_rate, rate, duplicate, reorder;
+	bool demo, ghosts, help;
+};
+
+int options_parse(struct options *, int argc, char **argv, struct err *) MUST_CHECK;
+void options_help(void);
+
+#endif

@@ -1,0 +1,40 @@
+/* How an answer leaves when it is meant to go wrong, or to be late. */
+#ifndef GUARD_TESTS_REPLY_H
+#define GUARD_TESTS_REPLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tests/simulator/sim.h"
+
+/* A request on its way to its handler. */
+struct ask {
+	struct sim *sim;
+	struct http_request *http;
+	struct fault *fault;
+	struct caller caller;
+	void (*serve)(struct ask *);
+	struct event *timer; /* while it waits */
+	struct ask *next, **link;
+
+	/* From the path. */
+	const void *route;
+	char repo[NAME_MAX_BYTES];
+	uint64_t ids[2];
+};
+
+struct ask *ask_new(struct sim *, struct http_request *, void (*serve)(struct ask *));
+/* After ms, or at once. */
+void ask_start(struct ask *, int64_t ms);
+void ask_free(struct ask *);
+
+/* Takes the fault for this call, if one is due; true when that was the whole answer. */
+bool ask_fault(struct ask *, enum call, uint64_t run);
+
+/* Answers, or does what the fault makes of it; the ask is gone. */
+void ask_reply(struct ask *, int status, const char *type, const char *body, size_t n);
+void ask_reply_json(struct ask *, int status, const char *json);
+/* GitHub's {"message","documentation_url"}. */
+void ask_refuse(struct ask *, int status, const char *message, const char *page);
+
+#endif

@@ -1,0 +1,780 @@
+/* GitHub's REST API, as much of it as a guard of pipelines needs. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/crypto.h"
+#include "core/http_server.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "tests/simulator/hooks.h"
+#include "tests/simulator/js.h"
+#include "tests/simulator/reply.h"
+#include "tests/simulator/storage.h"
+
+enum { PER_PAGE = 30, PER_PAGE_MAX = 100, ANSWER_MAX = 16 << 20, PATH_ID_MAX = 2 };
+
+struct route {
+	const char *method, *path; /* {o}/{r} is the repository, {n} a number */
+	enum call call;
+	void (*serve)(struct ask *);
+	bool write, app; /* changes something; for the App itself */
+};
+
+/* --- small things --------------------------------------------------------- */
+
+static void not_found(struct ask *a)
+{
+	ask_refuse(a, 404, "Not Found", "rest");
+}
+
+/* The run of the path, in the repository of the path. Answers when there is none. */
+static struct run *run_of(struct ask *a)
+{
+	struct run *r = world_find(a->sim->world, a->ids[0]);
+
+	if (r && strcasecmp(r->repo->full_name, a->repo) == 0)
+		return r;
+	not_found(a);
+	return NULL;
+}
+
+/* A reader who has this version already gets 304. */
+static void reply_cached(struct ask *a, const char *json, size_t n)
+{
+	const char *have = http_request_header(a->http, "If-None-Match");
+	unsigned char digest[SHA256_BYTES];
+	char hex[SHA256_HEX + 1], etag[SHA256_HEX + 8];
+
+	sha256(json, n, digest);
+	hex_encode(digest, sizeof(digest), hex);
+	(void)snprintf(etag, sizeof(etag), "W/\"%s\"", hex);
+	http_reply_header(a->http, "ETag", etag);
+	http_reply_header(a->http, "Cache-Control", "private, max-age=60, s-maxage=60");
+	if (have && strstr(have, hex)) {
+		if (a->caller.meter->used)
+			a->caller.meter->used--;
+		ask_reply(a, 304, NULL, NULL, 0);
+		return;
+	}
+	ask_reply(a, 200, "application/json; charset=utf-8", json, n);
+}
+
+struct page {
+	uint64_t per_page, number; /* number from 1 */
+};
+
+static struct page page_of(struct ask *a)
+{
+	struct page p = { PER_PAGE, 1 };
+	char text[24];
+	uint64_t n;
+
+	if (http_request_query(a->http, "per_page", text, sizeof(text)) && text_to_u64(text, &n) &&
+	    n)
+		p.per_page = n < PER_PAGE_MAX ? n : PER_PAGE_MAX;
+	if (http_request_query(a->http, "page", text, sizeof(text)) && text_to_u64(text, &n) && n)
+		p.number = n < 1000000 ? n : 1000000;
+	return p;
+}
+
+static void add_link(struct buf *b, struct ask *a, const struct page *p, uint64_t to,
+		     const char *rel)
+{
+	buf_printf(b, "%s<%s%s?per_page=%" PRIu64 "&page=%" PRIu64 ">; rel=\"%s\"",
+		   b->len ? ", " : "", a->sim->url, a->http->path, p->per_page, to, rel);
+}
+
+static void link_header(struct ask *a, const struct page *p, uint64_t total)
+{
+	uint64_t last = (total + p->per_page - 1) / p->per_page;
+	struct buf b;
+
+	buf_init(&b, 4096);
+	if (p->number > 1)
+		add_link(&b, a, p, p->number - 1, "prev");
+	if (p->number < last) {
+		add_link(&b, a, p, p->number + 1, "next");
+		add_link(&b, a, p, last, "last");
+	}
+	if (p->number > 1)
+		add_link(&b, a, p, 1, "first");
+	if (b.len)
+		http_reply_header(a->http, "Link", buf_text(&b));
+	buf_done(&b);
+}
+
+/* --- runs and jobs -------------------------------------------------------- */
+
+static void reply_run(struct ask *a, const struct run *r, unsigned attempt)
+{
+	struct buf b;
+
+	buf_init(&b, ANSWER_MAX);
+	github_run(&b, &a->sim->github, NULL, r, attempt);
+	(void)js_done(&b);
+	reply_cached(a, buf_text(&b), b.len);
+	buf_done(&b);
+}
+
+static void get_run(struct ask *a)
+{
+	const struct run *r = run_of(a);
+
+	if (r)
+		reply_run(a, r, r->n_attempts);
+}
+
+static void get_attempt(struct ask *a)
+{
+	const struct run *r = run_of(a);
+
+	if (!r)
+		return;
+	if (a->ids[1] < 1 || a->ids[1] > r->n_attempts)
+		not_found(a);
+	else
+		reply_run(a, r, (unsigned)a->ids[1]);
+}
+
+static void reply_jobs(struct ask *a, const struct run *r, unsigned number)
+{
+	const struct attempt *at = run_attempt(r, number);
+	struct page p = page_of(a);
+	uint64_t from = (p.number - 1) * p.per_page;
+	struct buf b;
+
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_i64(&b, "total_count", at->n_jobs);
+	js_open(&b, "jobs", '[');
+	for (uint64_t i = from; i < at->n_jobs && i < from + p.per_page; i++)
+		github_job(&b, &a->sim->github, NULL, r, &at->jobs[i], number);
+	js_close(&b, ']');
+	js_close(&b, '}');
+	(void)js_done(&b);
+	link_header(a, &p, at->n_jobs);
+	reply_cached(a, buf_text(&b), b.len);
+	buf_done(&b);
+}
+
+static void list_jobs(struct ask *a)
+{
+	const struct run *r = run_of(a);
+
+	if (r)
+		reply_jobs(a, r, r->n_attempts);
+}
+
+static void list_attempt_jobs(struct ask *a)
+{
+	const struct run *r = run_of(a);
+
+	if (!r)
+		return;
+	if (a->ids[1] < 1 || a->ids[1] > r->n_attempts)
+		not_found(a);
+	else
+		reply_jobs(a, r, (unsigned)a->ids[1]);
+}
+
+/* False: answered. */
+static bool job_of(struct ask *a, struct run **r, struct job **j, unsigned *attempt)
+{
+	*j = world_find_job(a->sim->world, a->ids[0], r, attempt);
+	if (*j && strcasecmp((*r)->repo->full_name, a->repo) == 0)
+		return true;
+	not_found(a);
+	return false;
+}
+
+static void get_job(struct ask *a)
+{
+	struct run *r;
+	struct job *j;
+	unsigned attempt;
+	struct buf b;
+
+	if (!job_of(a, &r, &j, &attempt))
+		return;
+	buf_init(&b, ANSWER_MAX);
+	github_job(&b, &a->sim->github, NULL, r, j, attempt);
+	(void)js_done(&b);
+	reply_cached(a, buf_text(&b), b.len);
+	buf_done(&b);
+}
+
+static void list_runs(struct ask *a)
+{
+	struct world *w = a->sim->world;
+	struct page p = page_of(a);
+	uint64_t skip = (p.number - 1) * p.per_page, seen = 0;
+	char status[24] = "";
+	struct buf b, rows;
+
+	(void)http_request_query(a->http, "status", status, sizeof(status));
+	buf_init(&rows, ANSWER_MAX);
+	for (size_t i = world_count(w); i-- > world_first(w);) {
+		const struct run *r = world_at(w, i);
+		const struct attempt *last = run_last(r);
+
+		if (strcasecmp(r->repo->full_name, a->repo) != 0)
+			continue;
+		if (*status && strcmp(status, state_name(last->state)) != 0 &&
+		    (!last->conclusion || strcmp(status, last->conclusion) != 0))
+			continue;
+		if (seen >= skip && seen < skip + p.per_page)
+			github_run(&rows, &a->sim->github, NULL, r, r->n_attempts);
+		seen++;
+	}
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_u64(&b, "total_count", seen);
+	js_open(&b, "workflow_runs", '[');
+	buf_append(&b, buf_text(&rows), rows.len);
+	js_close(&b, ']');
+	js_close(&b, '}');
+	(void)js_done(&b);
+	link_header(a, &p, seen);
+	reply_cached(a, buf_text(&b), b.len);
+	buf_done(&b);
+	buf_done(&rows);
+}
+
+/* --- logs ----------------------------------------------------------------- */
+
+static void redirect_to_log(struct ask *a, const struct run *r, unsigned attempt, uint64_t job)
+{
+	char url[512];
+
+	storage_link(a->sim->storage, r->id, attempt, job, url);
+	http_reply_header(a->http, "Location", url);
+	ask_reply(a, 302, "text/html;charset=utf-8", NULL, 0);
+}
+
+static void get_job_log(struct ask *a)
+{
+	struct run *r;
+	struct job *j;
+	unsigned attempt;
+
+	if (!job_of(a, &r, &j, &attempt))
+		return;
+	if (r->logs_expired)
+		ask_refuse(a, 410, "Gone", "rest/actions/workflow-jobs");
+	else if (j->state != STATE_COMPLETED || strcmp(j->conclusion, "skipped") == 0)
+		not_found(a);
+	else
+		redirect_to_log(a, r, attempt, j->id);
+}
+
+static void reply_run_log(struct ask *a, const struct run *r, uint64_t number)
+{
+	const struct attempt *at =
+		number <= RUN_ATTEMPTS_MAX ? run_attempt(r, (unsigned)number) : NULL;
+
+	if (r->logs_expired)
+		ask_refuse(a, 410, "Gone", "rest/actions/workflow-runs");
+	else if (!at || at->state != STATE_COMPLETED || !at->n_jobs)
+		not_found(a);
+	else
+		redirect_to_log(a, r, (unsigned)number, 0);
+}
+
+static void get_run_log(struct ask *a)
+{
+	const struct run *r = run_of(a);
+
+	if (r)
+		reply_run_log(a, r, r->n_attempts);
+}
+
+static void get_attempt_log(struct ask *a)
+{
+	const struct run *r = run_of(a);
+
+	if (r)
+		reply_run_log(a, r, a->ids[1]);
+}
+
+/* --- re-runs -------------------------------------------------------------- */
+
+static void rerun(struct ask *a, bool only_failed)
+{
+	struct run *r = run_of(a);
+
+	if (!r)
+		return;
+	switch (sim_rerun(a->sim, r, only_failed, ACTOR_API)) {
+	case RERUN_ACCEPTED:
+		ask_reply_json(a, 201, "{}");
+		return;
+	case RERUN_RUNNING:
+		ask_refuse(a, 403, "The workflow run is already running",
+			   "rest/actions/workflow-runs");
+		return;
+	case RERUN_TOO_OLD:
+		ask_refuse(a, 403,
+			   "Unable to retry this workflow run because it was created over a month "
+			   "ago",
+			   "rest/actions/workflow-runs");
+		return;
+	case RERUN_TOO_OFTEN:
+		ask_refuse(a, 403, "This workflow run has been run again 50 times already",
+			   "rest/actions/workflow-runs");
+		return;
+	case RERUN_NOTHING:
+		ask_refuse(a, 403, "This workflow run cannot be retried",
+			   "rest/actions/workflow-runs");
+		return;
+	}
+}
+
+static void rerun_failed_jobs(struct ask *a)
+{
+	rerun(a, true);
+}
+
+static void rerun_all(struct ask *a)
+{
+	rerun(a, false);
+}
+
+/* One job's own re-run takes the whole run with it here; it is refused just alike. */
+static void rerun_job(struct ask *a)
+{
+	struct run *r;
+	struct job *j;
+	unsigned attempt;
+
+	if (!job_of(a, &r, &j, &attempt))
+		return;
+	a->ids[0] = r->id;
+	rerun(a, true);
+}
+
+/* --- the App -------------------------------------------------------------- */
+
+static void put_installation(struct buf *b, const struct sim *sim, const char *owner)
+{
+	js_open(b, NULL, '{');
+	js_u64(b, "id", ACCESS_INSTALLATION);
+	js_str(b, "app_id", sim->opt.app_id);
+	js_str(b, "app_slug", "pipeline-guard");
+	js_str(b, "target_type", "Organization");
+	js_url(b, "access_tokens_url", "%s/app/installations/%" PRIu64 "/access_tokens", sim->url,
+	       ACCESS_INSTALLATION);
+	js_str(b, "repository_selection", "all");
+	js_raw(b, "permissions",
+	       "{\"actions\":\"write\",\"checks\":\"write\",\"metadata\":\"read\"}");
+	js_raw(b, "events", "[\"workflow_run\",\"workflow_job\"]");
+	github_user(b, "account", owner);
+	js_null(b, "suspended_at");
+	js_close(b, '}');
+	(void)js_done(b);
+}
+
+static void get_installation(struct ask *a)
+{
+	char owner[NAME_MAX_BYTES];
+	struct buf b;
+
+	(void)text_copy(owner, sizeof(owner), a->repo, strcspn(a->repo, "/"));
+	buf_init(&b, ANSWER_MAX);
+	put_installation(&b, a->sim, owner);
+	ask_reply_json(a, 200, buf_text(&b));
+	buf_done(&b);
+}
+
+/* Ids and names of the wish; false when one is not there. */
+static bool granted_repos(struct sim *sim, struct json_object *wish, uint64_t *out, unsigned *n)
+{
+	static const char *const lists[] = { "repository_ids", "repositories" };
+
+	*n = 0;
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		struct json_object *list = json_at(wish, lists[k]);
+		size_t len = json_object_is_type(list, json_type_array)
+				     ? json_object_array_length(list)
+				     : 0;
+
+		for (size_t i = 0; i < len && *n < GRANT_REPOS_MAX; i++) {
+			struct json_object *item = json_object_array_get_idx(list, i);
+			const struct repo *r = NULL;
+
+			if (k == 0)
+				r = world_repo_by_id(sim->world,
+						     (uint64_t)json_object_get_int64(item));
+			else
+				r = world_repo_by_name(sim->world, json_object_get_string(item));
+			if (!r || r->access == REPO_HIDDEN)
+				return false;
+			out[(*n)++] = r->id;
+		}
+	}
+	return true;
+}
+
+static void make_token(struct ask *a)
+{
+	OWNED(json_putp) struct json_object *wish = NULL;
+	uint64_t repos[GRANT_REPOS_MAX];
+	unsigned n = 0;
+	const struct grant *g;
+	struct err err;
+	struct buf b;
+	bool write;
+
+	if (a->ids[0] != ACCESS_INSTALLATION) {
+		not_found(a);
+		return;
+	}
+	if (a->http->body_len && json_parse(a->http->body, a->http->body_len, &wish, &err) < 0) {
+		ask_refuse(a, 400, "Problems parsing JSON", "rest");
+		return;
+	}
+	if (!granted_repos(a->sim, wish, repos, &n)) {
+		ask_refuse(a, 422,
+			   "There is at least one repository that does not exist or is not "
+			   "accessible to the parent installation.",
+			   "rest/apps/apps");
+		return;
+	}
+	write = strcmp(json_str(wish, "permissions.actions", "write"), "write") == 0;
+	g = access_grant(a->sim->access, write, repos, n);
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_str(&b, "token", g->token);
+	js_time(&b, "expires_at", g->expires_ms);
+	js_raw(&b, "permissions",
+	       write ? "{\"actions\":\"write\",\"metadata\":\"read\"}"
+		     : "{\"actions\":\"read\",\"metadata\":\"read\"}");
+	js_str(&b, "repository_selection", n ? "selected" : "all");
+	js_close(&b, '}');
+	ask_reply_json(a, 201, js_done(&b));
+	buf_done(&b);
+}
+
+/* --- deliveries ----------------------------------------------------------- */
+
+static void put_delivery(struct buf *b, const struct sim *sim, const struct delivery *d)
+{
+	static const char *const words[] = { "OK", "Invalid HTTP Response: ", "failed to connect" };
+	bool ok = d->status >= 200 && d->status < 300;
+
+	js_open(b, NULL, '{');
+	js_u64(b, "id", d->id);
+	js_str(b, "guid", d->guid);
+	js_time(b, "delivered_at", d->delivered_ms);
+	js_bool(b, "redelivery", d->redelivery);
+	buf_printf(b, "\"duration\":%.2f,", (double)d->took_us / 1e6);
+	if (ok || !d->status)
+		js_str(b, "status", words[ok ? 0 : 2]);
+	else
+		js_url(b, "status", "%s%d", words[1], d->status);
+	js_i64(b, "status_code", d->status);
+	js_str(b, "event", d->event);
+	js_str(b, "action", *d->action ? d->action : NULL);
+	if (sim->github.installation)
+		js_u64(b, "installation_id", sim->github.installation);
+	else
+		js_null(b, "installation_id");
+	js_u64(b, "repository_id", d->repo_id);
+	js_null(b, "throttled_at");
+	js_close(b, '}');
+}
+
+/* Newest first; the cursor is the id that comes next. */
+static void list_deliveries(struct ask *a)
+{
+	struct hooks *h = a->sim->hooks;
+	uint64_t at = hooks_last(h), left = page_of(a).per_page, cursor = 0;
+	char text[32], link[700];
+	struct buf b;
+
+	if (http_request_query(a->http, "cursor", text, sizeof(text)) && text_to_u64(text, &cursor))
+		at = cursor < at ? cursor : at;
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '[');
+	for (; left && at >= hooks_first(h); at--) {
+		const struct delivery *d = hooks_at(h, at);
+
+		if (!d || !d->over || strcmp(d->event, "ping") == 0)
+			continue;
+		put_delivery(&b, a->sim, d);
+		left--;
+	}
+	js_close(&b, ']');
+	if (at >= hooks_first(h)) {
+		(void)snprintf(link, sizeof(link),
+			       "<%s%.300s?per_page=%" PRIu64 "&cursor=%" PRIu64 ">; rel=\"next\"",
+			       a->sim->url, a->http->path, page_of(a).per_page, at);
+		http_reply_header(a->http, "Link", link);
+	}
+	(void)js_done(&b);
+	reply_cached(a, buf_text(&b), b.len);
+	buf_done(&b);
+}
+
+/* The number is the last of the path: hook and delivery, or just the delivery. */
+static void redeliver(struct ask *a)
+{
+	struct hooks *h = a->sim->hooks;
+	struct delivery *d = hooks_at(h, a->ids[1] ? a->ids[1] : a->ids[0]);
+
+	if (!d || !d->over)
+		not_found(a);
+	else if (!hooks_redeliver(h, d))
+		ask_refuse(a, 422, "The hook has no address", "rest");
+	else
+		ask_reply_json(a, 202, "{}");
+}
+
+/* --- about the API -------------------------------------------------------- */
+
+static void put_budget(struct buf *b, const char *key, const struct meter *m)
+{
+	js_open(b, key, '{');
+	js_i64(b, "limit", m->limit);
+	js_i64(b, "used", m->used);
+	js_i64(b, "remaining", m->limit - m->used);
+	js_i64(b, "reset", m->reset_ms / 1000);
+	js_close(b, '}');
+}
+
+static void get_rate_limit(struct ask *a)
+{
+	struct buf b;
+
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_open(&b, "resources", '{');
+	put_budget(&b, "core", a->caller.meter);
+	js_close(&b, '}');
+	put_budget(&b, "rate", a->caller.meter);
+	js_close(&b, '}');
+	ask_reply_json(a, 200, js_done(&b));
+	buf_done(&b);
+}
+
+static void get_meta(struct ask *a)
+{
+	ask_reply_json(a, 200,
+		       "{\"verifiable_password_authentication\":false,"
+		       "\"hooks\":[\"127.0.0.0/8\",\"::1/128\"],\"actions\":[\"127.0.0.0/8\"]}");
+}
+
+#define REPO "/repos/{o}/{r}"
+#define RUN  REPO "/actions/runs/{n}"
+
+static const struct route routes[] = {
+	{ "GET", RUN, CALL_GET_RUN, get_run, false, false },
+	{ "GET", RUN "/attempts/{n}", CALL_GET_RUN, get_attempt, false, false },
+	{ "GET", RUN "/jobs", CALL_LIST_JOBS, list_jobs, false, false },
+	{ "GET", RUN "/attempts/{n}/jobs", CALL_LIST_JOBS, list_attempt_jobs, false, false },
+	{ "GET", RUN "/logs", CALL_LOG, get_run_log, false, false },
+	{ "GET", RUN "/attempts/{n}/logs", CALL_LOG, get_attempt_log, false, false },
+	{ "POST", RUN "/rerun-failed-jobs", CALL_RERUN, rerun_failed_jobs, true, false },
+	{ "POST", RUN "/rerun", CALL_RERUN, rerun_all, true, false },
+	{ "GET", REPO "/actions/jobs/{n}", CALL_OTHER, get_job, false, false },
+	{ "GET", REPO "/actions/jobs/{n}/logs", CALL_LOG, get_job_log, false, false },
+	{ "POST", REPO "/actions/jobs/{n}/rerun", CALL_RERUN, rerun_job, true, false },
+	{ "GET", REPO "/actions/runs", CALL_OTHER, list_runs, false, false },
+	{ "GET", REPO "/hooks/{n}/deliveries", CALL_OTHER, list_deliveries, false, false },
+	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_OTHER, redeliver, true, false },
+	{ "GET", "/app/hook/deliveries", CALL_OTHER, list_deliveries, false, true },
+	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_OTHER, redeliver, true, true },
+	{ "GET", REPO "/installation", CALL_TOKEN, get_installation, false, true },
+	{ "POST", "/app/installations/{n}/access_tokens", CALL_TOKEN, make_token, true, true },
+	{ "GET", "/rate_limit", CALL_OTHER, get_rate_limit, false, false },
+	{ "GET", "/meta", CALL_OTHER, get_meta, false, false },
+};
+
+/* --- from request to route ------------------------------------------------ */
+
+static bool take_number(const char **path, uint64_t *out)
+{
+	size_t n = strspn(*path, "0123456789");
+	char text[24];
+
+	if (!n || n >= sizeof(text))
+		return false;
+	(void)text_copy(text, sizeof(text), *path, n);
+	*path += n;
+	return text_to_u64(text, out);
+}
+
+static bool take_repo(const char **path, char out[static NAME_MAX_BYTES])
+{
+	size_t owner = strcspn(*path, "/"), n;
+
+	if (!owner || (*path)[owner] != '/')
+		return false;
+	n = owner + 1 + strcspn(*path + owner + 1, "/");
+	if (n == owner + 1 || n >= NAME_MAX_BYTES)
+		return false;
+	(void)text_copy(out, NAME_MAX_BYTES, *path, n);
+	*path += n;
+	return true;
+}
+
+static bool fits(struct ask *a, const struct route *r)
+{
+	const char *want = r->path, *path = a->http->path;
+	unsigned ids = 0;
+
+	a->repo[0] = '\0';
+	a->ids[0] = a->ids[1] = 0;
+	while (*want) {
+		if (text_starts(want, "{n}")) {
+			if (ids == PATH_ID_MAX || !take_number(&path, &a->ids[ids++]))
+				return false;
+			want += 3;
+		} else if (text_starts(want, "{o}/{r}")) {
+			if (!take_repo(&path, a->repo))
+				return false;
+			want += 7;
+		} else if (*want++ != *path++) {
+			return false;
+		}
+	}
+	return !*path;
+}
+
+static const struct route *find_route(struct ask *a)
+{
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		if (strcmp(routes[i].method, a->http->method) == 0 && fits(a, &routes[i]))
+			return &routes[i];
+	return NULL;
+}
+
+static uint64_t run_of_fault(const struct ask *a, const struct route *r)
+{
+	struct run *run = NULL;
+	unsigned attempt;
+
+	if (!strstr(r->path, "/jobs/{n}"))
+		return strstr(r->path, "/runs/{n}") ? a->ids[0] : 0;
+	(void)world_find_job(a->sim->world, a->ids[0], &run, &attempt);
+	return run ? run->id : 0;
+}
+
+static void limit_headers(struct ask *a)
+{
+	const struct meter *m = a->caller.meter;
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%" PRId64, m->limit);
+	http_reply_header(a->http, "x-ratelimit-limit", text);
+	(void)snprintf(text, sizeof(text), "%" PRId64, m->limit - m->used);
+	http_reply_header(a->http, "x-ratelimit-remaining", text);
+	(void)snprintf(text, sizeof(text), "%" PRId64, m->used);
+	http_reply_header(a->http, "x-ratelimit-used", text);
+	(void)snprintf(text, sizeof(text), "%" PRId64, m->reset_ms / 1000);
+	http_reply_header(a->http, "x-ratelimit-reset", text);
+	http_reply_header(a->http, "x-ratelimit-resource", "core");
+}
+
+/* True: the caller has used up a budget, and was told so. */
+static bool limited(struct ask *a, const struct route *r)
+{
+	int64_t now = clock_wall_ms();
+
+	if (strcmp(r->path, "/rate_limit") == 0)
+		return false;
+	if (!meter_take(a->caller.meter, now)) {
+		limit_headers(a);
+		ask_refuse(a, 403, "API rate limit exceeded for user ID 4815162.",
+			   "rest/overview/rate-limits-for-the-rest-api");
+		return true;
+	}
+	limit_headers(a);
+	if (r->write && !r->app &&
+	    !meter_take_write(a->caller.meter, now, a->sim->opt.write_limit)) {
+		http_reply_header(a->http, "Retry-After", "60");
+		ask_refuse(
+			a, 403, "You have exceeded a secondary rate limit.",
+			"rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits");
+		return true;
+	}
+	return false;
+}
+
+/* A repository that the caller may not see does not exist for it. True: answered. */
+static bool repo_refused(struct ask *a, const struct route *r)
+{
+	const struct repo *repo = *a->repo ? world_find_repo(a->sim->world, a->repo) : NULL;
+	const struct grant *g = a->caller.grant;
+	bool seen = repo && repo->access != REPO_HIDDEN;
+	bool may_write = repo && repo->access == REPO_WRITE && (!g || g->write);
+
+	if (!*a->repo)
+		return false;
+	if (seen && g && g->n_repos) {
+		seen = false;
+		for (unsigned i = 0; i < g->n_repos; i++)
+			seen = seen || g->repos[i] == repo->id;
+	}
+	if (!seen) {
+		not_found(a);
+	} else if (r->write && !may_write) {
+		ask_refuse(a, 403,
+			   g ? "Resource not accessible by integration"
+			     : "Resource not accessible by personal access token",
+			   "rest/actions/workflow-runs");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void serve(struct ask *a)
+{
+	const struct route *r = find_route(a);
+	const char *why;
+
+	if (ask_fault(a, r ? r->call : CALL_OTHER, r ? run_of_fault(a, r) : 0))
+		return;
+	if (access_identify(a->sim->access, http_request_header(a->http, "Authorization"),
+			    &a->caller, &why) < 0) {
+		ask_refuse(a, 401, why, "rest");
+		return;
+	}
+	if (!r) {
+		not_found(a);
+		return;
+	}
+	if (r->app != (a->caller.kind == CALLER_APP)) {
+		ask_refuse(a, 401,
+			   r->app ? "A JSON web token could not be decoded" : "Bad credentials",
+			   "rest");
+		return;
+	}
+	if (!limited(a, r) && !repo_refused(a, r))
+		r->serve(a);
+}
+
+void rest_serve(struct sim *sim, struct http_request *http)
+{
+	char id[33], shown[40];
+
+	sim->api_requests++;
+	random_hex(id, 16);
+	(void)snprintf(shown, sizeof(shown), "%.4s:%.6s:%.7s:%.7s:%.8s", id, id + 4, id + 10,
+		       id + 17, id + 24);
+	for (char *p = shown; *p; p++)
+		*p = (char)(*p >= 'a' ? *p - 32 : *p);
+	http_reply_header(http, "X-GitHub-Request-Id", shown);
+	http_reply_header(http, "X-GitHub-Media-Type", "github.v3; format=json");
+	ask_start(ask_new(sim, http, serve), sim->opt.latency_ms);
+}
+
+void rest_free(struct sim *sim)
+{
+	while (sim->asks)
+		ask_free(sim->asks);
+}

@@ -1,0 +1,307 @@
+#include "tests/simulator/sim.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/http_server.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "tests/simulator/hooks.h"
+#include "tests/simulator/storage.h"
+
+enum { SECRET_MAX = 1024 };
+
+/* --- webhooks ------------------------------------------------------------- */
+
+static bool subscribed(const struct sim *sim, const char *event)
+{
+	const char *at = sim->opt.events;
+	size_t n = strlen(event);
+
+	if (strcmp(at, "all") == 0)
+		return true;
+	while (*at) {
+		size_t len = strcspn(at, ",");
+
+		if (len == n && strncmp(at, event, n) == 0)
+			return true;
+		at += len + (at[len] == ',');
+	}
+	return false;
+}
+
+static void send_hook(struct sim *sim, const struct run *r, const char *event, const char *action,
+		      const struct buf *body, bool failed_run)
+{
+	char guid[GUID_MAX];
+	const struct hook_event e = {
+		.event = event,
+		.action = action,
+		.run_id = r->id,
+		.repo_id = r->repo->id,
+		.failed_run = failed_run,
+		.body = buf_text(body),
+		.len = body->len,
+	};
+
+	if (!hooks_send(sim->hooks, &e, guid))
+		sim->hooks_untold++;
+}
+
+static void on_run(const struct run *r, const char *action, void *arg)
+{
+	struct sim *sim = arg;
+	bool failed =
+		strcmp(action, "completed") == 0 && conclusion_failed(run_last(r)->conclusion);
+	/* The suite has no "in progress". */
+	bool suite = subscribed(sim, "check_suite") && strcmp(action, "in_progress") != 0;
+	struct buf b;
+
+	if (r->silent || !hooks_url(sim->hooks))
+		return;
+	buf_init(&b, PAYLOAD_MAX);
+	if (suite) {
+		payload_check_suite(&b, &sim->github, r, action);
+		send_hook(sim, r, "check_suite", action, &b, false);
+		buf_reset(&b);
+	}
+	if (subscribed(sim, "workflow_run")) {
+		payload_workflow_run(&b, &sim->github, r, action);
+		send_hook(sim, r, "workflow_run", action, &b, failed);
+	}
+	buf_done(&b);
+}
+
+static void on_job(const struct run *r, const struct job *j, const char *action, bool ghost,
+		   void *arg)
+{
+	struct sim *sim = arg;
+	const char *check = strcmp(action, "queued") == 0 ? "created" : action;
+	struct buf b;
+
+	if (r->silent || !hooks_url(sim->hooks) || (ghost && !sim->opt.ghosts))
+		return;
+	buf_init(&b, PAYLOAD_MAX);
+	if (subscribed(sim, "workflow_job")) {
+		payload_workflow_job(&b, &sim->github, r, j, action);
+		send_hook(sim, r, "workflow_job", action, &b, false);
+		buf_reset(&b);
+	}
+	if (subscribed(sim, "check_run") && strcmp(check, "in_progress") != 0) {
+		payload_check_run(&b, &sim->github, r, j, check);
+		send_hook(sim, r, "check_run", check, &b, false);
+	}
+	buf_done(&b);
+}
+
+static void on_leaves(const struct delivery *d, void *arg)
+{
+	struct sim *sim = arg;
+	struct run *r = world_find(sim->world, d->run_id);
+
+	if (!r)
+		return;
+	r->webhooks++;
+	r->webhooks_duplicate += d->duplicate || d->redelivery;
+	if (d->failed_run && !r->told_us && run_last(r)->state == STATE_COMPLETED)
+		r->told_us = clock_mono_us();
+}
+
+static void on_over(const struct delivery *d, void *arg)
+{
+	struct sim *sim = arg;
+	struct run *r = world_find(sim->world, d->run_id);
+	bool ok = d->status >= 200 && d->status < 300;
+
+	if (!r)
+		sim->hooks_other++;
+	else if (ok)
+		r->webhooks_ok++;
+	else
+		r->webhooks_failed++;
+}
+
+void sim_ping(struct sim *sim)
+{
+	const char *url = hooks_url(sim->hooks);
+	char guid[GUID_MAX];
+	struct buf b;
+
+	if (!url)
+		return;
+	buf_init(&b, PAYLOAD_MAX);
+	payload_ping(&b, &sim->github, url);
+	(void)hooks_send(
+		sim->hooks,
+		&(struct hook_event){
+			.event = "ping", .action = "", .body = buf_text(&b), .len = b.len },
+		guid);
+	buf_done(&b);
+}
+
+/* --- the ledger ----------------------------------------------------------- */
+
+static void add_run(const struct run *r, struct totals *t)
+{
+	const struct attempt *first = r->attempts[0], *last = run_last(r);
+	bool failed = conclusion_failed(first->conclusion);
+
+	t->runs++;
+	t->running += last->state != STATE_COMPLETED;
+	t->passed += first->conclusion && strcmp(first->conclusion, "success") == 0;
+	t->failed += failed;
+	t->transient += failed && r->cause && r->cause->transient;
+	t->healed += failed && last->conclusion && strcmp(last->conclusion, "success") == 0;
+	t->rerun_accepted += r->rerun_accepted;
+	t->rerun_refused += r->rerun_refused;
+	t->rerun_by_person += r->rerun_by_person;
+	t->rerun_twice += r->rerun_accepted > 1;
+	t->webhooks += r->webhooks;
+	t->webhooks_ok += r->webhooks_ok;
+	t->webhooks_failed += r->webhooks_failed;
+	t->webhooks_duplicate += r->webhooks_duplicate;
+	t->log_reads += r->log_reads;
+}
+
+static void on_forgotten(const struct run *r, void *arg)
+{
+	struct sim *sim = arg;
+
+	add_run(r, &sim->past);
+}
+
+void sim_totals(struct sim *sim, struct totals *out)
+{
+	*out = sim->past;
+	for (size_t i = world_first(sim->world); i < world_count(sim->world); i++)
+		add_run(world_at(sim->world, i), out);
+}
+
+enum rerun_answer sim_rerun(struct sim *sim, struct run *r, bool only_failed, enum actor actor)
+{
+	int64_t told_us = r->told_us;
+	enum rerun_answer answer = run_rerun(r, only_failed, actor);
+
+	if (answer == RERUN_ACCEPTED && actor == ACTOR_API && told_us &&
+	    sim->n_latencies < LATENCIES_MAX)
+		sim->latencies_us[sim->n_latencies++] = clock_mono_us() - told_us;
+	return answer;
+}
+
+/* --- start and end -------------------------------------------------------- */
+
+static void on_request(struct http_request *http, void *arg)
+{
+	struct sim *sim = arg;
+
+	if (!control_serve(sim, http) && !page_serve(sim, http))
+		rest_serve(sim, http);
+}
+
+static int read_secret(const char *path, char **out, struct err *err)
+{
+	char text[SECRET_MAX + 1];
+	FILE *f = fopen(path, "re");
+	size_t n;
+
+	if (!f)
+		return err_set(err, ERR_CONFIG, "cannot read %s: %s", path, strerror(errno));
+	n = fread(text, 1, SECRET_MAX, f);
+	(void)fclose(f);
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	text[n] = '\0';
+	if (!n)
+		return err_set(err, ERR_CONFIG, "%s is empty", path);
+	*out = xstrdup(text);
+	return 0;
+}
+
+static void make_world(struct sim *sim)
+{
+	const struct options *o = &sim->opt;
+	const struct world_options world = {
+		.seed = (uint64_t)o->seed,
+		.job_ms = o->job_ms,
+		.jitter = o->jitter,
+		.pass_rate = o->pass_rate,
+		.heal_rate = o->heal_rate,
+		.flaky_rate = o->flaky_rate,
+		.runs_max = (size_t)o->keep,
+	};
+	const struct world_watch watch = { on_run, on_job, on_forgotten, sim };
+	const struct hook_options hooks = {
+		.secret = sim->secret,
+		.duplicate = o->duplicate,
+		.reorder = o->reorder,
+		.seed = (uint64_t)o->seed,
+		.target_type = o->app_id ? "integration" : "organization",
+	};
+	const struct hook_watch hook_watch = { on_leaves, on_over, sim };
+
+	sim->world = world_new(sim->base, &world, &watch);
+	sim->hooks = hooks_new(sim->base, &hooks, &hook_watch);
+	hooks_set_url(sim->hooks, o->webhook_url);
+}
+
+static int open_all(struct sim *sim, struct err *err)
+{
+	const struct options *o = &sim->opt;
+	const struct access_options access = {
+		.token_file = o->token_file,
+		.app_id = o->app_id,
+		.app_key_file = o->app_key_file,
+		.app_token_ms = o->app_token_ms,
+		.rate_limit = o->rate_limit,
+	};
+
+	if (o->cause && !cause_find(o->cause))
+		return err_set(err, ERR_CONFIG, "--cause: no cause \"%.60s\"", o->cause);
+	if (o->secret_file && read_secret(o->secret_file, &sim->secret, err) < 0)
+		return -1;
+	if (access_new(&access, &sim->access, err) < 0 ||
+	    storage_new(sim, &sim->storage, err) < 0 ||
+	    http_server_new(sim->base, o->listen, &HTTP_LIMITS_DEFAULT, on_request, sim,
+			    &sim->server, err) < 0)
+		return -1;
+	(void)snprintf(sim->url, sizeof(sim->url), "http://%s", http_server_address(sim->server));
+	sim->github.api = sim->github.web = sim->url;
+	sim->github.installation = access_has_app(sim->access) ? ACCESS_INSTALLATION : 0;
+	make_world(sim);
+	sim->traffic = traffic_new(sim);
+	sim_ping(sim);
+	return 0;
+}
+
+int sim_new(struct event_base *base, const struct options *opt, struct sim **out, struct err *err)
+{
+	struct sim *sim = xcalloc(1, sizeof(*sim));
+
+	sim->base = base;
+	sim->opt = *opt;
+	if (open_all(sim, err) < 0) {
+		sim_free(sim);
+		return -1;
+	}
+	*out = sim;
+	return 0;
+}
+
+void sim_free(struct sim *sim)
+{
+	if (!sim)
+		return;
+	traffic_free(sim->traffic);
+	rest_free(sim);
+	http_server_free(sim->server);
+	storage_free(sim->storage);
+	hooks_free(sim->hooks);
+	world_free(sim->world);
+	access_free(sim->access);
+	faults_clear(&sim->faults);
+	free(sim->secret);
+	free(sim);
+}

@@ -1,0 +1,186 @@
+/*
+ * The simulated CI world: repositories, workflows, and runs that pass through
+ * their states on the clock. Knows nothing of HTTP; whoever tells the outside gets a call per
+ * change of state.
+ */
+#ifndef GUARD_TESTS_WORLD_H
+#define GUARD_TESTS_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "tests/simulator/cause.h"
+#include "tests/simulator/rng.h"
+
+struct event;
+struct event_base;
+struct world;
+
+enum {
+	WORLD_RUNS_MAX = 20000,
+	RUN_JOBS_MAX = 12,
+	RUN_ATTEMPTS_MAX = 51, /* the first and GitHub's fifty re-runs */
+	JOB_STEPS_MAX = 6,
+	NAME_MAX_BYTES = 200,
+};
+
+/* What the token may do with a repository. */
+enum repo_access { REPO_WRITE, REPO_READ, REPO_HIDDEN };
+
+struct repo {
+	uint64_t id;
+	char full_name[NAME_MAX_BYTES];
+	const char *about, *language;
+	enum repo_access access;
+};
+
+struct workflow {
+	uint64_t id;
+	char name[NAME_MAX_BYTES];
+	const char *path;
+	/* Jobs with the same stage run side by side; the next stage needs all of them. */
+	struct {
+		const char *name;
+		enum place kind;
+		unsigned stage;
+	} jobs[RUN_JOBS_MAX];
+	unsigned n_jobs;
+};
+
+enum state { STATE_QUEUED, STATE_RUNNING, STATE_COMPLETED };
+enum rerun_rule { RERUN_BY_CAUSE, RERUN_PASS, RERUN_SAME, RERUN_DIFFERENT, RERUN_FLAKY };
+/* Who asked for a re-run: the program under test, by the API, or a person, by /_sim. */
+enum actor { ACTOR_API, ACTOR_PERSON };
+
+struct job {
+	uint64_t id;
+	char name[NAME_MAX_BYTES];
+	enum place kind;
+	unsigned stage;
+	enum state state;
+	const char *conclusion;    /* NULL until completed */
+	const struct cause *cause; /* NULL: it passes */
+	unsigned story;
+	bool carried; /* not run in this attempt: its result is from an earlier one */
+	int64_t created_ms, started_ms, completed_ms;
+};
+
+struct attempt {
+	struct job jobs[RUN_JOBS_MAX];
+	unsigned n_jobs;
+	enum state state;
+	const char *conclusion;
+	const char *actor; /* login of who started it */
+	int64_t started_ms, updated_ms;
+};
+
+struct run {
+	struct world *world;
+	uint64_t id, number, check_suite;
+	unsigned index;
+	const struct repo *repo;
+	const struct workflow *workflow;
+	const struct cause *cause; /* of the first attempt; NULL: passes */
+	const struct cause *different;
+	enum rerun_rule rule;
+	unsigned story;
+	uint64_t seed;
+	int64_t created_ms, job_ms;
+	char sha[41], branch[NAME_MAX_BYTES];
+	char failing_job[NAME_MAX_BYTES]; /* "" by cause */
+	char title[NAME_MAX_BYTES];
+	bool silent; /* no webhooks */
+	bool logs_expired;
+
+	struct attempt *attempts[RUN_ATTEMPTS_MAX];
+	unsigned n_attempts;
+	unsigned stage;
+	struct event *timer;
+
+	/* The ledger. */
+	unsigned rerun_accepted, rerun_refused, rerun_by_person;
+	unsigned log_reads;
+	unsigned webhooks, webhooks_ok, webhooks_failed, webhooks_duplicate;
+	int64_t first_rerun_ms;   /* when the API took the first re-run */
+	int64_t first_failure_ms; /* when the first failed attempt completed */
+	int64_t told_us;          /* monotonic: when word of the last failure left; 0: not yet */
+};
+
+/* What to make; everything that is zero or NULL is chosen by chance, but for job_ms. */
+struct run_wish {
+	const char *repo, *workflow, *cause, *different, *branch, *failing_job;
+	enum rerun_rule rule;
+	int64_t job_ms; /* -1: the world's */
+	int64_t age_ms; /* created so long ago */
+	bool silent, logs_expired;
+	bool passes, fails; /* neither: by chance */
+};
+
+struct world_options {
+	uint64_t seed;
+	int64_t job_ms;    /* how long a stage takes */
+	double jitter;     /* 0.3: 30 % more or less */
+	double pass_rate;  /* runs that pass at first */
+	double heal_rate;  /* transient failures that pass when run again */
+	double flaky_rate; /* the same for flaky ones */
+	size_t runs_max;   /* beyond, the oldest one that is over is forgotten; 0: WORLD_RUNS_MAX */
+};
+
+struct world_watch {
+	void (*run_changed)(const struct run *, const char *action, void *arg);
+	/* `ghost`: told again after a re-run that did not run it. */
+	void (*job_changed)(const struct run *, const struct job *, const char *action, bool ghost,
+			    void *arg);
+	/* Its place in the ring is needed; it is freed after this. */
+	void (*run_forgotten)(const struct run *, void *arg);
+	void *arg;
+};
+
+struct world *world_new(struct event_base *, const struct world_options *,
+			const struct world_watch *);
+void world_free(struct world *);
+
+int world_create(struct world *, const struct run_wish *, struct run **out,
+		 struct err *) MUST_CHECK;
+/* How many were made, and the oldest index that is not forgotten yet. */
+size_t world_count(const struct world *);
+size_t world_first(const struct world *);
+/* NULL when there was none, or it is forgotten. */
+struct run *world_at(struct world *, size_t index);
+/* NULL when unknown. */
+struct run *world_find(struct world *, uint64_t run_id);
+/* Also says in which attempt it is. */
+struct job *world_find_job(struct world *, uint64_t job_id, struct run **run, unsigned *attempt);
+/* Made up when it does not exist yet; the same name has the same id in every world. NULL: too many.
+ */
+struct repo *world_repo(struct world *, const char *full_name);
+/* NULL when no run of it was made. */
+struct repo *world_find_repo(struct world *, const char *full_name);
+struct repo *world_repo_by_id(struct world *, uint64_t id);
+/* By the part after the slash. */
+struct repo *world_repo_by_name(struct world *, const char *name);
+
+/* Until then every run fails because of it, at first and when it is run again. */
+void world_outage(struct world *, const struct cause *, int64_t ms);
+
+enum rerun_answer { RERUN_ACCEPTED, RERUN_RUNNING, RERUN_TOO_OLD, RERUN_TOO_OFTEN, RERUN_NOTHING };
+enum rerun_answer run_rerun(struct run *, bool only_failed, enum actor);
+
+struct attempt *run_attempt(const struct run *, unsigned number); /* 1..; NULL: none such */
+struct attempt *run_last(const struct run *);
+
+struct step {
+	const char *name;
+	const char *conclusion; /* NULL: never finished */
+	int64_t started_ms, completed_ms;
+};
+/* The steps of a job as the API shows them; name buffers live in `names`. */
+unsigned job_steps(const struct run *, const struct job *, struct step out[static JOB_STEPS_MAX],
+		   char names[static 256]);
+
+const char *state_name(enum state);
+bool conclusion_failed(const char *conclusion);
+
+#endif

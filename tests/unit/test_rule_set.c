@@ -1,0 +1,193 @@
+#include "dispatcher/rule_set.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "core/finding.h"
+#include "core/mem.h"
+#include "dispatcher/detector.h"
+#include "unit.h"
+
+/* A rule that is in order, up to its samples. */
+#define HEAD                            \
+	"rules:\n"                      \
+	"  - id: tax\n"                 \
+	"    category: build_failure\n" \
+	"    confidence: 0.9\n"         \
+	"    title: The tax does not build\n"
+#define SAMPLES                              \
+	"    positive: ['error: no rate']\n" \
+	"    negative: ['no error']\n"
+
+static int parse(const char *yaml, struct rule_set **out, struct err *err)
+{
+	return rule_set_parse("shop.yaml", yaml, strlen(yaml), out, err);
+}
+
+static void a_rule_is_read_as_written(void **state)
+{
+	static const char yaml[] = "rules:\n"
+				   "  - id: tax\n"
+				   "    class: hint\n"
+				   "    category: network_failure\n"
+				   "    subcategory: dns\n"
+				   "    confidence: 0.75\n"
+				   "    transient: true\n"
+				   "    requires: [github, timed_out]\n"
+				   "    title: No rate\n"
+				   "    link: https://example.org/tax\n"
+				   "    regex: '^error: no rate'\n"
+				   "    capture: 'no (?<test>\\w+)'\n"
+				   "    follow: '^ (?<suite>\\w+)'\n"
+				   "    separator: '::'\n"
+				   "    suggestions: [Ask again., Or pay.]\n" SAMPLES;
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	const struct rule_spec *spec;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(parse(yaml, &set, &err), &err);
+	assert_int_equal(set->n, 1);
+	spec = set->rules[0].spec;
+	assert_string_equal(spec->id, "tax");
+	assert_int_equal(spec->class, RULE_HINT);
+	assert_string_equal(spec->category, "network_failure");
+	assert_string_equal(spec->subcategory, "dns");
+	assert_true(spec->confidence > 0.749 && spec->confidence < 0.751);
+	assert_true(spec->transient);
+	assert_int_equal(spec->requires, FACT_GITHUB | FACT_TIMED_OUT);
+	assert_string_equal(spec->link, "https://example.org/tax");
+	assert_string_equal(spec->separator, "::");
+	assert_int_equal(spec->suggestions_count, 2);
+	assert_non_null(set->rules[0].code);
+	assert_non_null(set->rules[0].capture);
+	assert_non_null(set->rules[0].follow);
+}
+
+static void a_bad_rule_is_refused_with_its_place(void **state)
+{
+	static const struct {
+		const char *why, *yaml, *place, *says;
+	} cases[] = {
+		/* Of an unknown key libcyaml says where the field before it was. */
+		{ "unknown key", HEAD "    regexp: 'x'\n", "line: 5", "regexp" },
+		{ "unknown class", HEAD "    class: guess\n", "line: 6", "class" },
+		{ "unknown fact", HEAD "    requires: [circleci]\n", "line: 6", "requires" },
+		{ "wrong type", HEAD "    transient: perhaps\n", "line: ", "transient" },
+		{ "not YAML", "rules: [\n", "line: ", "" },
+		{ "no rules", "{}\n", "", "rules" },
+		{ "no id", "rules:\n  - category: build_failure\n", "line: 2", "id" },
+		{ "unknown category",
+		  "rules:\n  - id: tax\n    category: weather\n    confidence: 0.9\n    title: x\n"
+		  "    regex: 'error: no rate'\n" SAMPLES,
+		  "shop.yaml:2", "category \"weather\"" },
+		{ "confidence above one",
+		  "rules:\n  - id: tax\n    category: build_failure\n    confidence: 1.1\n"
+		  "    title: x\n    regex: 'error: no rate'\n" SAMPLES,
+		  "shop.yaml:2", "confidence" },
+		{ "neither regex nor facts", HEAD, "shop.yaml:2", "needs a regex" },
+		{ "no samples", HEAD "    regex: 'error'\n", "shop.yaml:2", "sample" },
+		{ "positive sample fails", HEAD "    regex: '^warning:'\n" SAMPLES, "shop.yaml:2",
+		  "misses its positive sample 1" },
+		{ "negative sample fails", HEAD "    regex: 'error'\n" SAMPLES, "shop.yaml:2",
+		  "hits its negative sample 1" },
+		{ "captures nothing",
+		  HEAD "    regex: '^error:'\n    capture: 'x(?<test>y)'\n" SAMPLES, "shop.yaml:2",
+		  "captures nothing" },
+		{ "follow without capture", HEAD "    regex: '^error:'\n    follow: 'x'\n" SAMPLES,
+		  "shop.yaml:2", "follow" },
+		{ "does not compile", HEAD "    regex: '^error:('\n" SAMPLES, "shop.yaml:2",
+		  "at offset 8" },
+		{ "capture does not compile",
+		  HEAD "    regex: '^error:'\n    capture: '['\n" SAMPLES, "shop.yaml:2",
+		  "at offset" },
+		{ "open quantifier", HEAD "    regex: 'error: .+'\n" SAMPLES, "shop.yaml:2",
+		  "open quantifier" },
+		{ "empty line", HEAD "    regex: '(error:)?'\n" SAMPLES, "shop.yaml:2",
+		  "empty line" },
+		{ "absolute anchors", HEAD "    regex: '\\Aerror:'\n" SAMPLES, "shop.yaml:2",
+		  "begins at ^" },
+		{ "exponential", HEAD "    regex: '^(error: |(\\w+\\s?)+:$)'\n" SAMPLES,
+		  "shop.yaml:2", "backtracks" },
+		{ "cubic", HEAD "    regex: '(error: |a.*a.*a.*a.*:$)'\n" SAMPLES, "shop.yaml:2",
+		  "backtracks" },
+		{ "used twice, quoted, in another place of the file",
+		  HEAD
+		  "    regex: '^error:'\n" SAMPLES
+		  "\n  # again\n  - category: build_failure\n    id: 'tax'\n    confidence: 0.9\n"
+		  "    title: x\n    regex: '^error:'\n" SAMPLES,
+		  "shop.yaml:12", "used twice" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rule_set *set = NULL;
+		struct err err = { .kind = ERR_NONE };
+
+		if (parse(cases[i].yaml, &set, &err) == 0)
+			fail_msg("row \"%s\" was taken", cases[i].why);
+		assert_null(set);
+		assert_int_equal(err.kind, ERR_CONFIG);
+		if (!strstr(err.msg, "shop.yaml") || !strstr(err.msg, cases[i].place) ||
+		    !strstr(err.msg, cases[i].says))
+			fail_msg("row \"%s\": %s", cases[i].why, err.msg);
+	}
+}
+
+/* From both sides: what is quadratic on a line is bounded by the line, and allowed. */
+static void a_quadratic_rule_is_taken(void **state)
+{
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(parse(HEAD "    regex: '(error: |a.*b$)'\n" SAMPLES, &set, &err), &err);
+}
+
+static void a_directory_without_rules_is_refused(void **state)
+{
+	struct rule_set *set = NULL;
+	struct err err = { .kind = ERR_NONE };
+
+	UNUSED(state);
+	assert_int_equal(rule_set_load("docs/adr", &set, &err), -1);
+	assert_non_null(strstr(err.msg, "no rules there"));
+	assert_int_equal(rule_set_load("no/such/place", &set, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFIG);
+}
+
+/* Loading proves the samples; here is what a reader of conf/rules may rely on besides. */
+static void the_rules_that_we_ship_are_in_order(void **state)
+{
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	bool seen[32] = { false };
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(rule_set_load("conf/rules", &set, &err), &err);
+	assert_true(set->n >= 60);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct rule_spec *spec = set->rules[i].spec;
+
+		for (size_t k = 0; spec->category && finding_categories[k]; k++)
+			seen[k] |= strcmp(spec->category, finding_categories[k]) == 0;
+		if (spec->category && spec->class != RULE_TEST)
+			assert_case(spec->subcategory != NULL, spec->id);
+	}
+	for (size_t k = 0; finding_categories[k]; k++)
+		if (strcmp(finding_categories[k], "unknown") != 0)
+			assert_case(seen[k], finding_categories[k]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_rule_is_read_as_written),
+		cmocka_unit_test(a_bad_rule_is_refused_with_its_place),
+		cmocka_unit_test(a_quadratic_rule_is_taken),
+		cmocka_unit_test(a_directory_without_rules_is_refused),
+		cmocka_unit_test(the_rules_that_we_ship_are_in_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,544 @@
+#include "web/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/http_server.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/redis.h"
+#include "core/text.h"
+#include "web/run_view.h"
+
+enum {
+	OPEN_MAX = 64, /* requests that wait for Redis; more are told to come back */
+	LIMIT_DEFAULT = 50,
+	LIMIT_MAX = 200,
+	SCAN_MAX = 500, /* newest runs looked at when a state is asked for */
+	REFS_MAX = 50,
+	REF_BYTES = 96, /* RUN_REF_MAX of core/ci_event.h */
+	ATTEMPTS_MAX = 10,
+	REASON_MAX = 200,
+	ANSWER_MAX = 16 << 20,
+};
+
+/* A run that is to be shown: found in the index, then read. */
+struct row {
+	char ref[REF_BYTES];
+	int64_t at_ms;
+	struct json_object *json; /* NULL until read, or when it is gone or filtered out */
+	const char *state;
+};
+
+struct question {
+	struct api *api;
+	struct http_request *req;
+	struct batch *batch;
+	size_t limit;
+	char state[16]; /* "": any */
+	struct row *rows;
+	size_t n_rows, cap_rows;
+	unsigned indexes_open; /* partitions whose index has not arrived */
+	bool failed;
+	char reason[REASON_MAX]; /* of a stop; "" when it is released */
+	struct json_object *list;
+	struct json_object *(*entry_json)(const struct redisReply *);
+};
+
+/* --- shared ------------------------------------------------------------------- */
+
+static void answer(struct http_request *req, int status, struct json_object *o)
+{
+	OWNED(buf_done) struct buf text;
+
+	buf_init(&text, ANSWER_MAX);
+	buf_puts(&text, json_text(o));
+	buf_putc(&text, '\n');
+	http_reply_header(req, "Cache-Control", "no-store");
+	if (text.overflow)
+		http_reply_text(req, 500, "application/json", "{\"error\":\"too large\"}\n");
+	else
+		http_reply(req, status, "application/json", buf_text(&text), text.len);
+}
+
+static void answer_error(struct http_request *req, int status, const char *why)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+
+	json_add_str(o, "error", why);
+	answer(req, status, o);
+}
+
+static void question_free(void *arg)
+{
+	struct question *q = arg;
+
+	q->api->open--;
+	for (size_t i = 0; i < q->n_rows; i++)
+		json_object_put(q->rows[i].json);
+	free(q->rows);
+	json_object_put(q->list);
+	free(q);
+}
+
+/* NULL when it was refused, and answered. */
+static struct question *question_new(struct api *api, struct http_request *req,
+				     void (*done)(void *))
+{
+	struct question *q;
+	char text[24];
+	uint64_t n = LIMIT_DEFAULT;
+
+	if (http_request_query(req, "limit", text, sizeof(text)) &&
+	    (!text_to_u64(text, &n) || n == 0)) {
+		answer_error(req, 400, "limit is not a number from 1 on");
+		return NULL;
+	}
+	if (api->open >= OPEN_MAX) {
+		http_reply_header(req, "Retry-After", "1");
+		answer_error(req, 503, "too many requests wait for Redis");
+		return NULL;
+	}
+	q = xcalloc(1, sizeof(*q));
+	q->api = api;
+	q->req = req;
+	q->limit = n < LIMIT_MAX ? n : LIMIT_MAX;
+	q->batch = batch_new(api->batches, api->redis, done, question_free, q);
+	api->open++;
+	return q;
+}
+
+static bool usable(struct question *q, const struct redisReply *reply)
+{
+	if (!redis_is_error(reply, NULL))
+		return true;
+	q->failed = true;
+	return false;
+}
+
+/* --- runs ----------------------------------------------------------------------- */
+
+/* source:repository:run, the latter two identities without spaces or controls. */
+static bool is_ref(const char *ref, size_t n)
+{
+	unsigned colons = 0;
+
+	if (n < 5 || n >= REF_BYTES || *ref == ':' || ref[n - 1] == ':')
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned char)ref[i] <= ' ' || ref[i] == 0x7f)
+			return false;
+		colons += ref[i] == ':';
+	}
+	return colons >= 2;
+}
+
+static void add_row(struct question *q, const char *ref, size_t n, int64_t at_ms)
+{
+	struct row *row;
+
+	if (q->n_rows == q->cap_rows) {
+		q->cap_rows = q->cap_rows ? 2 * q->cap_rows : 64;
+		q->rows = xrealloc(q->rows, q->cap_rows * sizeof(*q->rows));
+	}
+	row = &q->rows[q->n_rows++];
+	memset(row, 0, sizeof(*row));
+	(void)text_copy(row->ref, sizeof(row->ref), ref, n);
+	row->at_ms = at_ms;
+}
+
+static void on_run(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	struct row *row = &q->rows[index];
+
+	if (!usable(q, reply) || redis_len(reply) == 0)
+		return;
+	row->state = run_view_state(reply);
+	if (!*q->state || strcmp(q->state, row->state) == 0)
+		row->json = run_view_json(row->ref, reply);
+}
+
+static void read_rows(struct question *q)
+{
+	const struct keyspace *ks = q->api->ks;
+	char key[KEY_MAX];
+	struct redis_cmd cmd;
+
+	for (size_t i = 0; i < q->n_rows; i++) {
+		key_part_of(ks, key_partition_of_ref(ks, q->rows[i].ref), "run", q->rows[i].ref,
+			    key);
+		redis_cmd_init(&cmd);
+		redis_arg(&cmd, "HGETALL");
+		redis_arg(&cmd, key);
+		batch_add(q->batch, &cmd, on_run, (unsigned)i);
+	}
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	return (y->at_ms > x->at_ms) - (y->at_ms < x->at_ms);
+}
+
+static void on_index(const struct redisReply *reply, void *arg, unsigned partition)
+{
+	struct question *q = arg;
+	size_t most = *q->state ? SCAN_MAX : q->limit;
+
+	UNUSED(partition);
+	if (usable(q, reply)) {
+		for (size_t i = 0; i + 1 < redis_len(reply); i += 2) {
+			const char *ref = redis_str(redis_at(reply, i));
+
+			if (ref && is_ref(ref, strlen(ref)))
+				add_row(q, ref, strlen(ref), redis_int(redis_at(reply, i + 1), 0));
+		}
+	}
+	if (--q->indexes_open || q->failed)
+		return;
+	if (q->n_rows)
+		qsort(q->rows, q->n_rows, sizeof(*q->rows), newest_first);
+	if (q->n_rows > most)
+		q->n_rows = most;
+	read_rows(q);
+}
+
+static void answer_runs(void *arg)
+{
+	struct question *q = arg;
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	size_t shown = 0;
+
+	json_add(o, "runs", list);
+	if (q->failed) {
+		answer_error(q->req, 503, "Redis does not answer");
+		return;
+	}
+	for (size_t i = 0; i < q->n_rows && shown < q->limit; i++) {
+		if (!q->rows[i].json)
+			continue;
+		json_object_array_add(list, TAKE(q->rows[i].json));
+		shown++;
+	}
+	json_add_i64(o, "now_ms", clock_wall_ms());
+	answer(q->req, 200, o);
+}
+
+/* A reply to something that needs no command, in the next turn: keeps one path. */
+static void on_nothing(const struct redisReply *reply, void *arg, unsigned index)
+{
+	UNUSED(reply);
+	UNUSED(arg);
+	UNUSED(index);
+}
+
+static void read_refs(struct question *q, const char *refs)
+{
+	struct redis_cmd cmd;
+
+	while (*refs && q->n_rows < REFS_MAX) {
+		size_t n = strcspn(refs, ",");
+
+		if (is_ref(refs, n))
+			add_row(q, refs, n, 0);
+		refs += n + (refs[n] == ',');
+	}
+	q->limit = REFS_MAX;
+	if (q->n_rows) {
+		read_rows(q);
+		return;
+	}
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, "PING");
+	batch_add(q->batch, &cmd, on_nothing, 0);
+}
+
+static void read_indexes(struct question *q)
+{
+	char key[KEY_MAX], last[24];
+	struct redis_cmd cmd;
+
+	(void)snprintf(last, sizeof(last), "%zu", (*q->state ? (size_t)SCAN_MAX : q->limit) - 1);
+	q->indexes_open = q->api->ks->partitions;
+	for (unsigned p = 0; p < q->api->ks->partitions; p++) {
+		key_part(q->api->ks, p, "runs", key);
+		redis_cmd_init(&cmd);
+		redis_arg(&cmd, "ZREVRANGE");
+		redis_arg(&cmd, key);
+		redis_arg(&cmd, "0");
+		redis_arg(&cmd, last);
+		redis_arg(&cmd, "WITHSCORES");
+		batch_add(q->batch, &cmd, on_index, p);
+	}
+}
+
+void api_runs(struct api *api, struct http_request *req)
+{
+	OWNED(freep) char *refs = xmalloc(REFS_MAX * REF_BYTES);
+	char state[16] = "";
+	struct question *q;
+
+	if (http_request_query(req, "state", state, sizeof(state)) && *state &&
+	    !run_view_state_known(state)) {
+		answer_error(req, 400, "no such state");
+		return;
+	}
+	q = question_new(api, req, answer_runs);
+	if (!q)
+		return;
+	memcpy(q->state, state, sizeof(state));
+	if (http_request_query(req, "refs", refs, REFS_MAX * REF_BYTES))
+		read_refs(q, refs);
+	else
+		read_indexes(q);
+}
+
+/* --- one run ---------------------------------------------------------------------- */
+
+static void on_plan(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	struct json_object *plan;
+
+	UNUSED(index);
+	if (!usable(q, reply))
+		return;
+	plan = run_view_plan_json(reply);
+	if (plan)
+		json_object_array_add(q->list, plan);
+}
+
+static void on_one_run(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	const char *ref = q->rows[0].ref;
+	int64_t attempts;
+	char plan[REF_BYTES + 24], key[KEY_MAX];
+	struct redis_cmd cmd;
+
+	on_run(reply, arg, index);
+	attempts = json_i64(q->rows[0].json, "attempt", 0);
+	for (int64_t g = attempts > ATTEMPTS_MAX ? attempts - ATTEMPTS_MAX + 1 : 1; g <= attempts;
+	     g++) {
+		(void)snprintf(plan, sizeof(plan), "%s:%lld", ref, (long long)g);
+		key_part_of(q->api->ks, key_partition_of_ref(q->api->ks, ref), "plan", plan, key);
+		redis_cmd_init(&cmd);
+		redis_arg(&cmd, "HGETALL");
+		redis_arg(&cmd, key);
+		batch_add(q->batch, &cmd, on_plan, 0);
+	}
+}
+
+static void answer_one_run(void *arg)
+{
+	struct question *q = arg;
+	struct json_object *run = q->rows[0].json;
+
+	if (q->failed) {
+		answer_error(q->req, 503, "Redis does not answer");
+	} else if (!run) {
+		answer_error(q->req, 404, "no such run");
+	} else {
+		json_add(run, "plans", TAKE(q->list));
+		answer(q->req, 200, run);
+	}
+}
+
+void api_run(struct api *api, struct http_request *req, const char *ref)
+{
+	char key[KEY_MAX];
+	struct redis_cmd cmd;
+	struct question *q;
+
+	if (!is_ref(ref, strlen(ref))) {
+		answer_error(req, 404, "no such run");
+		return;
+	}
+	q = question_new(api, req, answer_one_run);
+	if (!q)
+		return;
+	q->list = json_object_new_array();
+	add_row(q, ref, strlen(ref), 0);
+	key_part_of(api->ks, key_partition_of_ref(api->ks, ref), "run", ref, key);
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, "HGETALL");
+	redis_arg(&cmd, key);
+	batch_add(q->batch, &cmd, on_one_run, 0);
+}
+
+/* --- streams ------------------------------------------------------------------------ */
+
+static void on_entries(const struct redisReply *reply, void *arg, unsigned partition)
+{
+	struct question *q = arg;
+
+	UNUSED(partition);
+	if (!usable(q, reply))
+		return;
+	for (size_t i = 0; i < redis_len(reply); i++)
+		json_object_array_add(q->list, q->entry_json(redis_at(reply, i)));
+}
+
+static int64_t entry_ms(struct json_object *entry)
+{
+	return strtoll(json_str(entry, "id", "0"), NULL, 10);
+}
+
+static int newest_entry_first(const void *a, const void *b)
+{
+	int64_t x = entry_ms(*(struct json_object *const *)a);
+	int64_t y = entry_ms(*(struct json_object *const *)b);
+
+	return (y > x) - (y < x);
+}
+
+static void answer_entries(struct question *q, const char *name)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	size_t n;
+
+	if (q->failed) {
+		answer_error(q->req, 503, "Redis does not answer");
+		return;
+	}
+	/* One partition's entries are in order already, and equal times must stay so. */
+	if (q->api->ks->partitions > 1)
+		json_object_array_sort(q->list, newest_entry_first);
+	n = json_object_array_length(q->list);
+	if (n > q->limit)
+		(void)json_object_array_del_idx(q->list, q->limit, n - q->limit);
+	json_add(o, name, TAKE(q->list));
+	answer(q->req, 200, o);
+}
+
+static void answer_outcomes(void *arg)
+{
+	answer_entries(arg, "outcomes");
+}
+
+static void answer_dead(void *arg)
+{
+	answer_entries(arg, "dead");
+}
+
+static void read_streams(struct api *api, struct http_request *req, const char *name,
+			 struct json_object *(*entry_json)(const struct redisReply *),
+			 void (*done)(void *))
+{
+	struct question *q = question_new(api, req, done);
+	char key[KEY_MAX], count[24];
+	struct redis_cmd cmd;
+
+	if (!q)
+		return;
+	q->list = json_object_new_array();
+	q->entry_json = entry_json;
+	(void)snprintf(count, sizeof(count), "%zu", q->limit);
+	for (unsigned p = 0; p < api->ks->partitions; p++) {
+		key_part(api->ks, p, name, key);
+		redis_cmd_init(&cmd);
+		redis_arg(&cmd, "XREVRANGE");
+		redis_arg(&cmd, key);
+		redis_arg(&cmd, "+");
+		redis_arg(&cmd, "-");
+		redis_arg(&cmd, "COUNT");
+		redis_arg(&cmd, count);
+		batch_add(q->batch, &cmd, on_entries, p);
+	}
+}
+
+void api_outcomes(struct api *api, struct http_request *req)
+{
+	read_streams(api, req, "outcomes", run_view_outcome_json, answer_outcomes);
+}
+
+void api_dead(struct api *api, struct http_request *req)
+{
+	read_streams(api, req, "dead", run_view_dead_json, answer_dead);
+}
+
+/* --- kill switch ----------------------------------------------------------------------- */
+
+static void on_switched(const struct redisReply *reply, void *arg, unsigned stopped)
+{
+	struct question *q = arg;
+
+	UNUSED(stopped);
+	(void)usable(q, reply);
+}
+
+static void answer_switch(void *arg)
+{
+	struct question *q = arg;
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	bool stop = *q->reason != '\0';
+
+	if (q->failed) {
+		answer_error(q->req, 503, "Redis does not answer: the stop switch is as it was");
+		return;
+	}
+	log_warn("stop switch changed", KV("stopped", (int)stop), KV("peer", q->req->peer),
+		 KV("reason", q->reason));
+	json_add_bool(o, "stopped", stop);
+	answer(q->req, 200, o);
+	q->api->switched(q->api->arg);
+}
+
+/* "reason" of a JSON body; an empty body is fine. */
+static int read_reason(const struct http_request *req, char out[static REASON_MAX], struct err *err)
+{
+	OWNED(json_putp) struct json_object *body = NULL;
+	const char *reason = NULL;
+
+	if (req->body_len) {
+		if (json_parse(req->body, req->body_len, &body, err) < 0)
+			return -1;
+		reason = json_str(body, "reason", NULL);
+	}
+	if (!reason || !*reason)
+		reason = "stopped on the page";
+	(void)text_copy(out, REASON_MAX, reason, strlen(reason));
+	return 0;
+}
+
+static void send_switch(struct api *api, struct http_request *req, const char *reason)
+{
+	struct question *q = question_new(api, req, answer_switch);
+	char key[KEY_MAX];
+	struct redis_cmd cmd;
+
+	if (!q)
+		return;
+	key_region(api->ks, "stop", key);
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, reason ? "SET" : "DEL");
+	redis_arg(&cmd, key);
+	if (reason) {
+		redis_arg(&cmd, reason);
+		(void)text_copy(q->reason, sizeof(q->reason), reason, strlen(reason));
+	}
+	batch_add(q->batch, &cmd, on_switched, 0);
+}
+
+void api_stop(struct api *api, struct http_request *req)
+{
+	char reason[REASON_MAX];
+	struct err err;
+
+	if (read_reason(req, reason, &err) < 0)
+		answer_error(req, 400, err.msg);
+	else
+		send_switch(api, req, reason);
+}
+
+void api_go(struct api *api, struct http_request *req)
+{
+	send_switch(api, req, NULL);
+}

@@ -1,0 +1,30 @@
+/* /api/v1/...: answers that are read from Redis when they are asked for. */
+#ifndef GUARD_WEB_API_H
+#define GUARD_WEB_API_H
+
+#include <stdbool.h>
+
+#include "core/keys.h"
+#include "web/batch.h"
+
+struct http_request;
+struct redis;
+
+struct api {
+	struct redis *redis;
+	const struct keyspace *ks;
+	struct batch_list *batches;
+	unsigned open;               /* requests not yet answered */
+	void (*switched)(void *arg); /* the kill switch was changed */
+	void *arg;
+};
+
+void api_runs(struct api *, struct http_request *);
+/* `ref` must be what run references look like: 404 otherwise. */
+void api_run(struct api *, struct http_request *, const char *ref);
+void api_outcomes(struct api *, struct http_request *);
+void api_dead(struct api *, struct http_request *);
+void api_stop(struct api *, struct http_request *);
+void api_go(struct api *, struct http_request *);
+
+#endif
