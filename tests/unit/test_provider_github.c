@@ -12,8 +12,11 @@ static void knows_which_events_it_uses(void **state)
 {
 	static const char *const used[] = { "workflow_run", "workflow_job", "check_run",
 					    "check_suite" };
-	static const char *const ignored[] = { "ping", "push", "workflow_runs", "",
-					       "WORKFLOW_RUN" };
+	static const char *const ignored[] = { "ping", "push", "workflow_runs", "", "WORKFLOW_RUN",
+					       /* of an App, an organisation, a sponsor */
+					       "installation", "installation_repositories",
+					       "github_app_authorization", "organization",
+					       "membership", "meta", "security_advisory" };
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_LEN(used); i++)
@@ -245,6 +248,28 @@ static void long_names_fit_the_entry(void **state)
 	assert_int_equal(strlen(ev.sha), 40);
 }
 
+/* What no sender does, but nothing forbids: everything at its longest. */
+static void anything_fits_the_entry(void **state)
+{
+	struct ci_event ev;
+
+	UNUSED(state);
+	memset(&ev, 'x', sizeof(ev));
+#define END(member) ev.member[sizeof(ev.member) - 1] = '\0'
+	END(provider), END(source), END(delivery), END(topic), END(action), END(conclusion);
+	END(failure_reason), END(repo), END(pipeline), END(job), END(branch), END(default_branch);
+	END(sha), END(trigger), END(actor), END(head_repo), END(url), END(trace);
+#undef END
+	ev.kind = CI_OTHER;
+	ev.status = CI_COMPLETED;
+	ev.repo_id = ev.run_id = ev.generation = ev.job_id = ev.installation = INT64_MAX;
+	ev.pipeline_id = ev.parent_run = ev.merge_request = INT64_MAX;
+	ev.at_ms = ev.received_at_ms = INT64_MAX;
+	enqueue_fit(&ev);
+	assert_in_range(enqueue_entry_bytes(&ev), 1, ENQUEUE_ENTRY_BYTES_MAX);
+	assert_int_equal(strlen(ev.repo), sizeof(ev.repo) - 1);
+}
+
 static void providers_are_found_by_name(void **state)
 {
 	UNUSED(state);
@@ -264,6 +289,7 @@ int main(void)
 		cmocka_unit_test(maps_states),
 		cmocka_unit_test(refuses_malformed_events),
 		cmocka_unit_test(long_names_fit_the_entry),
+		cmocka_unit_test(anything_fits_the_entry),
 		cmocka_unit_test(providers_are_found_by_name),
 	};
 
