@@ -139,15 +139,19 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	struct start *s = arg;
 
 	UNUSED(what);
-	if (sig == SIGHUP) {
-		supervisor_signal_all(s->supervisor, SIGHUP);
-		return;
-	}
+	/* SIGHUP too: the terminal has gone, and nothing can be reloaded yet. */
 	log_info("stopping", KV("signal", (int)sig));
 	supervisor_stop(s->supervisor);
 }
 
 /* --- what is printed ------------------------------------------------------------ */
+
+static const char *page_address(const struct start *s)
+{
+	const char *admin = conf_str(s->cli->conf, "admin_listen");
+
+	return admin && strcmp(admin, "none") != 0 ? admin : s->address;
+}
 
 static void print_block(struct start *s)
 {
@@ -163,7 +167,7 @@ static void print_block(struct start *s)
 	       "  Webhook   http://%s/webhooks/github\n"
 	       "  Secret    %s%s%s\n"
 	       "  Mode      %s: %s\n",
-	       s->address, s->address, s->given_secret ? "as configured" : "cat ",
+	       page_address(s), s->address, s->given_secret ? "as configured" : "cat ",
 	       s->given_secret ? "" : s->secret, "", mode, why);
 	if (s->private_redis)
 		printf("  Redis     redis-cli -s %s/redis.sock\n", s->folder);

@@ -69,7 +69,7 @@ struct cli {
  * status (--help, or an error that was printed).
  */
 int cli_begin(const struct command *, const struct cli_option *own, int argc, char **argv,
-	      struct cli *out) MUST_CHECK;
+	      struct cli *cli) MUST_CHECK;
 void cli_end(struct cli *);
 
 /* Prints "pipeline-guard NAME: message" and returns the exit status that fits the kind. */

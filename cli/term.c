@@ -173,7 +173,7 @@ void table_cell(struct table *t, const char *text)
 
 size_t table_rows(const struct table *t)
 {
-	return t->n / t->columns;
+	return t->columns ? t->n / t->columns : 0;
 }
 
 static void put_cell(const struct table *t, size_t column, const char *text)
@@ -201,7 +201,7 @@ void table_print(const struct table *t)
 	for (size_t c = 0; c < t->columns; c++)
 		put_cell(t, c, t->headings[c]);
 	printf("%s", term_plain());
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; t->columns && i < t->n; i++) {
 		printf("%s", term_paint(t->cells[i]));
 		put_cell(t, i % t->columns, t->cells[i]);
 		printf("%s", *term_paint(t->cells[i]) ? term_plain() : "");

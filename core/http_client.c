@@ -61,7 +61,7 @@ struct http_call {
 
 	CURL *easy;
 	struct curl_slist *headers; /* of the first origin; wiped and dropped with it */
-	bool in_multi, delivering;
+	bool in_multi, delivering, once;
 	char method[16];
 	char *url;
 	char *body;
@@ -397,6 +397,7 @@ static bool start_hop(struct http_call *call, const struct http_origin *origin)
 	call->curl_error[0] = '\0';
 	set_safety(easy, origin);
 	set_method(call);
+	(void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)call->once);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_error);
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, call->client->user_agent);
@@ -761,6 +762,7 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	call->client = c;
 	call->fn = fn;
 	call->arg = arg;
+	call->once = o->once;
 	call->redirects_left = o->max_redirects;
 	call->deadline_ms =
 		clock_mono_ms() + (o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_DEFAULT_MS);

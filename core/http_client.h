@@ -35,6 +35,11 @@ struct http_call_options {
 	size_t max_body_bytes;  /* 0: 4 MiB */
 	bool keep_tail;         /* over the cap: keep the last bytes instead of failing */
 	unsigned max_redirects; /* 0: a 3xx is the answer */
+	/*
+	 * On a connection of its own: when a kept one breaks before any answer, libcurl sends
+	 * the request again by itself, and for a call that acts that may be the second time.
+	 */
+	bool once;
 };
 
 /*

@@ -8,20 +8,93 @@
 #include "core/mem.h"
 #include "core/text.h"
 
-enum { DEPTH_MAX = 32 };
+enum { DEPTH_MAX = 32, TEXT_MAX = 512 << 20 };
+
+/*
+ * json-c 0.18, which Debian 13 has, is so strict that it takes every byte over 0x7f for a
+ * control character (its issue 875). There a text is rewritten in escapes before it is parsed.
+ */
+static bool refuses_utf8(void)
+{
+	static int answer = -1;
+
+	if (answer < 0) {
+		struct json_tokener *tok = json_tokener_new();
+		struct json_object *o;
+
+		if (!tok)
+			abort();
+		json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+		o = json_tokener_parse_ex(tok, "\"\xc3\xa9\"", 4);
+		answer = !o;
+		json_object_put(o);
+		json_tokener_free(tok);
+	}
+	return answer;
+}
+
+static char *put_unit(char *out, unsigned unit)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	*out++ = '\\';
+	*out++ = 'u';
+	for (int shift = 12; shift >= 0; shift -= 4)
+		*out++ = hex[unit >> shift & 15];
+	return out;
+}
+
+/* One sequence of 2 to 4 bytes, as one or two UTF-16 units. */
+static char *put_escaped(char *out, const unsigned char *s, size_t len)
+{
+	unsigned c = s[0] & (0xffu >> (len + 1));
+
+	for (size_t i = 1; i < len; i++)
+		c = c << 6 | (s[i] & 0x3f);
+	if (c < 0x10000)
+		return put_unit(out, c);
+	c -= 0x10000;
+	return put_unit(put_unit(out, 0xd800 | c >> 10), 0xdc00 | (c & 0x3ff));
+}
+
+/* Valid UTF-8 without bytes over 0x7f, except after a backslash: that is wrong and stays so. */
+static char *in_escapes(const char *text, size_t n, size_t *out_n)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	char *out = xmalloc(3 * n + 1), *end = out;
+	bool escape = false;
+
+	for (size_t i = 0, len; i < n; i += len) {
+		len = escape ? 1 : utf8_sequence(s + i, n - i);
+		if (len > 1) {
+			end = put_escaped(end, s + i, len);
+		} else {
+			*end++ = text[i];
+			len = 1; /* what follows such a backslash is no sequence any more */
+		}
+		escape = s[i] == '\\' && !escape;
+	}
+	*out_n = (size_t)(end - out);
+	return out;
+}
 
 int json_parse(const char *text, size_t n, struct json_object **out, struct err *err)
 {
+	OWNED(freep) char *escaped = NULL;
 	struct json_tokener *tok;
 	struct json_object *root;
 	enum json_tokener_error why;
 	size_t end;
 
-	if (n > 1u << 30)
+	if (n > TEXT_MAX)
 		return err_set(err, ERR_INPUT, "json: too large");
 	/* json-c's own check lets overlong forms and surrogates pass. */
 	if (!utf8_valid((const unsigned char *)text, n))
 		return err_set(err, ERR_INPUT, "json: not UTF-8");
+	if (refuses_utf8()) {
+		escaped = in_escapes(text, n, &n);
+		text = escaped;
+	}
 	tok = json_tokener_new_ex(DEPTH_MAX);
 	if (!tok)
 		abort();

@@ -133,6 +133,8 @@ bool pattern_has_open_end(const char *regex)
 				      strncmp(regex + i, "(?<!", 4) == 0;
 			if (regex[i + 1] == '?')
 				i += strcspn(regex + i, ":>!=)") - (regex[i] == ')');
+			if (!regex[i])
+				break;
 			tail = false;
 		} else if (ch == '|') {
 			open_alternative[depth] |= tail;

@@ -195,6 +195,8 @@ static int add_file(struct rule_set *set, const char *name, const char *yaml, si
 	if (rc != CYAML_OK)
 		return err_set(err, ERR_CONFIG, "%s: %s", name,
 			       why.text[0] ? why.text : cyaml_strerror(rc));
+	if (!file) /* nothing but comments */
+		return err_set(err, ERR_CONFIG, "%s: no rules in it", name);
 	set->files[set->n_files++] = file;
 	for (unsigned i = 0; i < file->rules_count; i++)
 		if (add_rule(set, &file->rules[i], err) < 0)

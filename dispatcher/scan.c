@@ -68,15 +68,20 @@ static void end_part(struct scan *s, enum part_state state)
 	next_part(s);
 }
 
-/* GitHub names an unnamed step "Run COMMAND"; the log shows the command. */
+/* GitHub names an unnamed step "Run COMMAND", and so does the log; other systems leave "Run" out. */
 static bool is_failed_step(const struct scan *s, const char *text, size_t len)
 {
+	static const char run[] = "Run ";
 	const char *want = s->failed_step;
 
 	if (!want || !len)
 		return false;
-	if (text_starts(want, "Run "))
-		want += 4;
+	if (text_starts(want, run))
+		want += strlen(run);
+	if (len > strlen(run) && memcmp(text, run, strlen(run)) == 0) {
+		text += strlen(run);
+		len -= strlen(run);
+	}
 	return strlen(want) == len && memcmp(want, text, len) == 0;
 }
 

@@ -447,9 +447,10 @@ static void judge_log(struct api_call *c, const struct http_reply *r)
 	bool gone = r->status == 404 || r->status == 410;
 	int64_t age = clock_wall_ms() - c->job_ended_ms;
 
-	if (gone && c->job_ended_ms && age < FRESH_LOG_MS) {
+	/* 404 may also mean "not yet"; 410 is final. */
+	if (r->status == 404 && c->job_ended_ms && age < FRESH_LOG_MS) {
 		github_postpone(&c->result, r->status, FRESH_LOG_RETRY_MS,
-				"%d: the log of a job that just ended is not there yet", r->status);
+				"404: the log of a job that just ended is not there yet");
 	} else if (gone) {
 		github_refuse(&c->result, r->status,
 			      "%d: the log is gone (expired or deleted), or the token lacks %s on "
@@ -529,6 +530,7 @@ static void send_request(struct api_call *c)
 		.timeout_ms = conf_int(conf, "github.timeout"),
 		.max_body_bytes = JSON_MAX_BYTES,
 		.max_redirects = REDIRECTS_MAX,
+		.once = c->ask == ASK_RERUN,
 	};
 
 	if (c->ask == ASK_LOG || c->ask == ASK_ARCHIVE) {

@@ -50,7 +50,7 @@ bool access_is_loopback_host(const char *host)
 
 static bool is_loopback_socket(int fd)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 	char ip[INET6_ADDRSTRLEN] = "";
 

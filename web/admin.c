@@ -29,6 +29,15 @@ struct admin {
 	struct live *live;
 };
 
+/* One line of JSON, without its end. */
+static void status_line(const struct admin *a, struct buf *out)
+{
+	buf_init(out, STATUS_MAX);
+	snapshot_status_json(a->snapshot, out);
+	if (out->len)
+		out->len--;
+}
+
 /* --- routes ---------------------------------------------------------------- */
 
 static void get_metrics(struct admin *a, struct http_request *req, const char *rest)
@@ -78,8 +87,11 @@ static void get_dead(struct admin *a, struct http_request *req, const char *rest
 
 static void get_stream(struct admin *a, struct http_request *req, const char *rest)
 {
+	OWNED(buf_done) struct buf text;
+
 	UNUSED(rest);
-	live_handle(a->live, req);
+	status_line(a, &text);
+	live_handle(a->live, req, text.data, text.len);
 }
 
 static void post_stop(struct admin *a, struct http_request *req, const char *rest)
@@ -187,12 +199,8 @@ static void on_snapshot(void *arg)
 	struct admin *a = arg;
 	OWNED(buf_done) struct buf text;
 
-	if (!a->live)
-		return;
-	buf_init(&text, STATUS_MAX);
-	snapshot_status_json(a->snapshot, &text);
-	if (text.len)
-		live_status(a->live, text.data, text.len - 1);
+	status_line(a, &text);
+	live_status(a->live, text.data, text.len);
 }
 
 static void on_watched(bool watched, void *arg)

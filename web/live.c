@@ -233,14 +233,19 @@ static void write_message(const struct live *l, uint64_t from, uint64_t end, str
 static void pump(struct live *l, struct client *c)
 {
 	struct stream_id newest = newest_id(l);
+	const char *what = NULL;
 	OWNED(buf_done) struct buf text;
 
 	buf_init(&text, BACKLOG_MAX);
+	if (!c->placed && !c->resumes)
+		what = "ready";
 	if ((!c->placed && !place(l, c)) || c->at < l->first) {
-		buf_printf(&text, "id: %" PRIu64 "-%" PRIu64 "\nevent: reset\ndata: {}\n\n",
-			   newest.ms, newest.seq);
+		what = "reset";
 		c->at = l->next;
 	}
+	if (what)
+		buf_printf(&text, "id: %" PRIu64 "-%" PRIu64 "\nevent: %s\ndata: {}\n\n", newest.ms,
+			   newest.seq, what);
 	while (c->at < l->next) {
 		uint64_t end =
 			l->next - c->at > REFS_PER_MESSAGE ? c->at + REFS_PER_MESSAGE : l->next;
@@ -444,9 +449,17 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 
 /* --- requests ------------------------------------------------------------------------- */
 
-void live_handle(struct live *l, struct http_request *req)
+/* One line of JSON. */
+static void write_status(struct buf *out, const char *text, size_t n)
 {
-	static const char hello[] = "retry: 2000\n\n";
+	buf_puts(out, "event: status\ndata: ");
+	buf_append(out, text, n);
+	buf_puts(out, "\n\n");
+}
+
+void live_handle(struct live *l, struct http_request *req, const char *status, size_t n)
+{
+	OWNED(buf_done) struct buf hello;
 	const char *last = http_request_header(req, "Last-Event-ID");
 	struct client *c;
 
@@ -469,7 +482,10 @@ void live_handle(struct live *l, struct http_request *req)
 	TAILQ_INSERT_TAIL(&l->clients, c, next);
 	l->n_clients++;
 	c->stream = http_reply_stream(req, 200, "text/event-stream", on_closed, c);
-	http_stream_write(c->stream, hello, strlen(hello));
+	buf_init(&hello, BACKLOG_MAX);
+	buf_puts(&hello, "retry: 2000\n\n");
+	write_status(&hello, status, n);
+	http_stream_write(c->stream, buf_text(&hello), hello.len);
 	if (l->n_clients == 1)
 		set_watched(l, true);
 	if (l->primed)
@@ -485,9 +501,7 @@ void live_status(struct live *l, const char *text, size_t n)
 	if (!l->n_clients)
 		return;
 	buf_init(&message, BACKLOG_MAX);
-	buf_puts(&message, "event: status\ndata: ");
-	buf_append(&message, text, n);
-	buf_puts(&message, "\n\n");
+	write_status(&message, text, n);
 	if (!message.overflow)
 		write_all(l, message.data, message.len);
 }

@@ -23,8 +23,13 @@ int live_new(struct event_base *, const char *redis_url, int64_t redis_timeout_m
 void live_free(struct live *);
 DEFINE_OWNED(struct live, live_free)
 
-void live_handle(struct live *, struct http_request *);
-/* Sends `event: status` to everybody; text is one line of JSON. */
+/*
+ * A new listener is told the status at once, and `ready` as soon as every later change will
+ * be told. One that comes back with Last-Event-ID is told what it missed, or `reset`.
+ * `status`: one line of JSON.
+ */
+void live_handle(struct live *, struct http_request *, const char *status, size_t n);
+/* Sends `event: status` to everybody. */
 void live_status(struct live *, const char *text, size_t n);
 
 #endif

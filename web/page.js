@@ -8,6 +8,8 @@
 const $ = (id) => document.getElementById(id);
 const RUNS_SHOWN = 100;
 const RUNS_KEPT = 300;
+const NEEDS_FIRST = 3; /* so that the live runs stay in sight */
+const NEEDS_MOST = 50;
 
 /* --- words ------------------------------------------------------------------- */
 
@@ -31,7 +33,7 @@ const GROUPS = [
 	['passed', 'Passed', ['passed', 'ended']],
 ];
 const STRATEGIES = {
-	rerun_failed_jobs: 'Re-run the failed jobs',
+	rerun_failed_jobs: 'Re-run failed jobs',
 	escalate: 'Ask a person',
 };
 const RESULTS = {
@@ -174,6 +176,7 @@ const open = new Set(); /* keys of rows that are open */
 let status = null;
 let loaded = false;
 let group = 'all';
+let allNeeds = false;
 let connected = null; /* null: not yet */
 let lostAt = 0;
 let tokenGiven = '';
@@ -264,6 +267,7 @@ function askLine(run) {
 	if (why && text(f.category))
 		why = why.split(f.category).join(words(f.category).toLowerCase());
 	const line = make('span', 'line');
+	why = text(why).replace(/^./, (c) => c.toUpperCase());
 	line.append(make('b', '', 'Why you: '), stranger('span', '', why || result(p.result)[1]));
 	ask.append(line);
 	if (texts(f.suggestions).length)
@@ -503,7 +507,10 @@ function render() {
 	const needs = all.filter((r) => r.state === 'needs_you' && (!wanted || matches(r, wanted)));
 	const shown = all.filter((r) => (!states || states.includes(r.state)) && (!wanted || matches(r, wanted))).slice(0, RUNS_SHOWN);
 
-	showList('needs', $('needs-list'), needs.slice(0, 20));
+	showList('needs', $('needs-list'), needs.slice(0, allNeeds ? NEEDS_MOST : NEEDS_FIRST));
+	$('needs-all').hidden = needs.length <= NEEDS_FIRST;
+	$('needs-all').textContent = allNeeds ? 'Show fewer' : 'Show all ' + Math.min(needs.length, NEEDS_MOST);
+	$('needs-all').setAttribute('aria-expanded', String(allNeeds));
 	$('needs').hidden = !needs.length || group === 'needs_you';
 	showList('list', $('list'), shown);
 	$('empty').hidden = !loaded || runs.size > 0;
@@ -672,16 +679,14 @@ const changed = new Set();
 let fetching = false;
 
 async function fetchAll() {
-	const [newest, needs, now] = await Promise.all([
+	const [newest, needs] = await Promise.all([
 		get('/api/v1/runs?limit=' + RUNS_SHOWN),
 		get('/api/v1/runs?state=needs_you&limit=50'),
-		get('/status'),
 	]);
 	runs.clear();
 	for (const run of newest.runs.concat(needs.runs))
 		take(run);
 	loaded = true;
-	showStatus(now);
 	render();
 }
 
@@ -738,8 +743,8 @@ function listen() {
 			changed.add(change.run);
 		setTimeout(fetchChanged, 50);
 	});
-	/* Everything that happened between the two is told again by the stream. */
-	stream.addEventListener('open', reload, { once: true });
+	/* From here on every change is told, so what is read now cannot go stale. */
+	stream.addEventListener('ready', reload);
 }
 
 /* --- stop switch ---------------------------------------------------------------------------------- */
@@ -769,7 +774,7 @@ async function doSwitch() {
 		});
 		const body = await answer.json();
 		if (!answer.ok)
-			throw new Error(body.error || answer.status);
+			throw new Error(answer.status === 401 ? 'That is not the admin token.' : body.error || answer.status);
 		tokenGiven = token; /* for as long as this page is open */
 		$('dialog').close();
 	} catch (error) {
@@ -840,6 +845,10 @@ function start() {
 		}
 	});
 	$('filter').addEventListener('input', renderLater);
+	$('needs-all').addEventListener('click', () => {
+		allNeeds = !allNeeds;
+		render();
+	});
 	$('theme').addEventListener('click', () => setTheme(themeNow() === 'dark' ? 'light' : 'dark'));
 	$('stop').addEventListener('click', askSwitch);
 	$('dialog-cancel').addEventListener('click', () => $('dialog').close());
@@ -854,7 +863,6 @@ function start() {
 			t.textContent = ago(Number(t.dataset.at));
 	}, 5000);
 	listen();
-	reload();
 }
 
 try {

@@ -532,13 +532,13 @@ void snapshot_status_json(const struct snapshot *s, struct buf *out)
 	json_add_i64(o, "pid", getpid());
 	json_add_i64(o, "now_ms", clock_wall_ms());
 	json_add_i64(o, "uptime_ms", clock_wall_ms() - s->started_at_ms);
+	json_add_str(o, "mode", *r->mode ? r->mode : "unknown");
 	if (!r->at_ms)
 		json_add_str(o, "mode_why", "Redis was not read yet");
 	else if (!*r->mode)
 		json_add_str(o, "mode_why", "no dispatcher has run here yet");
 	else
 		json_add_str(o, "mode_why", r->mode_why);
-	json_add_str(o, "mode", *r->mode ? r->mode : "unknown");
 	json_add(o, "stop", stop_json(r));
 	json_add(o, "redis", redis_json(s));
 	json_add(o, "dispatchers", dispatchers_json(r));

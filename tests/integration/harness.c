@@ -534,7 +534,8 @@ static void print_tail(const char *name, const char *path)
 	if (!read_into(path, 0, &text) || text.len == 0)
 		return;
 	from = text.len > TAIL_BYTES ? text.len - TAIL_BYTES : 0;
-	print_message("--- end of %s\n%s\n", name, text.data + from);
+	/* print_message() cuts at 1 KiB. */
+	printf("--- end of %s\n%s\n", name, text.data + from);
 }
 
 static void print_logs(const struct rig *r)

@@ -34,13 +34,16 @@ static int guard(struct rig *r, const char **out, ...) __attribute__((sentinel))
 
 static int guard(struct rig *r, const char **out, ...)
 {
-	const char *args[ARGS_MAX] = { NULL };
+	const char *args[ARGS_MAX] = { NULL }, *arg;
 	struct proc *p;
+	size_t n = 0;
 	va_list ap;
 	int status;
 
 	va_start(ap, out);
-	for (size_t i = 0; i < ARGS_MAX - 1 && (args[i] = va_arg(ap, const char *)); i++) {
+	while ((arg = va_arg(ap, const char *))) {
+		assert_true(n < ARGS_MAX - 1);
+		args[n++] = arg;
 	}
 	va_end(ap);
 	p = command(r, args);
@@ -231,9 +234,9 @@ static void the_stop_switch_is_only_said(struct rig *r)
 
 static void a_run_is_found_by_any_of_its_names(struct rig *r)
 {
-	static const char *const names[] = {
+	const char *const names[] = {
 		REF,
-		REF ":1",
+		rig_printf(r, "%s:1", REF),
 		"30433642",
 		"https://github.com/acme/shop/actions/runs/30433642",
 		"https://github.com/acme/shop/actions/runs/30433642/attempts/2",

@@ -132,6 +132,8 @@ static void a_call_whose_answer_is_lost_is_not_repeated(struct rig *r)
 	run = sim_run(r, HEALABLE);
 	healed_once(r, run);
 	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
+	/* Nobody below us repeats it either: libcurl would, on a connection it used before. */
+	assert_int_equal(sim_number(r, run, "rerun_refused"), 0);
 }
 
 static void a_call_that_never_arrived_is_repeated(struct rig *r)

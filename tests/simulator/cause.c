@@ -211,29 +211,6 @@ const struct cause causes[] = {
 			 "network access can cause "
 			 "this error.\n",
 			 0 } } },
-	{ .id = "cache_corrupt",
-	  .category = "cache_corruption",
-	  .subcategory = "archive",
-	  .transient = true,
-	  .place = IN_ANY,
-	  .weight = 5,
-	  .stories = { { "actions/cache@v4",
-			 "Cache Size: ~{~num} MB ({~num7} B)\n"
-			 "/usr/bin/tar -xf /home/runner/work/_temp/{~hex8}/cache.tzst -P -C "
-			 "/home/runner/work/{svc} "
-			 "--use-compress-program unzstd\n"
-			 "/*stdin*\\ : Decoding error (36) : Corrupted block detected \n"
-			 "/usr/bin/tar: Child returned status 1\n"
-			 "/usr/bin/tar: Error is not recoverable: exiting now\n"
-			 "##[error]Tar failed with error: The process '/usr/bin/tar' failed with "
-			 "exit code 2\n",
-			 0 },
-		       { "./scripts/restore-cache.sh",
-			 "Restoring cache for {svc}\n"
-			 "gzip: stdin: unexpected end of file\n"
-			 "tar: Unexpected EOF in archive\n"
-			 "tar: Error is not recoverable: exiting now\n",
-			 2 } } },
 	{ .id = "scm_clone",
 	  .category = "scm_failure",
 	  .subcategory = "clone",
@@ -266,6 +243,29 @@ const struct cause causes[] = {
 			 "failed\n",
 			 1 } } },
 	/* --- what fails again --- */
+	/* The archive stays as it is until somebody deletes it. */
+	{ .id = "cache_corrupt",
+	  .category = "cache_corruption",
+	  .subcategory = "archive",
+	  .place = IN_ANY,
+	  .weight = 5,
+	  .stories = { { "actions/cache@v4",
+			 "Cache Size: ~{~num} MB ({~num7} B)\n"
+			 "/usr/bin/tar -xf /home/runner/work/_temp/{~hex8}/cache.tzst -P -C "
+			 "/home/runner/work/{svc} "
+			 "--use-compress-program unzstd\n"
+			 "/*stdin*\\ : Decoding error (36) : Corrupted block detected \n"
+			 "/usr/bin/tar: Child returned status 1\n"
+			 "/usr/bin/tar: Error is not recoverable: exiting now\n"
+			 "##[error]Tar failed with error: The process '/usr/bin/tar' failed with "
+			 "exit code 2\n",
+			 0 },
+		       { "./scripts/restore-cache.sh",
+			 "Restoring cache for {svc}\n"
+			 "gzip: stdin: unexpected end of file\n"
+			 "tar: Unexpected EOF in archive\n"
+			 "tar: Error is not recoverable: exiting now\n",
+			 2 } } },
 	{ .id = "test_assertion",
 	  .category = "test_failure",
 	  .subcategory = "assertion",

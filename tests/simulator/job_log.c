@@ -240,8 +240,7 @@ static const char *const ordinary[] = {
 	"\x1b[36;1m> {svc}@1.{~small}.0 step {~num}\x1b[0m\n",
 	"0 errors, 0 warnings\n",
 	"::debug::cache hit for {hex8}\n",
-	"Get:{~small} http://azure.archive.example.org/ubuntu jammy/main amd64 {apt} amd64 [{~num} "
-	"kB]\n",
+	"Get:{~small} http://azure.archive.example.org/ubuntu jammy/main {apt} amd64 [{~num} kB]\n",
 	"#{~small} sha256:{~hex12} {~num}kB / {~num}kB done\n",
 	"retry 0 of 3 was enough for {svc}\n",
 };

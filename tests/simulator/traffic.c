@@ -25,8 +25,9 @@ static const struct scene {
 	{ NULL, RERUN_BY_CAUSE, 900, 500 },         { "rate_limit_docker", RERUN_PASS, 1200, 700 },
 	{ "build_compile", RERUN_SAME, 1200, 800 }, { NULL, RERUN_BY_CAUSE, 1100, 600 },
 	{ "runner_lost", RERUN_PASS, 1300, 600 },   { "auth_denied", RERUN_SAME, 1200, 800 },
-	{ "cache_corrupt", RERUN_PASS, 1100, 800 }, { "network_503", RERUN_SAME, 1200, 900 },
-	{ NULL, RERUN_BY_CAUSE, 1000, 700 },        { "test_flaky", RERUN_PASS, 1200, 900 },
+	{ "cache_corrupt", RERUN_SAME, 1100, 800 }, { "network_reset", RERUN_PASS, 1200, 900 },
+	{ "network_503", RERUN_SAME, 1200, 900 },   { NULL, RERUN_BY_CAUSE, 1000, 700 },
+	{ "test_flaky", RERUN_PASS, 1200, 900 },
 };
 
 struct traffic {

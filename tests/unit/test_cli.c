@@ -28,13 +28,15 @@ static const struct cli_option own[] = {
 
 static const struct command cmd = { .name = "try", .summary = "s", .usage = "usage: try\n" };
 
-/* getopt moves the words around, so they are copied. */
+/* getopt moves the words around, so they are copied. What is left of them is in cli->argv. */
 static int begin(const char *const *words, struct cli *cli)
 {
 	static char copies[WORDS_MAX][128];
-	char *argv[WORDS_MAX + 2] = { copies[0] };
+	static char *argv[WORDS_MAX + 2];
 	int argc = 1;
 
+	memset(argv, 0, sizeof(argv));
+	argv[0] = copies[0];
 	(void)snprintf(copies[0], sizeof(copies[0]), "try");
 	for (; words[argc - 1] && argc < WORDS_MAX; argc++) {
 		(void)snprintf(copies[argc], sizeof(copies[argc]), "%s", words[argc - 1]);
@@ -172,9 +174,11 @@ static void every_command_has_a_heading_and_words(void **state)
 {
 	UNUSED(state);
 	for (const struct command *const *c = commands; *c; c++) {
+		const char *usage = (*c)->usage ? (*c)->usage : "";
+
 		assert_case((*c)->group < GROUPS, (*c)->name);
-		assert_case((*c)->summary && (*c)->usage && (*c)->run, (*c)->name);
-		assert_case(strncmp((*c)->usage, "usage: pipeline-guard ", 22) == 0, (*c)->name);
+		assert_case((*c)->summary && (*c)->run, (*c)->name);
+		assert_case(strncmp(usage, "usage: pipeline-guard ", 22) == 0, (*c)->name);
 		assert_ptr_equal(command_find((*c)->name), *c);
 	}
 }
@@ -198,7 +202,8 @@ static void a_slip_of_the_pen_is_understood(void **state)
 		const struct command *near = command_nearest(rows[i].typed);
 
 		assert_case((near == NULL) == (rows[i].meant == NULL), rows[i].typed);
-		assert_case(!near || strcmp(near->name, rows[i].meant) == 0, rows[i].typed);
+		if (near && rows[i].meant)
+			assert_string_equal(near->name, rows[i].meant);
 	}
 }
 

@@ -104,6 +104,33 @@ static void seen_done(struct seen *s)
 	free(s->body);
 }
 
+/* --- connections -------------------------------------------------------- */
+
+static void answer_the_first(struct fake_request *r, void *arg)
+{
+	UNUSED(arg);
+	if (r->number == 1)
+		fake_http_reply(r, 200, "", "kept");
+	else
+		r->reset = true;
+}
+
+/* When a kept connection breaks libcurl tries again by itself; what acts must not act twice. */
+static void what_happens_once_is_not_sent_on_a_kept_connection(void **state)
+{
+	struct world *w = *state;
+	OWNED(seen_done) struct seen first = { 0 };
+	OWNED(seen_done) struct seen second = { 0 };
+
+	w->on_a = answer_the_first;
+	get(w, &(struct http_call_options){ .method = "GET", .url = w->url }, &first);
+	assert_int_equal(first.status, 200);
+	get(w, &(struct http_call_options){ .method = "POST", .url = w->url, .once = true },
+	    &second);
+	assert_int_equal(second.status, 0);
+	assert_int_equal(fake_http_requests(w->a), 2);
+}
+
 /* --- plain answers ------------------------------------------------------ */
 
 static void echo(struct fake_request *r, void *arg)
@@ -593,6 +620,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(what_happens_once_is_not_sent_on_a_kept_connection),
 		T(answers_with_what_the_headers_said),
 		T(posts_a_body_and_an_empty_one),
 		T(reuses_the_connection),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/buf.h"
+#include "core/mem.h"
 #include "tests/unit/unit.h"
 
 static void reads_one_value_and_nothing_else(void **state)
@@ -20,6 +21,7 @@ static void reads_one_value_and_nothing_else(void **state)
 		{ "null", "null", NULL },
 		{ "true", "true", NULL },
 		{ "escaped surrogates", "\"\\ud83d\\ude00\"", NULL },
+		{ "a name beyond ASCII", "{\"\xc3\xa9\":1}", NULL },
 
 		{ "nothing", "", "json:" },
 		{ "space only", " ", "json:" },
@@ -39,6 +41,8 @@ static void reads_one_value_and_nothing_else(void **state)
 		{ "upper case", "TRUE", "json:" },
 		{ "leading zero", "[01]", "json:" },
 		{ "not UTF-8", "\"\xff\"", "json:" },
+		{ "an escape that is none", "\"\\\xc3\xa9\"", "json:" },
+		{ "beyond ASCII outside of strings", "[\xc3\xa9]", "json:" },
 		{ "garbage", "hello", "json:" },
 	};
 
@@ -54,6 +58,35 @@ static void reads_one_value_and_nothing_else(void **state)
 			assert_case(strstr(err.msg, rows[i].says) != NULL, err.msg);
 			assert_case(o == NULL, rows[i].why);
 		}
+	}
+}
+
+static void text_comes_out_as_it_went_in(void **state)
+{
+	static const char *const texts[] = {
+		"\xc2\x80",
+		"\xdf\xbf",
+		"caf\xc3\xa9",
+		"\xe0\xa0\x80",
+		"\xef\xbf\xbf",
+		"\xf0\x90\x80\x80",
+		"\xf4\x8f\xbf\xbf",
+		"\xe2\x82\xacx",
+		"\x7f",
+		"",
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		OWNED(json_putp) struct json_object *o = NULL;
+		OWNED(freep) char *in = xasprintf("{\"%s\":\"\\\\%s\"}", texts[i], texts[i]);
+		OWNED(freep) char *want = xasprintf("\\%s", texts[i]);
+		struct json_object *value;
+		struct err err = { 0 };
+
+		assert_ok(json_parse(in, strlen(in), &o, &err), &err);
+		assert_true(json_object_object_get_ex(o, texts[i], &value));
+		assert_string_equal(json_object_get_string(value), want);
 	}
 }
 
@@ -195,6 +228,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_one_value_and_nothing_else),
+		cmocka_unit_test(text_comes_out_as_it_went_in),
 		cmocka_unit_test(reads_no_further_than_told),
 		cmocka_unit_test(limits_nesting),
 		cmocka_unit_test(finds_by_path_and_type),

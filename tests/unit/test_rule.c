@@ -63,6 +63,7 @@ static void open_ends_are_seen(void **state)
 		{ "a(?!x+)", false },
 		{ "a(?<!x)b", false },
 		{ "error: a?", false },
+		{ "error: (?", false }, /* not a pattern: compiling will say so */
 	};
 
 	UNUSED(state);

@@ -75,6 +75,8 @@ static void a_bad_rule_is_refused_with_its_place(void **state)
 		{ "unknown fact", HEAD "    requires: [circleci]\n", "line: 6", "requires" },
 		{ "wrong type", HEAD "    transient: perhaps\n", "line: ", "transient" },
 		{ "not YAML", "rules: [\n", "line: ", "" },
+		{ "empty", "", "", "no rules" },
+		{ "only a comment", "# rules\n", "", "no rules" },
 		{ "no rules", "{}\n", "", "rules" },
 		{ "no id", "rules:\n  - category: build_failure\n", "line: 2", "id" },
 		{ "unknown category",

@@ -120,7 +120,7 @@ static void wide_cells_are_cut_between_characters(void **state)
 
 	UNUSED(state);
 	for (size_t i = 0; i < 60; i++)
-		memcpy(wide + 2 * i, "ü", 2);
+		(void)snprintf(wide + 2 * i, 3, "ü");
 	table_cell(t, wide);
 	table_cell(t, "b");
 	table_cell(t, "\033[31m");

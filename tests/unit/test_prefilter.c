@@ -1,0 +1,197 @@
+#include "dispatcher/prefilter.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/buf.h"
+#include "core/mem.h"
+#include "unit.h"
+
+/* Patterns that are awkward in different ways for an engine that looks for all at once. */
+static const char yaml[] = "rules:\n"
+#define RULE(id, regex, yes, no)                                                              \
+	"  - {id: " id ", category: build_failure, confidence: 0.9, title: x, regex: '" regex \
+	"', positive: ['" yes "'], negative: ['" no "']}\n"
+	RULE("plain", "error: no rate", "error: no rate",
+	     "no") RULE("begin", "^FAIL:", "FAIL: x",
+			" FAIL: x") RULE("end", "failed$", "it failed",
+					 "failed it") RULE("whole", "^done$", "done", "done.")
+		RULE("case", "(?i)timed OUT", "TIMED out",
+		     "time") RULE("counted", "a\\d{2,40}b{3}", "a1234bbb",
+				  "a1b") RULE("word", "\\brate\\b", "no rate!", "prorate")
+			RULE("ahead", "tax(?! free)", "tax due",
+			     "tax free") RULE("behind", "(?<!no )cart", "my cart", "no cart")
+				RULE("back", "(\\w{2,4})-\\1", "ab-ab",
+				     "ab-cd") RULE("dot", "x.{0,300}y", "x to y", "y to x")
+					RULE("class", "[[:digit:]]{3}-[^a-z]{2}", "123-45",
+					     "12-ab") RULE("utf8", "✗ [a-z]", "✗ x", "✓ x")
+#undef RULE
+						"  - {id: facts, category: timeout, confidence: "
+						"0.5, title: x, requires: [timed_out]}\n";
+
+static struct rule_set *load(void)
+{
+	struct rule_set *set = NULL;
+	struct err err;
+
+	assert_ok(rule_set_parse("shop.yaml", yaml, strlen(yaml), &set, &err), &err);
+	return set;
+}
+
+/* A block of lines as the cleaner hands them over. */
+struct block {
+	struct buf text;
+	struct clean_line lines[400];
+	size_t n;
+};
+
+static void add_line(struct block *b, const char *line)
+{
+	assert_true(b->n < ARRAY_LEN(b->lines));
+	b->lines[b->n] = (struct clean_line){
+		.number = b->n + 1,
+		.start = (uint32_t)b->text.len,
+		.len = (uint16_t)strlen(line),
+	};
+	b->n++;
+	buf_printf(&b->text, "%s\n", line);
+}
+
+static void block_done(struct block *b)
+{
+	buf_done(&b->text);
+}
+
+static void fill(struct block *b, const struct rule_set *set)
+{
+	memset(b, 0, sizeof(*b));
+	buf_init(&b->text, 1 << 20);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct rule_spec *spec = set->rules[i].spec;
+
+		if (!spec->regex)
+			continue;
+		for (int twice = 0; twice < 2; twice++) {
+			OWNED(freep)
+			char *both = xasprintf("%s %s", spec->positive[0], spec->positive[0]);
+
+			add_line(b, spec->positive[0]);
+			add_line(b, spec->negative[0]);
+			add_line(b, both);
+			add_line(b, "");
+		}
+	}
+	add_line(b, "error:");
+	add_line(b, " no rate");
+	add_line(b, "error: no rate");
+}
+
+/* "line:rule " for every candidate that really matches. */
+static void confirmed(struct prefilter *p, const struct rule_set *set, const struct block *b,
+		      struct buf *out)
+{
+	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
+	size_t n;
+	const struct candidate *c =
+		prefilter_scan(p, b->text.data, b->text.len, b->lines, b->n, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct clean_line *l = &b->lines[c[i].line];
+
+		if (i)
+			assert_true(c[i].line > c[i - 1].line ||
+				    (c[i].line == c[i - 1].line && c[i].rule > c[i - 1].rule));
+		if (pattern_match(set->rules[c[i].rule].code, m, b->text.data + l->start, l->len) ==
+		    RULE_HIT)
+			buf_printf(out, "%u:%s ", c[i].line + 1, set->rules[c[i].rule].spec->id);
+	}
+}
+
+static void one_pass_finds_what_rule_by_rule_finds(void **state)
+{
+	OWNED(rule_set_freep) struct rule_set *set = load();
+	OWNED(prefilter_freep) struct prefilter *fast = prefilter_new(set, true);
+	OWNED(prefilter_freep) struct prefilter *slow = prefilter_new(set, false);
+	OWNED(block_done) struct block b;
+	OWNED(buf_done) struct buf one, other;
+
+	UNUSED(state);
+	buf_init(&one, 1 << 20);
+	buf_init(&other, 1 << 20);
+	fill(&b, set);
+	assert_false(prefilter_is_one_pass(slow));
+	for (int again = 0; again < 2; again++) {
+		confirmed(fast, set, &b, &one);
+		confirmed(slow, set, &b, &other);
+	}
+	assert_string_equal(one.data, other.data);
+	assert_non_null(strstr(one.data, "1:plain "));
+	assert_non_null(strstr(one.data, ":back "));
+	assert_non_null(strstr(one.data, ":utf8 "));
+}
+
+/* A pattern must not see over the end of its line. */
+static void a_line_ends_where_it_ends(void **state)
+{
+	static const char joined[] =
+		"rules:\n"
+		"  - {id: spaces, category: build_failure, confidence: 0.9, title: x,\n"
+		"     regex: 'error:\\s{1,9}no', positive: ['error: no'], negative: ['no']}\n"
+		"  - {id: not, category: build_failure, confidence: 0.9, title: x,\n"
+		"     regex: 'b[^x]c', positive: ['b c'], negative: ['no']}\n";
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	OWNED(prefilter_freep) struct prefilter *p = NULL;
+	OWNED(block_done) struct block b = { .n = 0 };
+	OWNED(buf_done) struct buf out;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(rule_set_parse("shop.yaml", joined, strlen(joined), &set, &err), &err);
+	p = prefilter_new(set, true);
+	buf_init(&b.text, 4096);
+	buf_init(&out, 4096);
+	add_line(&b, "error:");
+	add_line(&b, "no");
+	add_line(&b, "b");
+	add_line(&b, "c");
+	confirmed(p, set, &b, &out);
+	assert_int_equal(out.len, 0);
+}
+
+static void nothing_is_found_in_nothing(void **state)
+{
+	OWNED(rule_set_freep) struct rule_set *set = load();
+	OWNED(prefilter_freep) struct prefilter *p = prefilter_new(set, true);
+	size_t n = 1;
+
+	UNUSED(state);
+	(void)prefilter_scan(p, "", 0, NULL, 0, &n);
+	assert_int_equal(n, 0);
+}
+
+/* Left out of the pass means asked on every line: each one costs. */
+static void the_rules_that_we_ship_fit_into_one_pass(void **state)
+{
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	OWNED(prefilter_freep) struct prefilter *p = NULL;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(rule_set_load("conf/rules", &set, &err), &err);
+	p = prefilter_new(set, true);
+	if (!prefilter_is_one_pass(p))
+		skip();
+	assert_int_equal(prefilter_left_out(p), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_pass_finds_what_rule_by_rule_finds),
+		cmocka_unit_test(a_line_ends_where_it_ends),
+		cmocka_unit_test(nothing_is_found_in_nothing),
+		cmocka_unit_test(the_rules_that_we_ship_fit_into_one_pass),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
