@@ -161,7 +161,7 @@ static int ask_for(struct query *q, const struct cli *cli, const struct request 
 	return query_script(q, &heal_script, &cmd, out, err);
 }
 
-/* --- the answer, in words ------------------------------------------------------------- */
+/* --- the answer, in words ---------------------------------------------------------- */
 
 struct answer {
 	const char *word;
@@ -227,7 +227,7 @@ static int say(const struct cli *cli, const struct request *want, const char *re
 	return a->yes ? CLI_OK : CLI_NO;
 }
 
-/* --- the command ------------------------------------------------------------------------ */
+/* --- the command ------------------------------------------------------------------- */
 
 static int check(const struct cli *cli, const struct request *want, struct err *err)
 {

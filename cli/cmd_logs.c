@@ -59,7 +59,7 @@ struct logs {
 	char ref[QUERY_REF_MAX]; /* "": all */
 };
 
-/* --- one entry, in words ------------------------------------------------------------ */
+/* --- one entry, in words ----------------------------------------------------------- */
 
 struct told {
 	const char *what;
@@ -200,7 +200,7 @@ static int print_entry(struct logs *l, const struct entry *e, struct err *err)
 	return 0;
 }
 
-/* --- batches: several streams, in the order of their ids --------------------------------- */
+/* --- batches: several streams, in the order of their ids --------------------------- */
 
 struct batch {
 	struct entry *entries;
@@ -310,7 +310,7 @@ static struct stream *stream_of(struct logs *l, const char *key)
 	return NULL;
 }
 
-/* --- following ------------------------------------------------------------------------- */
+/* --- following --------------------------------------------------------------------- */
 
 static int read_on(struct logs *l, int64_t block_ms, struct err *err)
 {
@@ -363,7 +363,7 @@ static int follow(struct logs *l, const struct conf *conf, struct err *err)
 	}
 }
 
-/* --- the command -------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------- */
 
 static void add_streams(struct logs *l)
 {

@@ -59,7 +59,7 @@ struct request {
 	const char *webhook, *event, *secret_file, *url, *delivery;
 };
 
-/* --- dead letters ---------------------------------------------------------------------- */
+/* --- dead letters ------------------------------------------------------------------ */
 
 /*
  * KEYS dead events due work; ARGV id discard.
@@ -365,7 +365,7 @@ static int letters(const struct cli *cli, struct request *want, struct err *err)
 	return worst;
 }
 
-/* --- a saved webhook ---------------------------------------------------------------------- */
+/* --- a saved webhook --------------------------------------------------------------- */
 
 static void closep(int *fd)
 {
@@ -508,7 +508,7 @@ static int send_webhook(const struct cli *cli, const struct request *want, struc
 	return s.status;
 }
 
-/* --- the command ---------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------- */
 
 static int run(int argc, char **argv)
 {

@@ -78,7 +78,7 @@ static void region_free(struct region *r)
 }
 DEFINE_OWNED(struct region, region_free)
 
-/* --- asking ---------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------ */
 
 /*
  * KEYS events due dead stats; ARGV group.
@@ -259,7 +259,7 @@ static int load_runs(struct query *q, int64_t most, struct region *r, struct err
 	return 0;
 }
 
-/* --- judging --------------------------------------------------------------------- */
+/* --- judging ----------------------------------------------------------------------- */
 
 static void problem(struct region *r, char *text)
 {
@@ -327,7 +327,7 @@ static int gather(struct query *q, const struct conf *conf, int64_t most, struct
 	return 0;
 }
 
-/* --- printing -------------------------------------------------------------------- */
+/* --- printing ---------------------------------------------------------------------- */
 
 static void add_to(struct json_object *array, struct json_object *item)
 {

@@ -189,7 +189,7 @@ bool query_is_ref(const char *text)
 	       strspn(run + 1, "0123456789") == strlen(run + 1);
 }
 
-/* --- which run ---------------------------------------------------------------- */
+/* --- which run --------------------------------------------------------------------- */
 
 /* A page such as https://github.com/owner/name/actions/runs/123/attempts/2, or just 123. */
 static bool page_number(const char *what, char number[static 24])

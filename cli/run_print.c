@@ -51,7 +51,7 @@ const char *run_why(const struct redisReply *run)
 	return run_field(run, "plan_reason");
 }
 
-/* --- for people ----------------------------------------------------------------- */
+/* --- for people -------------------------------------------------------------------- */
 
 static void line(const char *label, const char *text)
 {

@@ -109,7 +109,7 @@ void term_age(char out[static 24], int64_t at_ms, int64_t now_ms)
 		(void)snprintf(out, 24, "%" PRId64 " d", s / 86400);
 }
 
-/* --- tables ------------------------------------------------------------------- */
+/* --- tables ------------------------------------------------------------------------ */
 
 struct table {
 	const char *const *headings;

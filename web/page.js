@@ -464,8 +464,13 @@ function showList(list, node, wanted) {
 	for (const run of wanted) {
 		const key = list + ' ' + run.ref;
 		const row = rows.get(key) || makeRow(list, run.ref);
-		const version = JSON.stringify(run) + (status && status.stop && status.stop.stopped);
+		const version = JSON.stringify(run);
+		const held = Boolean(status && status.stop.stopped);
 		keep.add(key);
+		if (row.held !== held) {
+			row.held = held;
+			fillRow(row, run);
+		}
 		if (row.shown !== version) {
 			fillRow(row, run);
 			if (row.shown !== null || (loaded && node.childElementCount)) {

@@ -1,8 +1,11 @@
 /* The commands against a real Redis and real daemons: what they print, and their exit status. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <hiredis/hiredis.h>
 
@@ -20,7 +23,7 @@
 
 enum { ARGS_MAX = 16 };
 
-/* --- running a command ------------------------------------------------------------------- */
+/* --- running a command ------------------------------------------------------------- */
 
 static struct proc *command(struct rig *r, const char *const *args)
 {
@@ -75,7 +78,7 @@ static struct json_object *status_json(struct rig *r, int status)
 	return rig_json(r, out, strlen(out));
 }
 
-/* --- a region without daemons -------------------------------------------------------------- */
+/* --- a region without daemons ------------------------------------------------------ */
 
 static void seed_run(struct rig *r, const char *conclusion)
 {
@@ -101,12 +104,12 @@ static void seed_run(struct rig *r, const char *conclusion)
 static void seed_plan(struct rig *r, const char *state, const char *result, const char *sends,
 		      int64_t sent_at_ms, const char *reason)
 {
-	(void)redis_do(r,
-		       "HSET %s v 1 id " REF ":1 run " REF
-		       " generation 1 strategy escalate risk observe "
-		       "mode act state %s result %s detail d sends %s sent_at_ms %lld reason %s "
-		       "created_at_ms 1 category build_failure fingerprint 0123456789abcdef",
-		       PLAN, state, result, sends, (long long)sent_at_ms, reason);
+	(void)redis_do(
+		r,
+		"HSET %s v 1 id " REF ":1 run " REF " generation 1 strategy escalate risk observe "
+		"mode observe state %s result %s detail d sends %s sent_at_ms %lld reason %s "
+		"created_at_ms 1 category build_failure fingerprint 0123456789abcdef",
+		PLAN, state, result, sends, (long long)sent_at_ms, reason);
 	(void)redis_do(r, "HSET %s plan " REF ":1 plan_state %s outcome %s plan_reason %s", RUN,
 		       state, result, reason);
 }
@@ -167,7 +170,7 @@ static void every_command_explains_itself(struct rig *r)
 	}
 }
 
-/* --- status ---------------------------------------------------------------------------------- */
+/* --- status ------------------------------------------------------------------------ */
 
 static void an_empty_region_needs_a_dispatcher(struct rig *r)
 {
@@ -271,8 +274,7 @@ static void a_run_is_found_by_any_of_its_names(struct rig *r)
 	says(out, "2 runs have the number");
 }
 
-/* --- logs ---------------------------------------------------------------------------------------
- */
+/* --- logs -------------------------------------------------------------------------- */
 
 static void logs_tell_the_story_in_order(struct rig *r)
 {
@@ -323,6 +325,7 @@ static void logs_follow(struct rig *r)
 	/* It survives a Redis that comes back. */
 	redis_kill(r);
 	WAIT(r, strstr(proc_output(p), "waiting for it"));
+	assert_true(STAYS_FALSE(r, !proc_running(p), 1500));
 	redis_start(r);
 	WAIT(r, redis_do(r, "XADD %s * run " REF " repo acme/shop strategy s result refused",
 			 OUTCOMES) &&
@@ -330,8 +333,7 @@ static void logs_follow(struct rig *r)
 	proc_kill(p);
 }
 
-/* --- heal
- * ------------------------------------------------------------------------------------------ */
+/* --- heal -------------------------------------------------------------------------- */
 
 static void heal_keeps_the_promises(struct rig *r)
 {
@@ -383,6 +385,8 @@ static void heal_keeps_the_promises(struct rig *r)
 	assert_string_equal(redis_text_of(r, "HGET %s strategy", PLAN), "rerun_failed_jobs");
 	assert_string_equal(redis_text_of(r, "HGET %s mode", PLAN), "act");
 	assert_string_equal(redis_text_of(r, "HGET %s sends", PLAN), "0");
+	/* Its age begins anew, or it would be given up at once. */
+	assert_true(strtoll(redis_text_of(r, "HGET %s created_at_ms", PLAN), NULL, 10) >= now);
 	says(redis_text_of(r, "HGET %s decided", PLAN), "deploys or publishes");
 	says(redis_text_of(r, "HGET %s plan_reason", RUN), "asked for by ");
 	assert_string_equal(redis_text_of(r, "ZSCORE %s " ACT, DUE),
@@ -495,8 +499,7 @@ static void heal_never_overtakes_a_person(struct rig *r)
 	assert_int_equal(reruns(r, run), 0);
 }
 
-/* --- replay
- * --------------------------------------------------------------------------------------- */
+/* --- replay ------------------------------------------------------------------------ */
 
 static void replay_lists_what_is_dead(struct rig *r)
 {
@@ -620,21 +623,55 @@ static void replay_sends_a_saved_webhook(struct rig *r)
 			 3);
 }
 
-/* --- start
- * ------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------ */
 
-static void start_runs_everything_and_hides_secrets(struct rig *r)
+/* "cmdline", "environ" or the like of a process; words end with line ends. */
+static const char *proc_file(struct rig *r, pid_t pid, const char *name)
+{
+	static char text[64 << 10];
+	int fd = open(rig_printf(r, "/proc/%d/%s", (int)pid, name), O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		(void)close(fd);
+	for (ssize_t i = 0; i < n; i++)
+		if (!text[i])
+			text[i] = '\n';
+	text[n > 0 ? n : 0] = '\0';
+	return rig_text(r, text, strlen(text));
+}
+
+/* The child that was started with this word. */
+static pid_t child_of(struct rig *r, pid_t parent, const char *word)
+{
+	const char *list = proc_file(r, parent, rig_printf(r, "task/%d/children", (int)parent));
+
+	for (char *end; *list; list = end) {
+		pid_t pid = (pid_t)strtol(list, &end, 10);
+
+		if (end == list)
+			break;
+		if (strstr(proc_file(r, pid, "cmdline"), word))
+			return pid;
+	}
+	fail_msg("no child has %s in its arguments", word);
+	return 0;
+}
+
+static void start_runs_everything(struct rig *r)
 {
 	const char *args[] = { "start",      "--listen",          "127.0.0.1:0",
 			       "--data-dir", rig_path(r, "data"), NULL };
 	const char *env[] = { "PIPELINE_GUARD_REDIS_URL=", NULL };
-	const char *out, *secret;
 	struct proc *p = guard_start(r, "start", args, env);
-	const char *url = proc_line(p, "guard ready ");
+	const char *url = proc_line(p, "guard ready "), *secret;
+	pid_t receiver = child_of(r, proc_pid(p), "\nreceiver\n");
 
 	secret = rig_read(r, rig_path(r, "data/github-webhook-secret"));
 	assert_non_null(secret);
-	rig_hide(r, rig_text(r, secret, 64), "data/github-webhook-secret");
+	secret = rig_text(r, secret, 64);
+	rig_hide(r, secret, "data/github-webhook-secret");
+	assert_null(strstr(proc_file(r, receiver, "cmdline"), secret));
 	rig_write(r, "hook.json", run_body(r, &(struct run_hook){ .run_id = 77 }), 0600);
 	p = guard_start(r, "command",
 			(const char *[]){ "replay", "--webhook", rig_path(r, "hook.json"),
@@ -643,12 +680,35 @@ static void start_runs_everything_and_hides_secrets(struct rig *r)
 					  rig_printf(r, "%s/webhooks/github", url), NULL },
 			env);
 	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
-	out = proc_output(p);
-	says(out, "accepted");
+	says(proc_output(p), "accepted");
 	p = guard_start(r, "command",
 			(const char *[]){ "status", "--data-dir", rig_path(r, "data"), NULL }, env);
 	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
 	says(proc_output(p), "1 of 1 alive");
+}
+
+/* A Redis URL may hold a password: not in argv. Each role sees the secrets that it needs. */
+static void start_tells_children_only_what_they_need(struct rig *r)
+{
+	static const char *const roles[] = { "\nreceiver\n", "\ndispatcher\n" };
+	const char *url = rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r));
+	const char *args[] = { "start",      "--listen",          "127.0.0.1:0",
+			       "--data-dir", rig_path(r, "data"), NULL };
+	const char *env[] = { url, "PIPELINE_GUARD_GITHUB_TOKEN=the-token-of-this-test",
+			      "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET=the-secret-of-this-test",
+			      NULL };
+	struct proc *p = guard_start(r, "start", args, env);
+
+	(void)proc_line(p, "guard ready ");
+	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+		pid_t pid = child_of(r, proc_pid(p), roles[i]);
+		const char *known = proc_file(r, pid, "environ");
+
+		assert_null(strstr(proc_file(r, pid, "cmdline"), redis_url(r)));
+		says(known, url);
+		assert_case(!strstr(known, "the-token") == (i == 0), roles[i]);
+		assert_case(!strstr(known, "the-secret") == (i == 1), roles[i]);
+	}
 }
 
 int main(int argc, char **argv)
@@ -675,7 +735,8 @@ int main(int argc, char **argv)
 		RIG_TEST(replay_takes_nothing_away),
 		RIG_TEST(a_replayed_event_is_processed),
 		RIG_TEST(replay_sends_a_saved_webhook),
-		RIG_TEST(start_runs_everything_and_hides_secrets),
+		RIG_TEST(start_runs_everything),
+		RIG_TEST(start_tells_children_only_what_they_need),
 	};
 
 	return rig_main(tests);

@@ -17,11 +17,11 @@
 enum {
 	LANES = 64, /* runs whose webhooks leave side by side */
 	LOG_MAX = 20000,
+	BACKLOG_MAX = 256 << 20,
 	TIMEOUT_MS = 10000,
 	LATE_MIN_MS = 20,
 	LATE_SPREAD_MS = 480,
 };
-#define BODIES_MAX ((size_t)96 << 20)
 
 struct hook_body {
 	unsigned users;
@@ -68,7 +68,8 @@ static void delivery_free(struct delivery *d)
 /* The oldest ones that are over are forgotten; false when that does not help. */
 static bool make_room(struct hooks *h)
 {
-	while (h->first < h->next && (h->next - h->first >= LOG_MAX || h->bytes > BODIES_MAX)) {
+	while (h->first < h->next &&
+	       (h->next - h->first >= LOG_MAX || h->bytes > h->opt.bytes_max)) {
 		struct delivery *d = h->log[h->first % LOG_MAX];
 
 		if (!d->over)
@@ -76,7 +77,7 @@ static bool make_room(struct hooks *h)
 		h->log[h->first++ % LOG_MAX] = NULL;
 		delivery_free(d);
 	}
-	return h->next - h->first < LOG_MAX && h->bytes < 2 * BODIES_MAX;
+	return h->next - h->first < LOG_MAX && h->bytes < BACKLOG_MAX;
 }
 
 static void make_guid(char out[static GUID_MAX])

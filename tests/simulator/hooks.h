@@ -35,6 +35,7 @@ struct hook_options {
 	const char *secret; /* NULL: unsigned */
 	double duplicate, reorder;
 	uint64_t seed;
+	size_t bytes_max;        /* of bodies that are remembered for redelivery */
 	const char *target_type; /* "organization" or "integration" */
 };
 

@@ -168,7 +168,7 @@ static void errors_end_with_the_status_that_fits(void **state)
 	}
 }
 
-/* --- commands ------------------------------------------------------------------------------- */
+/* --- commands ---------------------------------------------------------------------- */
 
 static void every_command_has_a_heading_and_words(void **state)
 {
@@ -194,7 +194,7 @@ static void a_slip_of_the_pen_is_understood(void **state)
 		{ "sart", "start" },    { "dispacher", "dispatcher" },
 		{ "zzz", NULL },        { "", NULL },
 		{ "x", NULL },          { "a-very-long-word-that-is-none", NULL },
-		{ "hi", NULL },
+		{ "hi", NULL },         { "lot", NULL },
 	};
 
 	UNUSED(state);
@@ -222,7 +222,7 @@ static void heal_knows_the_reason_of_a_deployment(void **state)
 	assert_non_null(strstr(decision.reason, heal_deploy_words));
 }
 
-/* --- what is typed for a run -------------------------------------------------------------- */
+/* --- what is typed for a run ------------------------------------------------------- */
 
 static void references_have_three_parts(void **state)
 {

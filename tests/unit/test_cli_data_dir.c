@@ -72,7 +72,7 @@ static int tear_down(void **state)
 	return rmdir(root);
 }
 
-/* --- where ---------------------------------------------------------------------------------- */
+/* --- where ------------------------------------------------------------------------- */
 
 static void the_folder_is_where_people_expect_it(void **state)
 {
@@ -109,7 +109,7 @@ static void the_folder_is_where_people_expect_it(void **state)
 	}
 }
 
-/* --- the folder ------------------------------------------------------------------------------ */
+/* --- the folder -------------------------------------------------------------------- */
 
 static void only_we_can_read_the_folder(void **state)
 {
@@ -163,7 +163,7 @@ static void refuses_what_is_no_folder(void **state)
 	assert_int_equal(err.kind, ERR_CONFIG);
 }
 
-/* --- secrets --------------------------------------------------------------------------------- */
+/* --- secrets ----------------------------------------------------------------------- */
 
 static void a_secret_is_made_once(void **state)
 {
@@ -220,8 +220,7 @@ static void what_lies_in_the_way_does_not_leak_it(void **state)
 	assert_int_equal(get(in_root("redis/victim"), text), 4);
 }
 
-/* --- the private Redis -------------------------------------------------------------------------
- */
+/* --- the private Redis ------------------------------------------------------------- */
 
 static void redis_keeps_every_write(void **state)
 {

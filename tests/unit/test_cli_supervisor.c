@@ -48,7 +48,8 @@ static int set_up(void **state)
 
 	(void)snprintf(w->folder, sizeof(w->folder), "/tmp/guard-test-sup-XXXXXX");
 	/* Whoever reads from the pipe waits for ever. */
-	if (!mkdtemp(w->folder) || chdir(w->folder) < 0 || mkfifo("pipe", 0600) < 0)
+	if (!mkdtemp(w->folder) || chdir(w->folder) < 0 || mkfifo("pipe", 0600) < 0 ||
+	    mkfifo("gate", 0600) < 0)
 		return -1;
 	log_init("test", LEVEL_ERROR, false);
 	w->base = event_base_new();
@@ -66,6 +67,7 @@ static int tear_down(void **state)
 	event_base_free(w->base);
 	(void)unlink("notes");
 	(void)unlink("pipe");
+	(void)unlink("gate");
 	if (chdir("/") < 0 || rmdir(w->folder) < 0)
 		return -1;
 	free(w);
@@ -220,6 +222,14 @@ static void one_that_was_up_may_end_with_2(void **state)
 	stop(w);
 }
 
+static void open_gate(void)
+{
+	int fd = open("gate", O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(write(fd, "\n", 1), 1);
+	(void)close(fd);
+}
+
 static void those_the_others_need_stop_last(void **state)
 {
 	struct world *w = *state;
@@ -229,13 +239,18 @@ static void those_the_others_need_stop_last(void **state)
 	      "trap 'echo store ends >>notes; exit 0' TERM; echo store ready; "
 	      "while :; do read -r x <>pipe || :; done");
 	shell(&user, "user",
-	      "trap 'echo user ends >>notes; exit 0' TERM; echo user ready; "
+	      "trap 'read -r x <>gate; echo user ends >>notes; exit 0' TERM; echo user ready; "
 	      "while :; do read -r x <>pipe || :; done");
 	store.spec.outlives = true;
 	start(w, &store);
 	start(w, &user);
 	WAIT_FOR(w, w->ready == 2);
-	stop(w);
+	supervisor_stop(w->s);
+	for (int i = 0; i < 10; i++)
+		turn(w);
+	assert_string_equal(notes(), "");
+	open_gate();
+	WAIT_FOR(w, w->status >= 0);
 	assert_string_equal(notes(), "user ends\nstore ends\n");
 	assert_int_equal(w->status, 0);
 }

@@ -167,6 +167,9 @@ static void read_series(struct parser *p, const char *line, const char *end)
 	size_t n = p->now ? strlen(p->now->name) : 0;
 	double v;
 
+	if (!p->now)
+		fail_msg("no header before %.*s", (int)(end - line), line);
+
 	/* Series stand below the header of their name, and nowhere else. */
 	assert_true(n && strncmp(name, p->now->name, n) == 0 && *p->now->type);
 	if (*s == '{') {
@@ -354,7 +357,8 @@ static void labels_that_do_not_fit_go_to_the_overflow_counter(void **state)
 	UNUSED(state);
 	memset(labels, 'x', sizeof(labels));
 	memcpy(labels, "h=\"", 3);
-	memcpy(labels + 94, "\"", 2);
+	labels[94] = '"';
+	labels[95] = '\0';
 	assert_int_equal(strlen(labels), 95);
 	metrics_add("provider_requests_total", labels, 1);
 	assert_int_equal(metrics_sum("metrics_overflow_total", NULL), 0);

@@ -661,6 +661,34 @@ static void duplicates_and_late_ones_all_arrive(void **state)
 	assert_int_equal(r->webhooks_duplicate, 12);
 }
 
+static void sums_outlive_the_runs(void **state)
+{
+	struct fixture *f = *state;
+	struct options o = options_of(f);
+	struct totals t;
+	struct err err = { 0 };
+
+	o.keep = 1;
+	start(f, &o);
+	for (unsigned i = 0; i < 3; i++) {
+		struct run *r;
+
+		assert_ok(world_create(f->sim->world,
+				       &(struct run_wish){ .cause = "network_dns",
+							   .failing_job = "lint" },
+				       &r, &err),
+			  &err);
+		settle(f, r);
+	}
+	hooks_settle(f);
+	sim_totals(f->sim, &t);
+	assert_int_equal(t.runs, 3);
+	assert_int_equal(t.failed, 3);
+	assert_int_equal(t.webhooks, 36);
+	assert_int_equal(t.webhooks_ok, 36);
+	assert_int_equal(f->sim->hooks_other, 1); /* the ping */
+}
+
 static void a_webhook_of_ones_own_may_be_signed_wrong(void **state)
 {
 	struct fixture *f = *state;
@@ -792,6 +820,7 @@ int main(void)
 		TEST(every_webhook_is_signed),
 		TEST(a_redelivery_keeps_its_guid),
 		TEST(duplicates_and_late_ones_all_arrive),
+		TEST(sums_outlive_the_runs),
 		TEST(a_webhook_of_ones_own_may_be_signed_wrong),
 		TEST(faults_do_what_they_say),
 		TEST(a_fault_happens_as_often_as_asked),

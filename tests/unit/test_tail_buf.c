@@ -35,6 +35,7 @@ static void without_the_tail_what_does_not_fit_is_refused_whole(void **state)
 		assert_case(tail_buf_put(&t, bytes, rows[i].second) == rows[i].fits, rows[i].why);
 		assert_case(t.over == !rows[i].fits, rows[i].why);
 		assert_case(t.len == rows[i].len, rows[i].why);
+		assert_case(t.cap <= rows[i].max, rows[i].why);
 		assert_case(strlen(tail_buf_text(&t)) == rows[i].len, rows[i].why);
 		assert_case(t.dropped_bytes == 0 && t.dropped_lines == 0, rows[i].why);
 	}

@@ -111,6 +111,13 @@ static void copies_what_fits_and_cuts_between_characters(void **state)
 		assert_case(strcmp(out, rows[i].out) == 0, rows[i].why);
 		assert_case(out[rows[i].cap] == '#', rows[i].why);
 	}
+	{
+		char out[4];
+
+		/* What stands behind the source is not looked at. */
+		assert_true(text_copy(out, sizeof(out), "abc\x80", 3));
+		assert_string_equal(out, "abc");
+	}
 }
 
 static void reads_whole_numbers_only(void **state)
