@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/crypto.h"
 #include "core/mem.h"
@@ -490,6 +491,63 @@ static void takes_published_gitlab_payloads(struct rig *r)
 	}
 }
 
+static bool have(const char *program)
+{
+	static const char *const folders[] = { "/usr/bin", "/bin", "/usr/local/bin" };
+	char path[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", folders[i], program);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the manual tells people to run. */
+static void the_examples_work(struct rig *r)
+{
+	static const char *const argv[] = { "docs/examples/send-build.sh", "UNSTABLE", NULL };
+	static const char *const event_argv[] = {
+		"docs/examples/send-cdevent.sh", "finished", "run-81", "deploy", "failure", NULL
+	};
+	const char *url;
+	struct proc *p;
+
+	if (!have("curl") || !have("perl"))
+		rig_skip(r, "the examples need curl and perl");
+	(void)start(r);
+	url = rig_printf(r, "GUARD_URL=http://127.0.0.1:%d/webhooks", receiver_port(r));
+
+	const char *env[] = { rig_printf(r, "%s/jenkins", url),
+			      "GUARD_KEY=" JENKINS_SECRET,
+			      "BUILD_NUMBER=7",
+			      "BUILD_URL=http://ci/job/a%20b/7/",
+			      "JOB_BASE_NAME=a \"b\"",
+			      "GIT_BRANCH=origin/main",
+			      NULL };
+	p = proc_start(r, "send-build", argv, env);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
+	assert_string_equal(redis_last_field(r, EVENTS, "repo"), "a b");
+	assert_string_equal(redis_last_field(r, EVENTS, "run_id"), "7");
+	assert_string_equal(redis_last_field(r, EVENTS, "branch"), "main");
+	assert_string_equal(redis_last_field(r, EVENTS, "conclusion"), "failure");
+	assert_string_equal(redis_last_field(r, EVENTS, "failure_reason"), "unstable");
+
+	const char *event_env[] = { rig_printf(r, "%s/generic", url), "GUARD_KEY=" SIGNING_SECRET,
+				    "GUARD_SOURCE=/ci/team", NULL };
+	p = proc_start(r, "send-cdevent", event_argv, event_env);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
+	assert_string_equal(redis_last_field(r, EVENTS, "repo"), "/ci/team");
+	assert_string_equal(redis_last_field(r, EVENTS, "conclusion"), "failure");
+	assert_int_equal(events(r), 2);
+
+	env[1] = "GUARD_KEY=not the key";
+	p = proc_start(r, "send-badly", argv, env);
+	proc_may_die(p);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 22); /* what curl says of a 401 */
+}
+
 static void a_bad_source_is_refused_at_start(struct rig *r)
 {
 	const char *argv[] = { "config", "--check", "--config", rig_path(r, "bad.yaml"), NULL };
@@ -513,6 +571,7 @@ int main(int argc, char **argv)
 		RIG_TEST(http_may_be_odd),
 		RIG_TEST(the_log_at_debug_has_a_line_for_each),
 		RIG_TEST(takes_published_gitlab_payloads),
+		RIG_TEST(the_examples_work),
 		RIG_TEST(a_bad_source_is_refused_at_start),
 	};
 

@@ -277,9 +277,10 @@ static void limits_the_rate(void **state)
 	static const struct {
 		int64_t now_ms, wait_ms;
 	} rows[] = {
-		{ 1000, 0 },  { 1000, 0 },    { 1000, 250 }, { 1100, 150 },
-		{ 1249, 1 },  { 1250, 0 },    { 1250, 250 }, { 90000, 0 },
-		{ 90000, 0 }, { 90000, 250 }, /* no more than the burst */
+		{ 1000, 0 },  { 1000, 0 },   { 1000, 250 },  { 1100, 150 }, { 1249, 1 },
+		{ 1250, 0 },  { 1250, 250 }, { 90000, 0 },   { 90000, 0 },  { 90000, 250 },
+		{ 91600, 0 }, { 91600, 0 },  { 91600, 250 }, /* no more than the burst, however long
+								it was quiet */
 	};
 
 	UNUSED(state);
