@@ -767,30 +767,39 @@ static size_t name_in_variable(const struct conf_table *t, const char *s, size_t
 	return 0;
 }
 
-/* Variables that name something new: PIPELINE_GUARD_SOURCES_BUILD_FARM_PROVIDER=jenkins. */
+/* The NAME of a variable such as PIPELINE_GUARD_SOURCES_BUILD_FARM_PROVIDER, n bytes long. */
+static int use_name_of_variable(struct conf *conf, const struct conf_table *t, const char *prefix,
+				const char *variable, size_t n, struct err *err)
+{
+	size_t skip = strlen(prefix), len;
+	char name[KEY_BYTES_MAX];
+
+	if (n <= skip || strncmp(variable, prefix, skip) != 0)
+		return 0;
+	len = name_in_variable(t, variable + skip, n - skip);
+	if (!len)
+		return 0;
+	(void)text_copy(name, sizeof(name), variable + skip, len);
+	for (char *p = name; *p; p++)
+		*p = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
+	if (use_name(conf, t, name, strlen(name), err) < 0)
+		return err_wrap(err, "%.*s", (int)n, variable);
+	return 0;
+}
+
 static int use_names_of_variables(struct conf *conf, const struct conf_table *t, struct err *err)
 {
-	char prefix[KEY_BYTES_MAX + 32], name[CONF_NAME_MAX + 1];
+	char prefix[KEY_BYTES_MAX + 32];
 
 	if (!env_name(t->section, "_", prefix, sizeof(prefix)))
 		return 0;
 	for (char **e = environ; *e; e++) {
-		const char *s = *e + strlen(prefix);
-		size_t n = strcspn(*e, "="), len;
+		size_t n = strcspn(*e, "=");
 
 		/* Empty is "not set", as for every variable. */
-		if (n <= strlen(prefix) || strncmp(*e, prefix, strlen(prefix)) != 0 ||
-		    (*e)[n] != '=' || !(*e)[n + 1])
-			continue;
-		len = name_in_variable(t, s, n - strlen(prefix));
-		if (!len)
-			continue;
-		if (!text_copy(name, sizeof(name), s, len))
-			len = strlen(name);
-		for (char *p = name; *p; p++)
-			*p = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
-		if (use_name(conf, t, name, len, err) < 0)
-			return err_wrap(err, "%.*s", (int)n, *e);
+		if ((*e)[n] == '=' && (*e)[n + 1] &&
+		    use_name_of_variable(conf, t, prefix, *e, n, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -935,10 +944,11 @@ void conf_describe(const struct conf *conf, conf_each_fn *fn, void *arg)
 
 		for (size_t j = 0; j < t->n; j++) {
 			struct conf_option o = t->options[j];
-			OWNED(freep) char *key = NULL;
+			OWNED(freep)
+			char *key = xasprintf("%s.NAME.%s", t->section ? t->section : "", o.key);
 
 			if (t->section)
-				o.key = key = xasprintf("%s.NAME.%s", t->section, o.key);
+				o.key = key;
 			fn(t, &o, NULL, "unset", arg);
 		}
 	}

@@ -53,7 +53,7 @@ struct auth {
 };
 
 /* Of "bearer, basic"; ERR_CONFIG names the one that there is not. */
-int auth_init(struct auth *, const char *schemes, struct err *) MUST_CHECK;
+int auth_init(struct auth *, const char *names, struct err *) MUST_CHECK;
 /*
  * A secret of any scheme: whsec_ and whpk_ are keys of Standard Webhooks, anything else
  * is text. `signing`: it is a key of Standard Webhooks even without whsec_.
@@ -63,7 +63,7 @@ void auth_done(struct auth *);
 
 /* Says what is wrong with the form of a secret, without quoting it. */
 int auth_check_secret(const char *secret, struct err *) MUST_CHECK;
-int auth_check_schemes(const char *schemes, struct err *) MUST_CHECK;
+int auth_check_schemes(const char *names, struct err *) MUST_CHECK;
 bool auth_uses(const struct auth *, const char *scheme);
 
 /* The scheme that the webhook passed, NULL when none: then it is not to be believed. */

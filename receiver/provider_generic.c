@@ -30,6 +30,7 @@ struct draft {
 	char type[96];
 };
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): strings are pasted, and a member is named */
 #define CDEVENT_FIELDS(at, member)                                                              \
 	FIELD(at "context.type", FIELD_NAME, false, struct draft, member.type),                 \
 		FIELD(at "context.id", FIELD_NAME, false, struct draft, member.id),             \
@@ -50,6 +51,7 @@ struct draft {
 		      member.outcome),                                                          \
 		FIELD(at "subject.content.url", FIELD_TEXT, false, struct draft, member.url),   \
 		FIELD(at "subject.content.uri", FIELD_TEXT, false, struct draft, member.uri)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct field fields[] = {
 	FIELD("type", FIELD_TEXT, false, struct draft, type),
