@@ -218,6 +218,8 @@ static bool usable_id(const char *id)
 	return n && n < 64 && strspn(id, allowed) == n;
 }
 
+enum body_kind { BODY_OTHER, BODY_JSON, BODY_FORM };
+
 /* One request on its way through; everything borrowed. */
 struct visit {
 	struct source *source;
@@ -225,6 +227,7 @@ struct visit {
 	struct webhook hook;
 	const struct auth_scheme *proof; /* what the sender showed */
 	const char *topic;
+	enum body_kind kind;
 	int64_t started_us;
 };
 
@@ -286,7 +289,7 @@ static void set_trace(struct http_request *req)
 static void refuse(struct intake *in, const struct visit *v, enum webhook_result result, int status,
 		   const char *reason)
 {
-	char body[160];
+	char body[sizeof(((struct err *)0)->msg) + 64];
 
 	(void)snprintf(body, sizeof(body), "{\"status\":\"%s\",\"reason\":\"%s\"}\n",
 		       result == RESULT_IGNORED ? "ignored" : "refused", reason);
@@ -377,8 +380,6 @@ static void quarantine(struct intake *in, const struct visit *v, const char *rea
 
 /* --- the body --- */
 
-enum body_kind { BODY_OTHER, BODY_JSON, BODY_FORM };
-
 static bool is_type(const char *sent, size_t n, const char *type)
 {
 	return n == strlen(type) && strncasecmp(sent, type, n) == 0;
@@ -408,7 +409,7 @@ static const char *unreadable(const struct visit *v)
 
 	if (coding && strcasecmp(coding, "identity") != 0)
 		return "Content-Encoding: send the body as it is";
-	if (body_kind(v) == BODY_OTHER)
+	if (v->kind == BODY_OTHER)
 		return hint ? hint : "content type";
 	return NULL;
 }
@@ -461,7 +462,7 @@ static void take_event(struct intake *in, const struct visit *v)
 	char id[64];
 	int rc;
 
-	if (body_kind(v) == BODY_FORM) {
+	if (v->kind == BODY_FORM) {
 		payload = form_payload(json, n);
 		json = payload ? payload : "";
 		n = strlen(json);
@@ -539,6 +540,7 @@ static void take_webhook(struct intake *in, struct source *s, struct http_reques
 		refuse(in, &v, RESULT_REFUSED, 405, "method");
 		return;
 	}
+	v.kind = body_kind(&v);
 	reason = unreadable(&v);
 	if (reason) {
 		refuse(in, &v, RESULT_REFUSED, 415, reason);
