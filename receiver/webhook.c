@@ -246,8 +246,8 @@ static void delivery_id(const struct visit *v, const char *of_event, char out[st
 	for (size_t i = 0; !id && i < ARRAY_LEN(v->source->provider->delivery_headers); i++)
 		id = names[i] ? http_request_header(v->req, names[i]) : NULL;
 	if (!usable_id(id))
-		id = of_event;
-	if (usable_id(id)) {
+		id = usable_id(of_event) ? of_event : NULL;
+	if (id) {
 		(void)text_copy(out, 64, id, strlen(id));
 		return;
 	}
@@ -380,23 +380,23 @@ static void quarantine(struct intake *in, const struct visit *v, const char *rea
 
 /* --- the body --- */
 
-static bool is_type(const char *sent, size_t n, const char *type)
+static bool is_type(const char *sent, size_t n, const char *expected)
 {
-	return n == strlen(type) && strncasecmp(sent, type, n) == 0;
+	return n == strlen(expected) && strncasecmp(sent, expected, n) == 0;
 }
 
 static enum body_kind body_kind(const struct visit *v)
 {
-	const char *type = http_request_header(v->req, "Content-Type");
+	const char *sent = http_request_header(v->req, "Content-Type");
 	size_t n;
 
-	if (!type || http_request_header_at(v->req, "Content-Type", 1))
+	if (!sent || http_request_header_at(v->req, "Content-Type", 1))
 		return BODY_OTHER;
-	n = strcspn(type, "; \t");
-	if (is_type(type, n, json_type) || is_type(type, n, "application/cloudevents+json"))
+	n = strcspn(sent, "; \t");
+	if (is_type(sent, n, json_type) || is_type(sent, n, "application/cloudevents+json"))
 		return BODY_JSON;
 	if (v->source->provider->takes_form &&
-	    is_type(type, n, "application/x-www-form-urlencoded"))
+	    is_type(sent, n, "application/x-www-form-urlencoded"))
 		return BODY_FORM;
 	return BODY_OTHER;
 }
