@@ -68,7 +68,8 @@ static void end_part(struct scan *s, enum part_state state)
 	next_part(s);
 }
 
-/* GitHub names an unnamed step "Run COMMAND", and so does the log; other systems leave "Run" out. */
+/* GitHub names an unnamed step "Run COMMAND", and so does the log; other systems leave "Run" out.
+ */
 static bool is_failed_step(const struct scan *s, const char *text, size_t len)
 {
 	static const char run[] = "Run ";

@@ -285,12 +285,14 @@ uint32_t verdict_facts(const struct detect_input *in)
 {
 	const char *provider = in->provider ? in->provider : "";
 	const char *conclusion = in->conclusion ? in->conclusion : "";
-	uint32_t facts = in->no_failed_step ? FACT_NO_FAILED_STEP : 0;
+	uint32_t facts = 0;
 
 	if (strcmp(conclusion, "timed_out") == 0)
 		facts |= FACT_TIMED_OUT;
 	if (strcmp(conclusion, "cancelled") == 0)
 		facts |= FACT_CANCELLED;
+	else if (in->no_failed_step) /* of a cancelled job no step is expected to have failed */
+		facts |= FACT_NO_FAILED_STEP;
 	if (strcmp(provider, "github") == 0)
 		facts |= FACT_GITHUB;
 	if (strcmp(provider, "gitlab") == 0)

@@ -279,8 +279,8 @@ function fillRow(row, run) {
 	const where = make('span', 'cell',
 		stranger('span', 'line main-line', run.repo || run.ref),
 		make('span', 'line sub', stranger('span', '', run.pipeline || ''),
-			run.branch ? ' · ' : '', stranger('span', '', run.branch || ''),
-			run.attempt > 1 ? ' · attempt ' + run.attempt : ''));
+			run.attempt > 1 ? ' · attempt ' + run.attempt : '',
+			run.branch ? ' · ' : '', stranger('span', '', run.branch || '')));
 	const age = make('span', 'age');
 	if (run.updated_at_ms)
 		age.append(time(run.updated_at_ms));

@@ -51,7 +51,7 @@ static char *answer(const struct detector *d, const uint8_t *data, size_t n, siz
 	return xstrdup(json_text(o));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct detector *fast, *slow;
 
@@ -60,9 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		slow = load();
 		detector_use_pcre2_only(slow);
 	}
-	OWNED(freep) char *whole = answer(fast, data, n, n + 1);
-	OWNED(freep) char *pieces = answer(fast, data, n, 7);
-	OWNED(freep) char *slowly = answer(slow, data, n, n + 1);
+	OWNED(freep) char *whole = answer(fast, data, size, size + 1);
+	OWNED(freep) char *pieces = answer(fast, data, size, 7);
+	OWNED(freep) char *slowly = answer(slow, data, size, size + 1);
 
 	FUZZ_ASSERT(strcmp(whole, pieces) == 0);
 	FUZZ_ASSERT(strcmp(whole, slowly) == 0);

@@ -6,12 +6,12 @@
 #include "dispatcher/rule_set.h"
 #include "tests/fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err err = { .kind = ERR_NONE };
 	struct rule_set *set = NULL;
 
-	if (rule_set_parse("fuzz.yaml", (const char *)data, n, &set, &err) < 0) {
+	if (rule_set_parse("fuzz.yaml", (const char *)data, size, &set, &err) < 0) {
 		FUZZ_ASSERT(set == NULL && err.kind == ERR_CONFIG);
 		FUZZ_ASSERT(strncmp(err.msg, "fuzz.yaml", 9) == 0);
 		return 0;

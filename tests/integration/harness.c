@@ -157,6 +157,7 @@ unsigned rig_grep(struct rig *r, const char *text, const char *const *except)
 	search.except = except;
 	search.found = 0;
 	(void)nftw(r->folder, search_file, 8, FTW_PHYS);
+	search.except = NULL;
 	return search.found;
 }
 
@@ -382,8 +383,10 @@ static redisReply *redis_ask(struct rig *r, const char *fmt, va_list ap)
 	if (r->reply)
 		freeReplyObject(r->reply);
 	r->reply = r->redis ? redisvCommand(r->redis, fmt, ap) : NULL;
-	if (!r->reply)
+	if (!r->reply) {
 		fail_msg("redis does not answer: %s", fmt);
+		abort();
+	}
 	if (r->reply->type == REDIS_REPLY_ERROR)
 		fail_msg("redis: %s: %s", fmt, r->reply->str);
 	return r->reply;

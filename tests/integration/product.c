@@ -34,13 +34,11 @@ static void add_set(struct args *a, const char *key, const char *value)
 	add(a, rig_printf(a->rig, "%s=%s", key, value));
 }
 
-static void add_sets(struct args *a, va_list ap)
+static void add_sets(struct args *a, const char *const *sets)
 {
-	const char *set;
-
-	while ((set = va_arg(ap, const char *))) {
+	for (; *sets; sets++) {
 		add(a, "--set");
-		add(a, set);
+		add(a, *sets);
 	}
 }
 
@@ -74,21 +72,18 @@ static const char *token_file(struct rig *r)
 
 /* --- daemons ------------------------------------------------------------------------------ */
 
-struct proc *receiver_start(struct rig *r, ...)
+struct proc *receiver_start_list(struct rig *r, const char *const *sets)
 {
 	struct args a;
 	struct proc *p;
 	const char *line, *admin;
-	va_list ap;
 
 	begin(&a, r, "receiver");
 	add_set(&a, "listen", rig_printf(r, "127.0.0.1:%d", r->receiver_port));
 	/* Written like `listen` it would be the same listener. */
 	add_set(&a, "admin_listen", rig_printf(r, "127.0.0.1:0%d", r->receiver_admin_port));
 	add_set(&a, "github.webhook_secret_file", secret_file(r));
-	va_start(ap, r);
-	add_sets(&a, ap);
-	va_end(ap);
+	add_sets(&a, sets);
 	p = proc_start(r, "receiver", a.arg, NULL);
 	line = proc_line(p, "receiver ready ");
 	admin = strstr(line, " admin ");
@@ -116,40 +111,33 @@ static const char *const dispatcher_sets[] = {
 	"redis.timeout=5s",
 };
 
-const char *rules_only(struct rig *r, ...)
+const char *rules_only_list(struct rig *r, const char *const *names)
 {
-	const char *folder = rig_path(r, "rules"), *name;
-	va_list ap;
+	const char *folder = rig_path(r, "rules");
 
 	(void)mkdir(folder, 0700);
-	va_start(ap, r);
-	while ((name = va_arg(ap, const char *))) {
-		const char *text = rig_read(r, rig_printf(r, "conf/rules/%s", name));
+	for (; *names; names++) {
+		const char *text = rig_read(r, rig_printf(r, "conf/rules/%s", *names));
 
 		if (!text)
-			fail_msg("conf/rules/%s cannot be read from here", name);
-		rig_write(r, rig_printf(r, "rules/%s", name), text, 0600);
+			fail_msg("conf/rules/%s cannot be read from here", *names);
+		rig_write(r, rig_printf(r, "rules/%s", *names), text, 0600);
 	}
-	va_end(ap);
 	return rig_printf(r, "rules_dir=%s", folder);
 }
 
-static bool is_app(va_list ap)
+static bool is_app(const char *const *sets)
 {
-	const char *set;
-	va_list look;
-	bool app = false;
-
-	va_copy(look, ap);
-	while ((set = va_arg(look, const char *)))
-		app |= strncmp(set, "github.app_id=", strlen("github.app_id=")) == 0;
-	va_end(look);
-	return app;
+	for (; *sets; sets++)
+		if (strncmp(*sets, "github.app_id=", strlen("github.app_id=")) == 0)
+			return true;
+	return false;
 }
 
-static struct proc *dispatcher_go(struct rig *r, const char *name, const char *const *env,
-				  va_list ap)
+struct proc *dispatcher_start_list(struct rig *r, const char *name, const char *crash_point,
+				   const char *const *sets)
 {
+	const char *env[] = { NULL, NULL };
 	struct args a;
 	struct proc *p;
 
@@ -160,37 +148,16 @@ static struct proc *dispatcher_go(struct rig *r, const char *name, const char *c
 	}
 	if (r->simulator_port) {
 		add_set(&a, "github.api_url", simulator_url(r));
-		if (!is_app(ap))
+		if (!is_app(sets))
 			add_set(&a, "github.token_file", token_file(r));
 	}
-	add_sets(&a, ap);
+	add_sets(&a, sets);
+	if (crash_point)
+		env[0] = rig_printf(r, "PIPELINE_GUARD_TEST_KILL=%s", crash_point);
 	p = proc_start(r, name, a.arg, env);
-	if (env)
+	if (crash_point)
 		proc_may_die(p);
 	(void)proc_line(p, "dispatcher ready ");
-	return p;
-}
-
-struct proc *dispatcher_start(struct rig *r, const char *name, ...)
-{
-	struct proc *p;
-	va_list ap;
-
-	va_start(ap, name);
-	p = dispatcher_go(r, name, NULL, ap);
-	va_end(ap);
-	return p;
-}
-
-struct proc *dispatcher_start_doomed(struct rig *r, const char *name, const char *point, ...)
-{
-	const char *env[] = { rig_printf(r, "PIPELINE_GUARD_TEST_KILL=%s", point), NULL };
-	struct proc *p;
-	va_list ap;
-
-	va_start(ap, point);
-	p = dispatcher_go(r, name, env, ap);
-	va_end(ap);
 	return p;
 }
 
@@ -266,12 +233,10 @@ const char *run_body(struct rig *r, const struct run_hook *h)
 
 /* --- simulator ------------------------------------------------------------------------ */
 
-void simulator_start(struct rig *r, ...)
+void simulator_start_list(struct rig *r, const char *const *args)
 {
 	struct args a = { .rig = r };
 	struct proc *p;
-	const char *arg;
-	va_list ap;
 
 	add(&a, getenv("GUARD_SIMULATOR"));
 	add(&a, "--secret-file");
@@ -284,10 +249,8 @@ void simulator_start(struct rig *r, ...)
 	}
 	add(&a, "--job-ms");
 	add(&a, "40");
-	va_start(ap, r);
-	while ((arg = va_arg(ap, const char *)))
-		add(&a, arg);
-	va_end(ap);
+	for (; *args; args++)
+		add(&a, *args);
 	p = proc_start(r, "simulator", a.arg, NULL);
 	r->simulator_port = port_of(proc_line(p, "simulator ready "));
 }

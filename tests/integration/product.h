@@ -22,16 +22,21 @@
  * `...`: further settings "key=value", closed by NULL; a later one replaces an earlier one. Each
  * returns when the process has printed that it is ready.
  */
-struct proc *receiver_start(struct rig *, ...) __attribute__((sentinel));
-struct proc *dispatcher_start(struct rig *, const char *name, ...) __attribute__((sentinel));
+#define LIST(...)                      ((const char *const[]){ __VA_ARGS__, NULL })
+#define receiver_start(r, ...)         receiver_start_list((r), LIST(__VA_ARGS__))
+#define dispatcher_start(r, name, ...) dispatcher_start_list((r), (name), NULL, LIST(__VA_ARGS__))
+struct proc *receiver_start_list(struct rig *, const char *const *sets);
+struct proc *dispatcher_start_list(struct rig *, const char *name, const char *crash_point,
+				   const char *const *sets);
 /*
  * "rules_dir=..." with only these files of conf/rules, closed by NULL: the whole set takes seconds
  * to load under a sanitizer, so a test that starts many dispatchers asks for what it needs.
  */
-const char *rules_only(struct rig *, ...) __attribute__((sentinel));
+#define rules_only(r, ...) rules_only_list((r), LIST(__VA_ARGS__))
+const char *rules_only_list(struct rig *, const char *const *names);
 /* With crash point, see dispatcher/test_hooks.h; it is expected to die. */
-struct proc *dispatcher_start_doomed(struct rig *, const char *name, const char *point, ...)
-	__attribute__((sentinel));
+#define dispatcher_start_doomed(r, name, point, ...) \
+	dispatcher_start_list((r), (name), (point), LIST(__VA_ARGS__))
 /* The binary with these arguments, closed by NULL; not waited for. */
 struct proc *guard_start(struct rig *, const char *name, const char *const *args,
 			 const char *const *env);
@@ -59,7 +64,8 @@ const char *run_body(struct rig *, const struct run_hook *);
 /* --- simulator ------------------------------------------------------------------------ */
 
 /* `...`: further arguments, closed by NULL. Knows the receiver if that was started before. */
-void simulator_start(struct rig *, ...) __attribute__((sentinel));
+#define simulator_start(r, ...) simulator_start_list((r), LIST(__VA_ARGS__))
+void simulator_start_list(struct rig *, const char *const *args);
 int simulator_port(struct rig *);
 const char *simulator_url(struct rig *);
 /* A failing run as the JSON wishes; its id. */

@@ -211,17 +211,21 @@ static void a_dead_letter_needs_a_person(struct rig *r)
 static void overdue_work_needs_a_person(struct rig *r)
 {
 	struct json_object *o;
+	const char *out;
 
 	seed_run(r, "success");
-	/* A dispatcher that lives, and takes nothing. */
-	(void)dispatcher_start(r, "dispatcher", "dispatcher.poll=10s", NULL);
+	/* One that was just heard of, and takes nothing. */
+	(void)redis_do(r, "XGROUP CREATE %s dispatchers 0 MKSTREAM", EVENTS);
+	(void)redis_do(r, "XREADGROUP GROUP dispatchers stuck STREAMS %s 0", EVENTS);
 	(void)redis_do(r, "ZADD %s %lld await:" REF ":1", DUE,
 		       (long long)clock_wall_ms() - 6 * 60 * 1000);
-	o = status_json(r, 1);
+	assert_int_equal(
+		guard(r, &out, "status", "--json", "--set", "dispatcher.claim_idle=1h", NULL), 1);
+	o = rig_json(r, out, strlen(out));
 	says(json_str(o, "problems.0", ""), "overdue for 6 min");
 	assert_int_equal(json_i64(o, "due.now", 0), 1);
 	(void)redis_do(r, "DEL %s", DUE);
-	(void)status_json(r, 0);
+	assert_int_equal(guard(r, &out, "status", "--set", "dispatcher.claim_idle=1h", NULL), 0);
 }
 
 static void the_stop_switch_is_only_said(struct rig *r)
@@ -309,7 +313,9 @@ static void logs_tell_the_story_in_order(struct rig *r)
 
 static void logs_follow(struct rig *r)
 {
-	static const char *const args[] = { "logs", "--follow", "--lines", "0", "--json", NULL };
+	static const char *const args[] = {
+		"logs", "--follow", "--lines", "0", "--json", "--set", "redis.timeout=500ms", NULL
+	};
 	struct proc *p;
 
 	seed_run(r, "failure");
@@ -325,7 +331,7 @@ static void logs_follow(struct rig *r)
 	/* It survives a Redis that comes back. */
 	redis_kill(r);
 	WAIT(r, strstr(proc_output(p), "waiting for it"));
-	assert_true(STAYS_FALSE(r, !proc_running(p), 1500));
+	assert_true(STAYS_FALSE(r, !proc_running(p), 2000));
 	redis_start(r);
 	WAIT(r, redis_do(r, "XADD %s * run " REF " repo acme/shop strategy s result refused",
 			 OUTCOMES) &&

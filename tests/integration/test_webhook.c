@@ -559,8 +559,8 @@ static void nonsense_is_400_and_the_next_one_is_served(struct rig *r)
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 		"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: "
-		"chunked\r\n\r\nhello",
+		("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+		 "Transfer-Encoding: chunked\r\n\r\nhello"),
 		"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
 		"\r\n\r\n\r\nnonsense\r\n\r\n",
 	};

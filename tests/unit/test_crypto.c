@@ -190,10 +190,22 @@ static void hex_reads_exactly_what_it_writes(void **state)
 	}
 }
 
+static void every_digit_is_read(void **state)
+{
+	static const char digits[] = "0123456789abcdef", capitals[] = "0123456789ABCDEF";
+	unsigned char lower[8], upper[8];
+
+	UNUSED(state);
+	assert_true(hex_decode(digits, 16, lower, sizeof(lower)));
+	assert_true(hex_decode(capitals, 16, upper, sizeof(upper)));
+	assert_memory_equal(lower, "\x01\x23\x45\x67\x89\xab\xcd\xef", 8);
+	assert_memory_equal(upper, lower, 8);
+}
+
 static void randomness_differs_and_stays_in_range(void **state)
 {
 	unsigned seen[5] = { 0 };
-	char a[33], b[33];
+	char a[33], b[33], longest[129];
 
 	UNUSED(state);
 	random_hex(a, 16);
@@ -210,6 +222,8 @@ static void randomness_differs_and_stays_in_range(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(seen); i++)
 		assert_true(seen[i] > 0); /* missing one has a chance of 1e-97 */
 	assert_int_equal(random_below(1), 0);
+	random_hex(longest, 64);
+	assert_int_equal(strlen(longest), 128);
 	assert_int_equal(random_below(0), 0);
 }
 
@@ -222,6 +236,7 @@ int main(void)
 		cmocka_unit_test(secrets_are_equal_only_as_a_whole),
 		cmocka_unit_test(base64_is_that_of_rfc_4648),
 		cmocka_unit_test(hex_reads_exactly_what_it_writes),
+		cmocka_unit_test(every_digit_is_read),
 		cmocka_unit_test(randomness_differs_and_stays_in_range),
 	};
 

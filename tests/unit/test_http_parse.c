@@ -276,6 +276,20 @@ static void continue_is_wanted_once_and_only_before_the_body(void **state)
 		HTTP_PARSE_DONE);
 }
 
+/* Whoever checked the headers before us did not see what comes behind the body. */
+static void a_trailer_is_no_header(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(
+		feed_text(f, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+			     "1\r\na\r\n0\r\nX-Signature: forged\r\nX-B: c\r\n\r\n"),
+		HTTP_PARSE_DONE);
+	assert_null(http_parse_header(f->p, "X-Signature", 0));
+	assert_null(http_parse_header(f->p, "X-B", 0));
+	assert_string_equal(http_parse_header(f->p, "Host", 0), "h");
+}
+
 /* Framing that a proxy may read in another way (RFC 9112 section 6). */
 static void doubtful_framing_is_refused(void **state)
 {
@@ -361,6 +375,7 @@ int main(void)
 		PARSE_TEST(a_body_has_limits),
 		PARSE_TEST(bodies_share_a_budget),
 		PARSE_TEST(continue_is_wanted_once_and_only_before_the_body),
+		PARSE_TEST(a_trailer_is_no_header),
 		PARSE_TEST(doubtful_framing_is_refused),
 		PARSE_TEST(percent_codes_are_decoded),
 	};

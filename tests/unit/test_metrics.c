@@ -164,24 +164,22 @@ static void read_series(struct parser *p, const char *line, const char *end)
 {
 	char name[100], le[32] = "", labels[200] = "";
 	const char *s = read_name(line, name, sizeof(name)), *before = s;
-	size_t n = p->now ? strlen(p->now->name) : 0;
+	const struct family *now = p->now ? p->now : &(const struct family){ .name = "" };
+	size_t n = strlen(now->name);
 	double v;
 
-	if (!p->now)
-		fail_msg("no header before %.*s", (int)(end - line), line);
-
 	/* Series stand below the header of their name, and nowhere else. */
-	assert_true(n && strncmp(name, p->now->name, n) == 0 && *p->now->type);
+	assert_true(n && strncmp(name, now->name, n) == 0 && *now->type);
 	if (*s == '{') {
 		s = read_labels(s, le, sizeof(le));
 		(void)text_copy(labels, sizeof(labels), before, (size_t)(s - before));
 	}
 	assert_int_equal(*s++, ' ');
 	v = read_value(s, end);
-	if (strcmp(p->now->type, "histogram") == 0)
+	if (strcmp(now->type, "histogram") == 0)
 		check_histogram(p, name + n, labels, le, v);
 	else
-		assert_string_equal(name, p->now->name);
+		assert_string_equal(name, now->name);
 	assert_true(p->n_series < ARRAY_LEN(p->series));
 	(void)text_copy(p->series[p->n_series], sizeof(p->series[0]), line, (size_t)(s - 1 - line));
 	for (size_t i = 0; i < p->n_series; i++)
