@@ -208,6 +208,8 @@ static void copies_are_duplicates(struct rig *r)
 	} rows[] = {
 		{ "Jenkins", "/webhooks/jenkins", JSON BEARER, build, "accepted" },
 		{ "its retry loop", "/webhooks/jenkins", JSON BEARER, build, "duplicate" },
+		{ "the same notification with other bytes", "/webhooks/jenkins", JSON BEARER,
+		  rig_printf(r, " %s", build), "duplicate" },
 		{ "GitLab", "/webhooks/gitlab",
 		  rig_printf(r, JSON "X-Gitlab-Event: Pipeline Hook\r\nIdempotency-Key: k-1\r\n%s",
 			     signed_at),
