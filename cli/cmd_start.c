@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/data_dir.h"
 #include "cli/query.h"
+#include "cli/role_args.h"
 #include "cli/simulator.h"
 #include "cli/supervisor.h"
 #include "core/clock.h"
@@ -21,11 +22,15 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "core/process.h"
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/dispatcher.h"
 
-enum { ARGS_MAX = 96, METRIC_SLOTS = 3, REDIS_WAIT_MS = 60000, REDIS_LOOK_MS = 50 };
+enum { REDIS_WAIT_MS = 60000, REDIS_LOOK_MS = 50 };
+
+/* Places of children in the metrics area; receivers follow. */
+enum { SLOT_OTHERS, SLOT_DISPATCHER, SLOT_RECEIVERS };
 
 static bool demo;
 
@@ -34,6 +39,10 @@ static const struct cli_option own[] = {
 	  .argument = "ADDRESS",
 	  .key = "listen",
 	  .help = "address for webhooks and the page; default 127.0.0.1:8080" },
+	{ .name = "workers",
+	  .argument = "N",
+	  .key = "receiver.workers",
+	  .help = "processes that take webhooks in; default 1" },
 	{ .name = "data-dir",
 	  .argument = "DIR",
 	  .key = "data_dir",
@@ -55,13 +64,16 @@ struct start {
 	struct redis *probe;
 	struct event *look, *term, *interrupt, *hangup;
 	int64_t redis_deadline_ms;
-	int listen_fd, metrics_fd;
-	char address[128];
+	int listen_fd, admin_fd, metrics_fd; /* admin_fd -1: the listener serves the page too */
+	const char *scheme;
+	char address[128], admin_address[128];
 	char folder[DATA_PATH_MAX], redis_conf[DATA_PATH_MAX], redis_url[DATA_PATH_MAX];
 	char secret[DATA_PATH_MAX], token[DATA_PATH_MAX];
 	char exe[4096], simulator[4096], api_url[256];
 	bool private_redis, given_secret;
-	char *args[3][ARGS_MAX]; /* argv of simulator, receiver, dispatcher; owned strings */
+	bool terminal;            /* a person started it, from one */
+	struct role_args args[3]; /* by enum role */
+	unsigned workers, ready;
 	int status;
 };
 
@@ -70,51 +82,21 @@ enum role { SIMULATOR, RECEIVER, DISPATCHER };
 /* Whoever takes webhooks in holds no provider token, and the other way round. */
 static const char *const provider_secrets[] = { "PIPELINE_GUARD_GITHUB_TOKEN",
 						"PIPELINE_GUARD_GITHUB_APP_", NULL };
-static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET", NULL };
+static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET",
+					       "PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN",
+					       "PIPELINE_GUARD_GITLAB_SIGNING_TOKEN",
+					       "PIPELINE_GUARD_JENKINS_WEBHOOK_TOKEN",
+					       "PIPELINE_GUARD_GENERIC_WEBHOOK_SECRET",
+					       "PIPELINE_GUARD_SOURCES_",
+					       NULL };
 static const char *const everything_of_ours[] = { "PIPELINE_GUARD_", NULL };
 
 /* --- argv of children --------------------------------------------------------- */
 
-static void add(struct start *s, enum role role, char *arg)
-{
-	for (size_t i = 0; i < ARGS_MAX - 1; i++) {
-		if (!s->args[role][i]) {
-			s->args[role][i] = arg;
-			return;
-		}
-	}
-	abort();
-}
-
-static void add_set(struct start *s, enum role role, const char *key, const char *value)
-{
-	add(s, role, xstrdup("--set"));
-	add(s, role, xasprintf("%s=%s", key, value));
-}
-
-/* What was said to us, then what only we know. */
 static void begin_role(struct start *s, enum role role, const char *name)
 {
-	add(s, role, xstrdup(s->exe));
-	add(s, role, xstrdup(name));
-	if (s->cli->config_file) {
-		add(s, role, xstrdup("--config"));
-		add(s, role, xstrdup(s->cli->config_file));
-	}
-	for (char **set = s->cli->sets; *set; set++) {
-		if (text_starts(*set, "redis.url="))
-			continue;
-		add(s, role, xstrdup("--set"));
-		add(s, role, xstrdup(*set));
-	}
-	add_set(s, role, "log_format", conf_str(s->cli->conf, "log_format"));
-}
-
-static void free_args(struct start *s)
-{
-	for (size_t r = 0; r < ARRAY_LEN(s->args); r++)
-		for (size_t i = 0; s->args[r][i]; i++)
-			free(s->args[r][i]);
+	role_begin(&s->args[role], s->exe, name, s->cli);
+	role_set(&s->args[role], "log_format", conf_str(s->cli->conf, "log_format"));
 }
 
 /* --- ends --------------------------------------------------------------------- */
@@ -139,7 +121,13 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	struct start *s = arg;
 
 	UNUSED(what);
-	/* SIGHUP too: the terminal has gone, and nothing can be reloaded yet. */
+	/* With a terminal it means that the terminal has gone. */
+	if (sig == SIGHUP && !s->terminal) {
+		log_info("reloading: a new process for each role takes over");
+		supervisor_renew(s->supervisor);
+		return;
+	}
+	process_notify("STOPPING=1");
 	log_info("stopping", KV("signal", (int)sig));
 	supervisor_stop(s->supervisor);
 }
@@ -148,9 +136,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 
 static const char *page_address(const struct start *s)
 {
-	const char *admin = conf_str(s->cli->conf, "admin_listen");
-
-	return admin && strcmp(admin, "none") != 0 ? admin : s->address;
+	return s->admin_fd >= 0 ? s->admin_address : s->address;
 }
 
 static void print_block(struct start *s)
@@ -163,12 +149,13 @@ static void print_block(struct start *s)
 		why = "on the simulated GitHub only";
 	}
 	printf("\nPipeline Guard is running.\n\n"
-	       "  Page      http://%s/\n"
-	       "  Webhook   http://%s/webhooks/github\n"
+	       "  Page      %s://%s/\n"
+	       "  Webhook   %s://%s/webhooks/github\n"
 	       "  Secret    %s%s%s\n"
 	       "  Mode      %s: %s\n",
-	       page_address(s), s->address, s->given_secret ? "as configured" : "cat ",
-	       s->given_secret ? "" : s->secret, "", mode, why);
+	       s->scheme, page_address(s), s->scheme, s->address,
+	       s->given_secret ? "as configured" : "cat ", s->given_secret ? "" : s->secret, "",
+	       mode, why);
 	if (s->private_redis)
 		printf("  Redis     redis-cli -s %s/redis.sock\n", s->folder);
 	printf("  Data      %s\n\n", s->folder);
@@ -185,8 +172,9 @@ static void print_block(struct start *s)
 		       "\"Workflow runs\" and \"Workflow jobs\".%s%s\nCtrl-C stops it.\n\n",
 		       strcmp(mode, "act") == 0 ? "" : "\nTo let it re-run jobs: ",
 		       strcmp(mode, "act") == 0 ? "" : token);
-	printf("guard ready http://%s\n", s->address);
+	printf("guard ready %s://%s\n", s->scheme, s->address);
 	(void)fflush(stdout);
+	process_notify("READY=1");
 }
 
 /* --- children, one after the other ------------------------------------------------ */
@@ -201,18 +189,19 @@ static void start_dispatcher(struct start *s)
 {
 	struct child_spec spec = { .name = "dispatcher",
 				   .hide = webhook_secrets,
-				   .argv = s->args[DISPATCHER],
+				   .argv = s->args[DISPATCHER].argv,
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
-				   .metrics_slot = 2 };
+				   .renewable = true,
+				   .metrics_slot = SLOT_DISPATCHER };
 	struct err err;
 
 	begin_role(s, DISPATCHER, "dispatcher");
-	add_set(s, DISPATCHER, "admin_listen", "none");
+	role_set(&s->args[DISPATCHER], "admin_listen", "none");
 	if (demo) {
-		add_set(s, DISPATCHER, "github.api_url", s->api_url);
-		add_set(s, DISPATCHER, "github.token_file", s->token);
-		add_set(s, DISPATCHER, "github.write_interval", "0s");
+		role_set(&s->args[DISPATCHER], "github.api_url", s->api_url);
+		role_set(&s->args[DISPATCHER], "github.token_file", s->token);
+		role_set(&s->args[DISPATCHER], "github.write_interval", "0s");
 	}
 	if (supervisor_add(s->supervisor, &spec, on_dispatcher, s, &err) < 0)
 		fail(s, &err);
@@ -220,30 +209,46 @@ static void start_dispatcher(struct start *s)
 
 static void on_receiver(const char *line, void *arg)
 {
+	struct start *s = arg;
+
 	UNUSED(line);
-	start_dispatcher(arg);
+	if (++s->ready == s->workers)
+		start_dispatcher(s);
 }
 
 static void start_receiver(struct start *s)
 {
 	struct child_spec spec = { .name = "receiver",
 				   .hide = provider_secrets,
-				   .argv = s->args[RECEIVER],
+				   .argv = s->args[RECEIVER].argv,
 				   .pass_fd = s->listen_fd,
-				   .pass_fd2 = -1,
-				   .metrics_slot = 1 };
+				   .pass_fd2 = s->admin_fd,
+				   .renewable = true };
 	const char *admin = conf_str(s->cli->conf, "admin_listen");
-	char fd[32];
+	char fd[32], admin_fd[32], spool[DATA_PATH_MAX + 8];
 	struct err err;
 
 	(void)snprintf(fd, sizeof(fd), "fd:%d", s->listen_fd);
+	(void)snprintf(admin_fd, sizeof(admin_fd), "fd:%d", s->admin_fd);
+	(void)snprintf(spool, sizeof(spool), "%s/spool", s->folder);
+	if (s->admin_fd >= 0)
+		admin = admin_fd;
+	else if (!admin || strcmp(admin, "none") != 0)
+		admin = fd;
 	begin_role(s, RECEIVER, "receiver");
-	add_set(s, RECEIVER, "listen", fd);
-	add_set(s, RECEIVER, "admin_listen", admin ? admin : fd);
+	role_set(&s->args[RECEIVER], "listen", fd);
+	role_set(&s->args[RECEIVER], "admin_listen", admin);
+	if (!conf_str(s->cli->conf, "receiver.spool_dir"))
+		role_set(&s->args[RECEIVER], "receiver.spool_dir", spool);
 	if (!s->given_secret)
-		add_set(s, RECEIVER, "github.webhook_secret_file", s->secret);
-	if (supervisor_add(s->supervisor, &spec, on_receiver, s, &err) < 0)
-		fail(s, &err);
+		role_set(&s->args[RECEIVER], "github.webhook_secret_file", s->secret);
+	for (unsigned i = 0; i < s->workers; i++) {
+		spec.metrics_slot = SLOT_RECEIVERS + i;
+		if (supervisor_add(s->supervisor, &spec, on_receiver, s, &err) < 0) {
+			fail(s, &err);
+			return;
+		}
+	}
 }
 
 static void on_simulator(const char *line, void *arg)
@@ -258,18 +263,20 @@ static void start_simulator(struct start *s)
 {
 	struct child_spec spec = { .name = "simulator",
 				   .hide = webhook_secrets,
-				   .argv = s->args[SIMULATOR],
+				   .argv = s->args[SIMULATOR].argv,
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
-				   .metrics_slot = 0 };
+				   .metrics_slot = SLOT_OTHERS };
 	const char *const args[] = { s->simulator, "--demo",       "--secret-file",
 				     s->secret,    "--token-file", s->token };
+	char url[200];
 	struct err err;
 
 	for (size_t i = 0; i < ARRAY_LEN(args); i++)
-		add(s, SIMULATOR, xstrdup(args[i]));
-	add(s, SIMULATOR, xstrdup("--webhook-url"));
-	add(s, SIMULATOR, xasprintf("http://%s/webhooks/github", s->address));
+		role_add(&s->args[SIMULATOR], args[i]);
+	(void)snprintf(url, sizeof(url), "%s://%s/webhooks/github", s->scheme, s->address);
+	role_add(&s->args[SIMULATOR], "--webhook-url");
+	role_add(&s->args[SIMULATOR], url);
 	if (supervisor_add(s->supervisor, &spec, on_simulator, s, &err) < 0)
 		fail(s, &err);
 }
@@ -376,6 +383,30 @@ static int prepare_demo(struct start *s, struct err *err)
 	return s->private_redis ? data_dir_forget_redis(s->folder, err) : 0;
 }
 
+/* All workers inherit them, so a worker may come and go without a connection being lost. */
+static int open_sockets(struct start *s, struct err *err)
+{
+	const char *listen = conf_str(s->cli->conf, "listen");
+	const char *admin = conf_str(s->cli->conf, "admin_listen");
+	unsigned given = process_listen_fds();
+	char fd[32];
+
+	s->scheme = conf_str(s->cli->conf, "tls.cert_file") ? "https" : "http";
+	s->admin_fd = -1;
+	(void)snprintf(fd, sizeof(fd), "fd:%d", PROCESS_LISTEN_FD);
+	s->listen_fd = http_listen(given ? fd : listen, s->address, err);
+	if (s->listen_fd < 0) {
+		const struct err why = *err;
+
+		return err_set(err, why.kind, "%s; choose another address with --listen", why.msg);
+	}
+	if (given < 2 && (!admin || strcmp(admin, "none") == 0 || strcmp(admin, listen) == 0))
+		return 0;
+	(void)snprintf(fd, sizeof(fd), "fd:%d", PROCESS_LISTEN_FD + 1);
+	s->admin_fd = http_listen(given > 1 ? fd : admin, s->admin_address, err);
+	return s->admin_fd < 0 ? err_wrap(err, "admin_listen") : 0;
+}
+
 static int prepare(struct start *s, struct err *err)
 {
 	const struct conf *conf = s->cli->conf;
@@ -389,6 +420,7 @@ static int prepare(struct start *s, struct err *err)
 		    0 ||
 	    data_dir_open(s->folder, err) < 0)
 		return -1;
+	s->workers = (unsigned)conf_int(conf, "receiver.workers");
 	s->private_redis = !url || demo;
 	s->given_secret = conf_secret(conf, "github.webhook_secret", 0) && !demo;
 	(void)snprintf(s->secret, sizeof(s->secret), "%.1000s/github-webhook-secret", s->folder);
@@ -403,14 +435,8 @@ static int prepare(struct start *s, struct err *err)
 	/* It may hold a password, and argv is public: children find it in their environment. */
 	if (setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
 		return err_set(err, ERR_TRANSIENT, "setenv: %s", strerror(errno));
-	s->listen_fd = http_listen(conf_str(conf, "listen"), s->address, err);
-	if (s->listen_fd < 0) {
-		const struct err why = *err;
-
-		return err_set(err, why.kind, "%s; choose another address with --listen", why.msg);
-	}
-	s->metrics_fd = metrics_area_new(METRIC_SLOTS);
-	return 0;
+	s->metrics_fd = metrics_area_new(2 * (SLOT_RECEIVERS + s->workers));
+	return open_sockets(s, err);
 }
 
 static struct event *signal_event(struct start *s, int sig)
@@ -477,9 +503,12 @@ static int run(int argc, char **argv)
 		if (conf_set(cli.conf, "log_format=text", &err) == 0)
 			log_init(cmd_start.name, LEVEL_INFO, true);
 	}
+	process_daemon();
+	s->terminal = isatty(STDIN_FILENO);
 	s->cli = &cli;
 	status = run_everything(s);
-	free_args(s);
+	for (size_t i = 0; i < ARRAY_LEN(s->args); i++)
+		role_args_done(&s->args[i]);
 	cli_end(&cli);
 	return status;
 }
@@ -493,6 +522,11 @@ const struct command cmd_start = {
 		 "dispatcher,\n"
 		 "starts again what dies, and serves the page. Prints what to paste where. SIGTERM "
 		 "or\n"
-		 "Ctrl-C finishes what is in flight and stops; a second one stops at once.\n",
+		 "Ctrl-C finishes what is in flight and stops; a second one stops at once.\n"
+		 "Without a terminal SIGHUP replaces receivers and dispatcher by new processes, "
+		 "which read "
+		 "configuration,\n"
+		 "secrets, certificates and rules anew and may be a new release; no connection is "
+		 "lost.\n",
 	.run = run,
 };

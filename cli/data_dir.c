@@ -51,6 +51,21 @@ int data_dir_path(const struct conf *conf, const char *name, char out[static DAT
 	return join(out, base, name, err);
 }
 
+int data_dir_spool(const struct conf *conf, char out[static DATA_PATH_MAX], struct err *err)
+{
+	const char *given = conf_str(conf, "receiver.spool_dir");
+	char folder[DATA_PATH_MAX];
+
+	if (given) {
+		if (!text_copy(out, DATA_PATH_MAX, given, strlen(given)))
+			return err_set(err, ERR_CONFIG, "receiver.spool_dir: the path is too long");
+		return 0;
+	}
+	if (data_dir_path(conf, "pipeline-guard", folder, err) < 0)
+		return err_wrap(err, "receiver.spool_dir is not set");
+	return join(out, folder, "spool", err);
+}
+
 static int make_folder(const char *path, struct err *err)
 {
 	char part[DATA_PATH_MAX];

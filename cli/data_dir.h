@@ -15,6 +15,9 @@ enum { DATA_PATH_MAX = 1024 };
 int data_dir_path(const struct conf *, const char *name, char out[static DATA_PATH_MAX],
 		  struct err *) MUST_CHECK;
 
+/* receiver.spool_dir, else the folder `spool` in the data folder. */
+int data_dir_spool(const struct conf *, char out[static DATA_PATH_MAX], struct err *) MUST_CHECK;
+
 /* Makes it (0700) with its parents and locks it; the lock lasts as long as the process. One that
  * others can write into is refused. */
 int data_dir_open(const char *path, struct err *) MUST_CHECK;

@@ -19,7 +19,7 @@
 #include "core/text.h"
 
 enum {
-	CHILDREN_MAX = 8,
+	CHILDREN_MAX = 80,
 	LINE_BYTES = 512,
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_LAST_MS = 30000,
@@ -29,6 +29,10 @@ enum {
 
 struct child {
 	struct supervisor *s;
+	bool used;
+	struct child *replaces; /* it is told to drain when we are ready */
+	bool retiring;          /* being replaced: its end is expected */
+	unsigned generation;
 	struct child_spec spec;
 	void (*ready)(const char *, void *);
 	void *arg;
@@ -55,6 +59,14 @@ struct supervisor {
 };
 
 static void stop_next(struct supervisor *);
+
+/* The place is free for another; its process is gone. */
+static void release(struct child *c)
+{
+	(void)evtimer_del(c->restart);
+	c->used = c->retiring = false;
+	c->replaces = NULL;
+}
 
 /* --- starting --------------------------------------------------------------- */
 
@@ -94,13 +106,36 @@ static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 	for (const char *const *h = c->spec.hide; h && *h; h++)
 		hide(*h);
 	(void)snprintf(fd, sizeof(fd), "%d", c->s->metrics_fd);
-	(void)snprintf(slot, sizeof(slot), "%u", c->spec.metrics_slot);
+	(void)snprintf(slot, sizeof(slot), "%u", 2 * c->spec.metrics_slot + c->generation % 2);
 	if (c->s->metrics_fd >= 0) {
 		(void)setenv("PIPELINE_GUARD_METRICS_FD", fd, 1);
 		(void)setenv("PIPELINE_GUARD_METRICS_SLOT", slot, 1);
 	}
 	(void)execv(c->spec.argv[0], c->spec.argv);
 	_exit(127);
+}
+
+static void retire(struct child *old)
+{
+	struct timeval tv = clock_timeval(old->s->drain_ms + LATE_MS);
+
+	old->retiring = true;
+	if (!old->pid) {
+		release(old);
+		return;
+	}
+	(void)kill(old->pid, SIGTERM);
+	(void)evtimer_add(old->restart, &tv); /* its patience, now */
+}
+
+static void is_ready(struct child *c, const char *line)
+{
+	c->was_ready = true;
+	c->backoff_ms = BACKOFF_FIRST_MS;
+	if (c->replaces)
+		retire(TAKE(c->replaces));
+	else if (c->generation == 0)
+		c->ready(line, c->arg);
 }
 
 static void take_line(struct child *c)
@@ -111,9 +146,7 @@ static void take_line(struct child *c)
 	if (strncmp(c->line, c->spec.name, n) != 0 || !text_starts(c->line + n, " ready") ||
 	    c->was_ready)
 		return;
-	c->was_ready = true;
-	c->backoff_ms = BACKOFF_FIRST_MS;
-	c->ready(c->line + n + strlen(" ready"), c->arg);
+	is_ready(c, c->line + n + strlen(" ready"));
 }
 
 static void on_output(evutil_socket_t fd, short what, void *arg)
@@ -164,10 +197,8 @@ static int spawn(struct child *c, struct err *err)
 	if (!c->readable || event_add(c->readable, NULL) < 0)
 		abort();
 	log_debug("started", KV("child", c->spec.name), KV("pid", (int)c->pid));
-	if (c->spec.ready_at_once && !c->was_ready) {
-		c->was_ready = true;
-		c->ready("", c->arg);
-	}
+	if (c->spec.ready_at_once && !c->was_ready)
+		is_ready(c, "");
 	return 0;
 }
 
@@ -186,10 +217,13 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
 
 	UNUSED(fd);
 	UNUSED(what);
-	if (c->s->stopping || c->pid || spawn(c, &err) == 0)
-		return;
-	log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
-	restart_later(c);
+	if (c->retiring) {
+		log_error("it did not drain in time", KV("child", c->spec.name));
+		(void)kill(c->pid, SIGKILL);
+	} else if (!c->s->stopping && !c->pid && spawn(c, &err) < 0) {
+		log_error("cannot start again", KV("child", c->spec.name), KV("why", err.msg));
+		restart_later(c);
+	}
 }
 
 /* --- ends ------------------------------------------------------------------- */
@@ -209,6 +243,17 @@ static void died(struct child *c, int wait_status)
 	forget(c);
 	if (c->s->stopping) {
 		stop_next(c->s);
+		return;
+	}
+	if (c->retiring) {
+		log_info("replaced", KV("child", c->spec.name));
+		release(c);
+		return;
+	}
+	if (c->replaces) {
+		log_error("the new one did not come up: the old one stays",
+			  KV("child", c->spec.name), KV("status", code));
+		release(c);
 		return;
 	}
 	if (WIFSIGNALED(wait_status))
@@ -330,21 +375,72 @@ void supervisor_free(struct supervisor *s)
 	free(s);
 }
 
+static struct child *free_place(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!s->child[i].used)
+			return &s->child[i];
+	return s->n < CHILDREN_MAX ? &s->child[s->n++] : NULL;
+}
+
+static struct child *child_new(struct supervisor *s, const struct child_spec *spec)
+{
+	struct child *c = free_place(s);
+	struct event *restart = c ? c->restart : NULL;
+
+	if (!c)
+		return NULL;
+	*c = (struct child){ .s = s, .used = true, .spec = *spec, .backoff_ms = BACKOFF_FIRST_MS };
+	c->restart = restart ? restart : evtimer_new(s->base, on_restart, c);
+	if (!c->restart)
+		abort();
+	return c;
+}
+
 int supervisor_add(struct supervisor *s, const struct child_spec *spec,
 		   void (*ready)(const char *, void *), void *arg, struct err *err)
 {
-	struct child *c = &s->child[s->n];
+	struct child *c = child_new(s, spec);
 
-	if (s->n == CHILDREN_MAX)
+	if (!c)
 		return err_set(err, ERR_BUG, "too many children");
-	c->s = s;
-	c->spec = *spec;
 	c->ready = ready;
 	c->arg = arg;
-	c->backoff_ms = BACKOFF_FIRST_MS;
-	c->restart = evtimer_new(s->base, on_restart, c);
-	if (!c->restart)
-		abort();
-	s->n++;
 	return spawn(c, err);
+}
+
+static void renew(struct child *old)
+{
+	struct child *c = child_new(old->s, &old->spec);
+	struct err err;
+
+	if (!c)
+		return;
+	c->replaces = old;
+	c->generation = old->generation + 1;
+	if (spawn(c, &err) < 0) {
+		log_error("cannot start the new one: the old one stays", KV("why", err.msg));
+		release(c);
+	}
+}
+
+static bool being_replaced(const struct supervisor *s, const struct child *old)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->child[i].used && s->child[i].replaces == old)
+			return true;
+	return false;
+}
+
+void supervisor_renew(struct supervisor *s)
+{
+	size_t n = s->n;
+
+	for (size_t i = 0; i < n && !s->stopping; i++) {
+		struct child *c = &s->child[i];
+
+		if (c->used && c->spec.renewable && c->was_ready && !c->retiring &&
+		    !being_replaced(s, c))
+			renew(c);
+	}
 }

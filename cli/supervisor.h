@@ -1,7 +1,7 @@
 /*
- * Child processes of `start`: started in order, started again with backoff
- * when they die, stopped in an order that lets them finish. A child counts as up when it
- * printed its ready line ("receiver ready ...") on stdout.
+ * Child processes of `start` and of a receiver with workers: started in order, started again with
+ * backoff when they die, replaced by new ones when asked, stopped in an order that lets them
+ * finish. A child counts as up when it printed its ready line ("receiver ready ...") on stdout.
  */
 #ifndef GUARD_CLI_SUPERVISOR_H
 #define GUARD_CLI_SUPERVISOR_H
@@ -21,9 +21,10 @@ struct child_spec {
 		*hide; /* environment variables (prefixes, NULL-terminated) it must not see */
 	int pass_fd;   /* the one descriptor it inherits besides stdio, or -1 */
 	int pass_fd2;  /* another, or -1 */
-	unsigned metrics_slot;
-	bool ready_at_once; /* it prints no ready line */
-	bool outlives;      /* stopped after all the others: they need it to finish */
+	unsigned metrics_slot; /* it gets 2n or 2n+1, so that old and new write apart */
+	bool renewable;        /* supervisor_renew() replaces it */
+	bool ready_at_once;    /* it prints no ready line */
+	bool outlives;         /* stopped after all the others: they need it to finish */
 };
 
 /* finished(status): everything stopped; status 2 when a child refused its configuration. */
@@ -38,5 +39,11 @@ int supervisor_add(struct supervisor *, const struct child_spec *,
  * or when it is called again. */
 void supervisor_stop(struct supervisor *);
 void supervisor_signal_all(struct supervisor *, int sig);
+/*
+ * Starts a new process beside each renewable child, which reads configuration, secrets and
+ * rules anew and may be a newer executable. When it is ready the old one is told to drain; when
+ * it does not come up the old one stays.
+ */
+void supervisor_renew(struct supervisor *);
 
 #endif

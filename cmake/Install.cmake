@@ -2,3 +2,6 @@
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/conf/rules
   DESTINATION ${CMAKE_INSTALL_DATADIR}/pipeline-guard)
+install(FILES ${PROJECT_SOURCE_DIR}/conf/systemd/pipeline-guard.service
+              ${PROJECT_SOURCE_DIR}/conf/systemd/pipeline-guard.socket
+  DESTINATION lib/systemd/system)

@@ -42,6 +42,7 @@ struct value {
 	char *origin; /* "default", "FILE:LINE", "PIPELINE_GUARD_X", "--set" */
 	int64_t number;
 	char *secrets[SECRETS_MAX];
+	char *file; /* where the secrets were read from; NULL: nowhere */
 	bool given;
 };
 
@@ -299,6 +300,8 @@ static int assign(struct value *v, bool from_file, const char *text, const char 
 	} else if ((from_file ? read_secret_file(v, text, err) : split_secrets(v, text, err)) < 0) {
 		return -1;
 	}
+	free(v->file);
+	v->file = from_file ? xstrdup(text) : NULL;
 	free(v->origin);
 	v->origin = xstrdup(origin);
 	v->given = strcmp(origin, "default") != 0;
@@ -865,6 +868,32 @@ struct conf *conf_new(const struct conf_table *const *tables, size_t n_tables)
 	return conf;
 }
 
+int conf_reload_secrets(struct conf *conf, struct err *err)
+{
+	struct value *fresh = xcalloc(conf->n, sizeof(*fresh));
+	int rc = 0;
+
+	for (size_t i = 0; i < conf->n && rc == 0; i++) {
+		fresh[i] = (struct value){ .table = conf->values[i].table,
+					   .named = conf->values[i].named,
+					   .option = conf->values[i].option };
+		if (conf->values[i].file)
+			rc = read_secret_file(&fresh[i], conf->values[i].file, err);
+	}
+	for (size_t i = 0; i < conf->n; i++) {
+		struct value *v = &conf->values[i];
+
+		if (rc == 0 && v->file) {
+			forget_secrets(v);
+			memcpy(v->secrets, fresh[i].secrets, sizeof(v->secrets));
+		} else {
+			forget_secrets(&fresh[i]);
+		}
+	}
+	free(fresh);
+	return rc;
+}
+
 void conf_free(struct conf *conf)
 {
 	if (!conf)
@@ -872,6 +901,7 @@ void conf_free(struct conf *conf)
 	for (size_t i = 0; i < conf->n; i++) {
 		free(conf->values[i].text);
 		free(conf->values[i].origin);
+		free(conf->values[i].file);
 		forget_secrets(&conf->values[i]);
 		free(conf->values[i].named);
 	}

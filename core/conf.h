@@ -72,7 +72,10 @@ int64_t conf_int(const struct conf *, const char *key);     /* ints, ms, bytes *
 bool conf_bool(const struct conf *, const char *key);
 bool conf_is_set(const struct conf *, const char *key); /* by somebody, not by default */
 
-/* The i-th secret of the list, NULL past the end. Borrowed. */
+/* Reads the files that secrets came from again: all of them, or on failure none. */
+int conf_reload_secrets(struct conf *, struct err *) MUST_CHECK;
+
+/* The i-th secret of the list, NULL past the end. Borrowed until secrets are reloaded. */
 const char *conf_secret(const struct conf *, const char *key, size_t i);
 
 enum { CONF_NAME_MAX = 32, CONF_NAMES_MAX = 64 };

@@ -26,6 +26,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "core/tls.h"
 
 enum {
 	READ_MAX = 64 << 10,    /* per wake-up of a connection */
@@ -67,6 +68,7 @@ struct conn {
 	STAILQ_ENTRY(conn) turn;
 	bool in_turn;
 	int fd;
+	struct tls_conn *tls; /* NULL: in the clear */
 	enum conn_state state;
 	struct event read_ev, write_ev;
 	bool reading, eof, close_after;
@@ -87,6 +89,7 @@ struct http_server {
 	struct http_limits limits;
 	http_handler_fn *handler;
 	void *arg;
+	const struct tls *tls;
 	int fd;
 	bool accepting, draining;
 	struct event listen_ev, sweep_ev, turn_ev;
@@ -280,6 +283,7 @@ static void conn_close(struct conn *c)
 	if (c->fd >= 0) {
 		(void)event_del(&c->read_ev);
 		(void)event_del(&c->write_ev);
+		tls_conn_free(TAKE(c->tls));
 		(void)close(c->fd);
 		c->fd = -1;
 		c->server->n_open--;
@@ -299,6 +303,7 @@ static void conn_free(struct conn *c)
 	if (c->fd >= 0) {
 		(void)event_del(&c->read_ev);
 		(void)event_del(&c->write_ev);
+		tls_conn_free(TAKE(c->tls));
 		(void)close(c->fd);
 		s->n_open--;
 	}
@@ -317,6 +322,8 @@ static void conn_read_more(struct conn *c)
 		return;
 	(void)event_add(&c->read_ev, NULL);
 	c->reading = true;
+	if (c->tls && tls_pending(c->tls))
+		event_active(&c->read_ev, EV_READ, 0);
 }
 
 static void conn_read_no_more(struct conn *c)
@@ -355,6 +362,31 @@ static void conn_answered(struct conn *c)
 	}
 }
 
+/* As recv() and sendmsg() do, through TLS where there is some. */
+static ssize_t conn_recv(struct conn *c, char *data, size_t n)
+{
+	return c->tls ? tls_read(c->tls, data, n) : recv(c->fd, data, n, 0);
+}
+
+static ssize_t conn_sendmsg(struct conn *c, const struct msghdr *msg)
+{
+	size_t sent = 0;
+
+	if (!c->tls)
+		return sendmsg(c->fd, msg, MSG_NOSIGNAL);
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		const struct iovec *v = &msg->msg_iov[i];
+		ssize_t rc = v->iov_len ? tls_write(c->tls, v->iov_base, v->iov_len) : 0;
+
+		if (rc < 0)
+			return sent ? (ssize_t)sent : -1;
+		sent += (size_t)rc;
+		if ((size_t)rc < v->iov_len)
+			break;
+	}
+	return (ssize_t)sent;
+}
+
 /* False when the peer is gone. Whatever does not fit now waits in `out`. */
 static bool conn_send(struct conn *c, struct iovec *iov, int n)
 {
@@ -365,7 +397,7 @@ static bool conn_send(struct conn *c, struct iovec *iov, int n)
 		ssize_t rc;
 
 		do
-			rc = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+			rc = conn_sendmsg(c, &msg);
 		while (rc < 0 && errno == EINTR);
 		if (rc < 0 && errno != EAGAIN)
 			return false;
@@ -391,17 +423,24 @@ static bool conn_flushed(const struct conn *c)
 	return !c->out || !evbuffer_get_length(c->out);
 }
 
+static void on_readable(evutil_socket_t, short, void *);
+
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 	struct evbuffer_iovec vec[8];
 	struct msghdr msg = { .msg_iov = vec };
-	int n = evbuffer_peek(c->out, -1, NULL, vec, ARRAY_LEN(vec));
 	ssize_t rc;
+	int n;
 
-	UNUSED(what);
+	if (conn_flushed(c)) { /* it was TLS that waited, in the middle of reading */
+		(void)event_del(&c->write_ev);
+		on_readable(fd, what, c);
+		return;
+	}
+	n = evbuffer_peek(c->out, -1, NULL, vec, ARRAY_LEN(vec));
 	msg.msg_iovlen = (size_t)n < ARRAY_LEN(vec) ? (size_t)n : ARRAY_LEN(vec);
-	rc = sendmsg(fd, &msg, MSG_NOSIGNAL);
+	rc = conn_sendmsg(c, &msg);
 	if (rc < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			conn_close(c);
@@ -620,9 +659,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 	char *data = c->server->scratch;
-	ssize_t got = recv(fd, data, READ_MAX, 0);
+	ssize_t got = conn_recv(c, data, READ_MAX);
 	size_t n, used = 0;
 
+	UNUSED(fd);
 	UNUSED(what);
 	if (got == 0) {
 		conn_eof(c);
@@ -631,9 +671,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (got < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			conn_close(c);
+		else if (c->tls && tls_wants_write(c->tls))
+			(void)event_add(&c->write_ev, NULL);
 		return;
 	}
 	n = (size_t)got;
+	if (c->tls && tls_pending(c->tls))
+		event_active(&c->read_ev, EV_READ, 0);
 	if (c->state == CONN_LINGER || c->state == CONN_STREAM)
 		return;
 	if (c->stash_at >= c->stash.len)
@@ -665,6 +709,11 @@ static void conn_new(struct http_server *s, int fd, const struct sockaddr_storag
 	} else {
 		(void)ip_text(ss, c->peer, sizeof(c->peer), &port, &c->req.peer_is_loopback);
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	}
+	if (s->tls) {
+		c->tls = tls_accept(s->tls, fd);
+		if (!c->tls)
+			abort();
 	}
 	buf_init(&c->stash, STASH_PAUSE + READ_MAX);
 	buf_init(&c->reply_head, REPLY_HEAD_MAX);
@@ -818,11 +867,18 @@ int http_server_new(struct event_base *base, const char *address, const struct h
 	return 0;
 }
 
+void http_server_tls(struct http_server *s, const struct tls *tls)
+{
+	s->tls = tls;
+}
+
 /* Nothing on the wire that we have not read. */
 static bool conn_is_quiet(const struct conn *c)
 {
 	char byte;
 
+	if (c->tls && tls_pending(c->tls))
+		return false;
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 

@@ -14,6 +14,7 @@
 
 struct event_base;
 struct http_server;
+struct tls;
 
 struct http_limits {
 	size_t max_body_bytes;      /* 413 above */
@@ -57,6 +58,8 @@ typedef void http_handler_fn(struct http_request *, void *arg);
 int http_server_new(struct event_base *, const char *address, const struct http_limits *,
 		    http_handler_fn *, void *arg, struct http_server **out,
 		    struct err *) MUST_CHECK;
+/* Connections from now on are TLS. Borrowed; may be reloaded meanwhile. */
+void http_server_tls(struct http_server *, const struct tls *);
 /* Stops accepting; open requests may still be answered, idle connections are closed. */
 void http_server_drain(struct http_server *);
 size_t http_server_connections(const struct http_server *);

@@ -590,6 +590,16 @@ void redis_free(struct redis *r)
 		destroy(r);
 }
 
+void redis_break(struct redis *r, const char *why)
+{
+	enum { FAILURES = 3 }; /* not at once: it may answer the same again */
+
+	(void)text_copy(r->problem, sizeof(r->problem), why, strlen(why));
+	if (r->failures < FAILURES)
+		r->failures = FAILURES;
+	r->broken = true;
+}
+
 bool redis_connected(const struct redis *r)
 {
 	return r->up;

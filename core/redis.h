@@ -35,6 +35,12 @@ int redis_new(struct event_base *, const char *url, int64_t timeout_ms, struct r
 void redis_free(struct redis *);
 DEFINE_OWNED(struct redis, redis_free)
 
+/*
+ * From within a reply's callback: gives this connection up when the callback
+ * returns, and makes a new one after a moment. For a server that turned into a replica.
+ */
+void redis_break(struct redis *, const char *why);
+
 bool redis_connected(const struct redis *);
 /* Called with true after each connect once AUTH and SELECT were accepted, false after each loss. */
 void redis_on_state(struct redis *, void (*fn)(bool up, void *arg), void *arg);

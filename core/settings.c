@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/text.h"
+#include "core/tls.h"
 
 static const struct conf_option options[] = {
 	{ "region", CONF_STR, "local", NULL, NULL,
@@ -24,6 +25,9 @@ static const struct conf_option options[] = {
 	  "127.0.0.1:9090." },
 	{ "admin_token", CONF_SECRET, NULL, NULL, NULL,
 	  "Token for POST on the API, and for everything but webhooks and probes off loopback." },
+	{ "tls.cert_file", CONF_STR, NULL, NULL, NULL,
+	  "Certificate with its chain (PEM): the listeners then speak TLS; read again on SIGHUP." },
+	{ "tls.key_file", CONF_STR, NULL, NULL, NULL, "Key of the certificate (PEM)." },
 	{ "log_level", CONF_STR, "info", NULL, NULL, "error, warn, info or debug." },
 	{ "log_format", CONF_STR, "json", NULL, NULL, "json, or text for people." },
 	{ "drain_timeout", CONF_DURATION, "20s", "0s", "10m",
@@ -50,6 +54,19 @@ int settings_keyspace(const struct conf *conf, struct keyspace *out, struct err 
 	(void)text_copy(out->region, sizeof(out->region), region, n);
 	out->partitions = (unsigned)conf_int(conf, "partitions");
 	return 0;
+}
+
+int settings_tls(const struct conf *conf, struct tls **out, struct err *err)
+{
+	const char *cert = conf_str(conf, "tls.cert_file"), *key = conf_str(conf, "tls.key_file");
+
+	*out = NULL;
+	if (!cert && !key)
+		return 0;
+	if (!cert || !key)
+		return err_set(err, ERR_CONFIG, "tls.%s is set and tls.%s is not",
+			       cert ? "cert_file" : "key_file", cert ? "key_file" : "cert_file");
+	return tls_new(cert, key, out, err);
 }
 
 int settings_redis_url(const struct conf *conf, const char **out, struct err *err)

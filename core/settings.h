@@ -12,4 +12,8 @@ int settings_keyspace(const struct conf *, struct keyspace *out, struct err *) M
 /* redis.url; ERR_CONFIG when unset. */
 int settings_redis_url(const struct conf *, const char **out, struct err *) MUST_CHECK;
 
+struct tls;
+/* tls.cert_file and tls.key_file; *out NULL when they are not set. */
+int settings_tls(const struct conf *, struct tls **out, struct err *) MUST_CHECK;
+
 #endif

@@ -17,9 +17,11 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "core/process.h"
 #include "core/redis.h"
 #include "core/settings.h"
 #include "core/text.h"
+#include "core/tls.h"
 #include "dispatcher/consumer.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
@@ -107,9 +109,11 @@ static const struct provider_api *const provider_list[] = { &provider_api_github
 
 struct daemon {
 	struct engine engine;
+	struct conf *conf;
 	struct http_server *http;
 	struct admin *admin;
-	struct event *term, *interrupt, *force;
+	struct tls *tls; /* of the admin listener; NULL: in the clear */
+	struct event *term, *interrupt, *hangup, *force;
 	bool ready;
 	int status;
 };
@@ -224,10 +228,14 @@ static int open_admin(struct daemon *d, struct err *err)
 		return 0;
 	if (admin_new(d->engine.base, conf, "dispatcher", &d->admin, err) < 0)
 		return err_wrap(err, "admin");
+	if (settings_tls(conf, &d->tls, err) < 0)
+		return -1;
 	limits.max_body_bytes = 64 * 1024;
 	if (http_server_new(d->engine.base, address ? address : "127.0.0.1:9090", &limits, on_http,
-			    d, &d->http, err) == 0)
+			    d, &d->http, err) == 0) {
+		http_server_tls(d->http, d->tls);
 		return 0;
+	}
 	if (address)
 		return err_wrap(err, "admin_listen");
 	/* Several dispatchers on one machine: the default address belongs to the first. */
@@ -280,6 +288,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 		(void)event_base_loopexit(d->engine.base, NULL);
 		return;
 	}
+	process_notify("STOPPING=1");
 	log_info("draining", KV("signal", (int)sig), KV("running", work_running(d->engine.work)));
 	d->engine.draining = true;
 	consumer_drain(d->engine.consumer);
@@ -289,9 +298,32 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 		on_idle(d);
 }
 
-static struct event *signal_event(struct daemon *d, int sig)
+/* A bad file is refused, and what was read before stays in use. */
+static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
-	struct event *ev = evsignal_new(d->engine.base, sig, on_signal, d);
+	struct daemon *d = arg;
+	struct engine *e = &d->engine;
+	struct detector *fresh;
+	struct err err;
+
+	UNUSED(sig);
+	UNUSED(what);
+	if (detector_new(conf_str(e->conf, "rules_dir"), &fresh, &err) < 0) {
+		log_error("rules not reloaded", KV("why", err.msg));
+	} else {
+		detector_free(e->detector);
+		e->detector = fresh;
+		log_info("rules reloaded", KV("rules", detector_rule_count(fresh)));
+	}
+	if (conf_reload_secrets(d->conf, &err) < 0)
+		log_error("secrets not reloaded", KV("why", err.msg));
+	else if (d->tls && tls_reload(d->tls, &err) < 0)
+		log_error("certificate not reloaded", KV("why", err.msg));
+}
+
+static struct event *signal_event(struct daemon *d, int sig, event_callback_fn fn)
+{
+	struct event *ev = evsignal_new(d->engine.base, sig, fn, d);
 
 	if (!ev || evsignal_add(ev, NULL) < 0)
 		abort();
@@ -305,9 +337,10 @@ static void on_ready(void *arg)
 	d->ready = true;
 	printf("dispatcher ready %s", d->engine.name);
 	if (d->http)
-		printf(" admin http://%s", http_server_address(d->http));
+		printf(" admin %s://%s", d->tls ? "https" : "http", http_server_address(d->http));
 	printf("\n");
 	(void)fflush(stdout);
+	process_notify("READY=1");
 	log_info("dispatcher consumes", KV("name", d->engine.name),
 		 KV("mode", d->engine.decide.observe ? "observe" : "act"),
 		 KV("why", d->engine.decide.observe_why),
@@ -323,8 +356,9 @@ static int set_up(struct daemon *d, struct err *err)
 	    detector_new(conf_str(e->conf, "rules_dir"), &e->detector, err) < 0 ||
 	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
-	d->term = signal_event(d, SIGTERM);
-	d->interrupt = signal_event(d, SIGINT);
+	d->term = signal_event(d, SIGTERM, on_signal);
+	d->interrupt = signal_event(d, SIGINT, on_signal);
+	d->hangup = signal_event(d, SIGHUP, on_hangup);
 	d->force = evtimer_new(e->base, on_force, d);
 	if (!d->force)
 		abort();
@@ -356,16 +390,19 @@ static void tear_down(struct daemon *d)
 	detector_free(e->detector);
 	free_event(d->term);
 	free_event(d->interrupt);
+	free_event(d->hangup);
+	tls_free(d->tls);
 	free_event(d->force);
 	event_base_free(e->base);
 }
 
-int dispatcher_run(const struct conf *conf)
+int dispatcher_run(struct conf *conf)
 {
-	struct daemon d = { .engine.conf = conf };
+	struct daemon d = { .engine.conf = conf, .conf = conf };
 	struct err err = { 0 };
 	int status = 0;
 
+	process_daemon();
 	d.engine.base = event_base_new();
 	if (!d.engine.base)
 		abort();

@@ -11,7 +11,7 @@ extern const struct conf_table dispatcher_conf;
  * Runs until SIGTERM or SIGINT, then drains. Prints one line on stdout when it
  * consumes: "dispatcher ready NAME". Returns the exit status of the process.
  */
-int dispatcher_run(const struct conf *);
+int dispatcher_run(struct conf *);
 
 /* "act", "suggest" or "observe": what it will do with this configuration, and why. */
 const char *dispatcher_mode(const struct conf *, const char **why);

@@ -585,6 +585,8 @@ struct github_wait *github_auth_get(struct github_auth *a, const struct api_run 
 	w->auth = a;
 	w->fn = fn;
 	w->arg = arg;
+	if (!a->key && !conf_secret(a->conf, "github.token", a->token_index))
+		a->token_index = 0; /* reloaded, and there are fewer now */
 	if (!a->key) {
 		OWNED(wipep)
 		char *line = xasprintf("Authorization: Bearer %s",

@@ -1,10 +1,14 @@
 #include "receiver/enqueue.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/buf.h"
 #include "core/ci_event.h"
+#include "core/crypto.h"
 #include "core/keys.h"
+#include "core/mem.h"
 #include "core/text.h"
 
 /*
@@ -72,11 +76,18 @@ void enqueue_fit(struct ci_event *ev)
 		char *text;
 		size_t keep;
 	} cuts[] = {
-		{ ev->job, 60 },    { ev->pipeline, 60 },
-		{ ev->url, 0 },     { ev->actor, 20 },
-		{ ev->job, 20 },    { ev->pipeline, 20 },
-		{ ev->branch, 60 }, { ev->default_branch, 20 },
-		{ ev->actor, 0 },   { ev->head_repo, 0 },
+		{ ev->job, 60 },
+		{ ev->pipeline, 60 },
+		{ ev->url, 0 },
+		{ ev->actor, 20 },
+		{ ev->job, 20 },
+		{ ev->pipeline, 20 },
+		{ ev->branch, 60 },
+		{ ev->actor, 0 },
+		{ ev->job, 0 },
+		{ ev->pipeline, 0 },
+		{ ev->default_branch, 20 },
+		{ ev->head_repo, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cuts) && enqueue_entry_bytes(ev) > ENQUEUE_ENTRY_BYTES_MAX;
@@ -88,45 +99,137 @@ void enqueue_fit(struct ci_event *ev)
 	}
 }
 
-void enqueue_event(struct redis *redis, const struct keyspace *ks, struct ci_event *ev,
-		   int64_t ttl_ms, redis_fn *fn, void *arg)
+/* --- records ------------------------------------------------------------------ */
+
+/*
+ * A record is a list of texts, each with its length in front (4 bytes, little-endian):
+ * what it is, then for an event its source, delivery, repository and ttl in ms, then names and
+ * values of the entry.
+ */
+static const char event_kind[] = "event/1";
+static const char dead_kind[] = "dead/1";
+enum { LENGTH_BYTES = 4, EVENT_HEAD = 5 };
+
+static void add_text(struct buf *out, const char *s, size_t n)
 {
-	unsigned partition = key_partition(ks, ev->source, ev->repo_id);
-	char events[KEY_MAX], seen[KEY_MAX], who[sizeof(ev->source) + sizeof(ev->delivery)];
+	unsigned char length[LENGTH_BYTES];
+
+	for (size_t i = 0; i < LENGTH_BYTES; i++)
+		length[i] = (unsigned char)(n >> (8 * i));
+	buf_append(out, length, sizeof(length));
+	buf_append(out, s, n);
+}
+
+static void add_string(struct buf *out, const char *s)
+{
+	s = s ? s : "";
+	add_text(out, s, strlen(s));
+}
+
+bool enqueue_next_text(const void *record, size_t n, size_t *at, struct enqueue_text *out)
+{
+	const unsigned char *p = (const unsigned char *)record + *at;
+	size_t len = 0;
+
+	if (n - *at < LENGTH_BYTES)
+		return false;
+	for (size_t i = LENGTH_BYTES; i-- > 0;)
+		len = len << 8 | p[i];
+	if (len > n - *at - LENGTH_BYTES)
+		return false;
+	*out = (struct enqueue_text){ (const char *)p + LENGTH_BYTES, len };
+	*at += LENGTH_BYTES + len;
+	return true;
+}
+
+void enqueue_record(struct ci_event *ev, int64_t ttl_ms, struct buf *out)
+{
 	struct redis_cmd cmd;
+	char number[24];
 
 	enqueue_fit(ev);
-	(void)snprintf(who, sizeof(who), "%s:%s", ev->source, ev->delivery);
+	redis_cmd_init(&cmd);
+	ci_event_encode(ev, &cmd);
+	add_string(out, event_kind);
+	add_string(out, ev->source);
+	add_string(out, ev->delivery);
+	(void)snprintf(number, sizeof(number), "%" PRIu64, ev->repo_id);
+	add_string(out, number);
+	(void)snprintf(number, sizeof(number), "%" PRId64, ttl_ms);
+	add_string(out, number);
+	for (int i = 0; i < cmd.argc; i++)
+		add_text(out, cmd.argv[i], cmd.len[i]);
+}
+
+void enqueue_record_dead(const struct dead_webhook *dead, struct buf *out)
+{
+	const char *const pairs[] = { "reason",   dead->reason,  "provider", dead->provider,
+				      "source",   dead->source,  "topic",    dead->topic,
+				      "delivery", dead->delivery };
+	char at_ms[24];
+
+	add_string(out, dead_kind);
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
+		add_string(out, pairs[i]);
+	(void)snprintf(at_ms, sizeof(at_ms), "%" PRId64, dead->at_ms);
+	add_string(out, "at_ms");
+	add_string(out, at_ms);
+	add_string(out, "body");
+	add_text(out, dead->body, dead->body_len);
+}
+
+/* The texts of a record; -1 when it is none, or has too many. */
+static int read_texts(const void *record, size_t n, struct enqueue_text *out, int max)
+{
+	size_t at = 0;
+	int count = 0;
+
+	while (at < n && count < max && enqueue_next_text(record, n, &at, &out[count]))
+		count++;
+	return at == n ? count : -1;
+}
+
+static bool text_is(const struct enqueue_text *t, const char *s)
+{
+	return t->n == strlen(s) && memcmp(t->data, s, t->n) == 0;
+}
+
+static bool text_number(const struct enqueue_text *t, uint64_t *out)
+{
+	char digits[24];
+
+	return text_copy(digits, sizeof(digits), t->data, t->n) && text_to_u64(digits, out);
+}
+
+static int send_event(struct redis *redis, const struct keyspace *ks, const struct enqueue_text *t,
+		      int n, redis_fn *fn, void *arg, struct err *err)
+{
+	char events[KEY_MAX], seen[KEY_MAX], source[32], who[128];
+	uint64_t repo_id, ttl_ms;
+	struct redis_cmd cmd;
+	unsigned partition;
+
+	if (n < EVENT_HEAD + 2 || (n - EVENT_HEAD) % 2 || !text_number(&t[3], &repo_id) ||
+	    !text_number(&t[4], &ttl_ms) || !text_copy(source, sizeof(source), t[1].data, t[1].n) ||
+	    t[2].n > 64)
+		return err_set(err, ERR_INPUT, "an event that cannot be read");
+	partition = key_partition(ks, source, repo_id);
+	(void)snprintf(who, sizeof(who), "%s:%.*s", source, (int)t[2].n, t[2].data);
 	key_part(ks, partition, "events", events);
 	key_part_of(ks, partition, "seen", who, seen);
 	redis_script_cmd(&cmd, &append_once, 2);
 	redis_arg(&cmd, events);
 	redis_arg(&cmd, seen);
-	redis_arg_i64(&cmd, ttl_ms);
-	ci_event_encode(ev, &cmd);
+	redis_arg_i64(&cmd, (int64_t)ttl_ms);
+	for (int i = EVENT_HEAD; i < n; i++)
+		redis_arg_n(&cmd, t[i].data, t[i].n);
 	redis_send_script(redis, &append_once, &cmd, fn, arg);
+	return 0;
 }
 
-enum enqueue_result enqueue_result(const struct redisReply *reply, const char **id)
+static void send_dead(struct redis *redis, const struct keyspace *ks, const struct enqueue_text *t,
+		      int n, redis_fn *fn, void *arg)
 {
-	*id = redis_str(redis_at(reply, 1));
-	if (redis_is_error(reply, NULL) || !*id) {
-		*id = redis_why(reply);
-		return ENQUEUE_FAILED;
-	}
-	return redis_int(redis_at(reply, 0), 0) == 1 ? ENQUEUE_ACCEPTED : ENQUEUE_DUPLICATE;
-}
-
-void enqueue_dead(struct redis *redis, const struct keyspace *ks, const struct dead_webhook *dead,
-		  redis_fn *fn, void *arg)
-{
-	const struct {
-		const char *name, *value;
-	} fields[] = {
-		{ "reason", dead->reason },     { "provider", dead->provider },
-		{ "source", dead->source },     { "topic", dead->topic },
-		{ "delivery", dead->delivery },
-	};
 	struct redis_cmd cmd;
 	char key[KEY_MAX];
 
@@ -135,13 +238,55 @@ void enqueue_dead(struct redis *redis, const struct keyspace *ks, const struct d
 	redis_arg(&cmd, "XADD");
 	redis_arg(&cmd, key);
 	redis_arg(&cmd, "*");
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-		redis_arg(&cmd, fields[i].name);
-		redis_arg(&cmd, fields[i].value);
-	}
-	redis_arg(&cmd, "at_ms");
-	redis_arg_i64(&cmd, dead->at_ms);
-	redis_arg(&cmd, "body");
-	redis_arg_n(&cmd, dead->body, dead->body_len);
+	for (int i = 1; i < n; i++)
+		redis_arg_n(&cmd, t[i].data, t[i].n);
 	redis_send(redis, &cmd, fn, arg);
+}
+
+int enqueue_send(struct redis *redis, const struct keyspace *ks, const void *record, size_t n,
+		 redis_fn *fn, void *arg, struct err *err)
+{
+	enum { TEXTS_MAX = REDIS_ARGS_MAX - 8 };
+	struct enqueue_text t[TEXTS_MAX];
+	int count = read_texts(record, n, t, TEXTS_MAX);
+
+	if (count >= 1 && text_is(&t[0], event_kind))
+		return send_event(redis, ks, t, count, fn, arg, err);
+	if (count < 3 || count % 2 == 0 || !text_is(&t[0], dead_kind))
+		return err_set(err, ERR_INPUT, "not a record of this release");
+	send_dead(redis, ks, t, count, fn, arg);
+	return 0;
+}
+
+void enqueue_unreadable(struct redis *redis, const struct keyspace *ks, const void *record,
+			size_t n, const char *why, redis_fn *fn, void *arg)
+{
+	OWNED(freep) char *body = base64_encode(record, n);
+	const char *const pairs[] = { dead_kind, "reason", why, "body_base64", body };
+	struct enqueue_text t[ARRAY_LEN(pairs)];
+
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
+		t[i] = (struct enqueue_text){ pairs[i], strlen(pairs[i]) };
+	send_dead(redis, ks, t, ARRAY_LEN(pairs), fn, arg);
+}
+
+/* "1700000000000-0" */
+static bool is_entry_id(const char *s)
+{
+	size_t n = s ? strspn(s, "0123456789") : 0;
+
+	return n && s[n] == '-' && s[n + 1] && !s[n + 1 + strspn(s + n + 1, "0123456789")];
+}
+
+enum enqueue_result enqueue_result(const struct redisReply *reply, const char **id)
+{
+	bool whole = is_entry_id(redis_str(reply)); /* of XADD alone */
+
+	*id = redis_str(whole ? reply : redis_at(reply, 1));
+	if (redis_is_error(reply, NULL) || !*id) {
+		*id = redis_why(reply);
+		return ENQUEUE_FAILED;
+	}
+	return whole || redis_int(redis_at(reply, 0), 0) == 1 ? ENQUEUE_ACCEPTED
+							      : ENQUEUE_DUPLICATE;
 }

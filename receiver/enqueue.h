@@ -3,11 +3,13 @@
 #ifndef GUARD_RECEIVER_ENQUEUE_H
 #define GUARD_RECEIVER_ENQUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/redis.h"
 
+struct buf;
 struct ci_event;
 struct keyspace;
 
@@ -20,21 +22,38 @@ enum enqueue_result {
 /* An entry is at most this long; names for people are cut further to make it fit. */
 enum { ENQUEUE_ENTRY_BYTES_MAX = 1024 };
 
-/* fn gets the reply; hand it to enqueue_result(). May shorten names in the event. */
-void enqueue_event(struct redis *, const struct keyspace *, struct ci_event *, int64_t ttl_ms,
-		   redis_fn *, void *arg);
-/* *id: entry of this or of the first delivery, or why it failed. Borrowed from the reply. */
-enum enqueue_result enqueue_result(const struct redisReply *, const char **id);
-
 /* A body that cannot be read, for people to look at: entry of pg:{R:0}:dead. */
 struct dead_webhook {
 	const char *provider, *source, *topic, *delivery, *reason;
-	const char *body; /* redacted */
+	const char *body; /* redacted, at most ENQUEUE_BODY_MAX */
 	size_t body_len;
 	int64_t at_ms;
 };
-void enqueue_dead(struct redis *, const struct keyspace *, const struct dead_webhook *, redis_fn *,
-		  void *arg);
+enum { ENQUEUE_BODY_MAX = 64 << 10, ENQUEUE_RECORD_MAX = 96 << 10 };
+
+/*
+ * A record: what is handed over, as bytes that may also lie on disk for a while.
+ * Appended to a buffer that has room for ENQUEUE_RECORD_MAX. May shorten names in the event.
+ */
+void enqueue_record(struct ci_event *, int64_t ttl_ms, struct buf *out);
+void enqueue_record_dead(const struct dead_webhook *, struct buf *out);
+
+/* fn gets the reply; hand it to enqueue_result(). ERR_INPUT: no record of this release. */
+int enqueue_send(struct redis *, const struct keyspace *, const void *record, size_t n, redis_fn *,
+		 void *arg, struct err *) MUST_CHECK;
+/* Such a record becomes a dead letter of its own. */
+void enqueue_unreadable(struct redis *, const struct keyspace *, const void *record, size_t n,
+			const char *why, redis_fn *, void *arg);
+/* *id: entry of this or of the first delivery, or why it failed. Borrowed from the reply. */
+enum enqueue_result enqueue_result(const struct redisReply *, const char **id);
+
+/* For people: the texts of a record, "event" or "dead letter" first. False when there are no more.
+ */
+struct enqueue_text {
+	const char *data;
+	size_t n;
+};
+bool enqueue_next_text(const void *record, size_t n, size_t *at, struct enqueue_text *out);
 
 /*
  * Claims the region's data for this layout and number of partitions, or finds out what it

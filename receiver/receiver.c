@@ -11,16 +11,17 @@
 #include "core/conf.h"
 #include "core/http_server.h"
 #include "core/log.h"
-#include "core/redis.h"
+#include "core/process.h"
 #include "core/settings.h"
 #include "core/text.h"
-#include "receiver/enqueue.h"
+#include "core/tls.h"
+#include "receiver/handover.h"
 #include "receiver/provider.h"
 #include "receiver/source.h"
 #include "receiver/webhook.h"
 #include "web/admin.h"
 
-enum { EXIT_DONE = 0, EXIT_CONFIG = 2, DRAIN_TICK_MS = 10, CLAIM_TICK_MS = 200 };
+enum { EXIT_DONE = 0, EXIT_CONFIG = 2, DRAIN_TICK_MS = 10 };
 
 static const char default_admin[] = "127.0.0.1:9090";
 
@@ -45,10 +46,21 @@ static const struct conf_option options[] = {
 	  "socket." },
 	{ "receiver.max_body", CONF_SIZE, "25m", "1k", "100m",
 	  "Largest webhook body; GitHub sends at most 25 MB." },
+	{ "receiver.workers", CONF_INT, "1", "1", "30",
+	  "Processes that take webhooks in, behind one listening socket." },
 	{ "receiver.max_connections", CONF_INT, "1024", "1", "65536",
 	  "Open connections of one worker; beyond, new ones wait." },
 	{ "receiver.request_timeout", CONF_DURATION, "30s", "100ms", "10m",
 	  "From the first to the last byte of one request." },
+	{ "receiver.spool_dir", CONF_STR, NULL, NULL, NULL,
+	  "Where events wait on disk while Redis does not take them; default `spool` in "
+	  "data_dir." },
+	{ "receiver.spool_max", CONF_SIZE, "1g", "0", "1024g",
+	  "Most bytes there, per worker; 0: no spool, senders get 503 while Redis is away." },
+	{ "receiver.resend_window", CONF_DURATION, "30s", "0s", "10m",
+	  "What was acknowledged within this time is sent again when another Redis answers." },
+	{ "receiver.resend_max", CONF_SIZE, "32m", "0", "1g",
+	  "Most memory for that, per worker; what is older goes first." },
 	{ "receiver.idle_timeout", CONF_DURATION, "75s", "100ms", "1h",
 	  "How long a kept-alive connection may be silent." },
 };
@@ -75,20 +87,18 @@ const struct conf_table receiver_conf = {
 };
 
 struct receiver {
-	const struct conf *conf;
+	struct conf *conf;
 	struct keyspace ks;
 	struct event_base *base;
-	struct redis *redis;
+	struct handover *handover;
 	struct sources *sources;
 	struct intake *intake;
 	struct admin *admin;
 	struct http_server *server;
 	struct http_server *admin_server; /* NULL: none, or `server` serves its routes too */
 	bool admin_shared;
-	struct event *sigterm, *sigint, *drain_tick, *claim_tick;
-	bool claimed; /* the data in Redis is ours to write */
-	bool claiming;
-	int64_t serve_at_ms;    /* at the latest */
+	struct tls *tls; /* NULL: in the clear */
+	struct event *sigterm, *sigint, *sighup, *drain_tick;
 	int64_t drain_until_ms; /* 0: not draining */
 	int status;
 };
@@ -99,9 +109,9 @@ static void reply_ready(struct receiver *r, struct http_request *req)
 {
 	if (r->drain_until_ms)
 		http_reply_text(req, 503, "application/json", "{\"status\":\"draining\"}\n");
-	else if (!r->claimed || !redis_connected(r->redis))
+	else if (!handover_ready(r->handover))
 		http_reply_text(req, 503, "application/json",
-				"{\"status\":\"redis unreachable\"}\n");
+				"{\"status\":\"neither redis nor the spool takes events\"}\n");
 	else
 		http_reply_text(req, 200, "application/json", "{\"status\":\"ready\"}\n");
 }
@@ -182,12 +192,30 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 		return;
 	}
 	log_info("draining", KV("signal", sig));
+	process_notify("STOPPING=1");
 	r->drain_until_ms = clock_mono_ms() + conf_int(r->conf, "drain_timeout") + 1;
 	if (r->server)
 		http_server_drain(r->server);
 	if (r->admin_server)
 		http_server_drain(r->admin_server);
 	on_drain_tick(-1, 0, r);
+}
+
+/* A bad file is refused, and what was read before stays in use. */
+static void on_hangup(evutil_socket_t sig, short what, void *arg)
+{
+	struct receiver *r = arg;
+	struct err err;
+
+	UNUSED(sig);
+	UNUSED(what);
+	if (conf_reload_secrets(r->conf, &err) < 0 ||
+	    sources_reload_secrets(r->sources, r->conf, &err) < 0)
+		log_error("secrets not reloaded", KV("why", err.msg));
+	else if (r->tls && tls_reload(r->tls, &err) < 0)
+		log_error("certificate not reloaded", KV("why", err.msg));
+	else
+		log_info("secrets and certificate reloaded");
 }
 
 static int listen_all(struct receiver *r, struct err *err)
@@ -205,6 +233,7 @@ static int listen_all(struct receiver *r, struct err *err)
 	limits.arg = r->sources;
 	if (http_server_new(r->base, listen, &limits, on_request, r, &r->server, err) < 0)
 		return -1;
+	http_server_tls(r->server, r->tls);
 	if (!admin)
 		admin = default_admin;
 	r->admin_shared = strcmp(admin, listen) == 0;
@@ -214,14 +243,17 @@ static int listen_all(struct receiver *r, struct err *err)
 	if (http_server_new(r->base, admin, &admin_limits, on_admin_request, r, &r->admin_server,
 			    err) < 0)
 		return err_wrap(err, "admin_listen");
+	http_server_tls(r->admin_server, r->tls);
 	return 0;
 }
 
-static void print_address(const char *what, const struct http_server *server)
+static void print_address(const struct receiver *r, const char *what,
+			  const struct http_server *server)
 {
 	const char *address = http_server_address(server);
+	const char *scheme = text_starts(address, "unix:") ? "" : r->tls ? "https://" : "http://";
 
-	printf(text_starts(address, "unix:") ? "%s %s" : "%s http://%s", what, address);
+	printf("%s %s%s", what, scheme, address);
 }
 
 static void stop_with(struct receiver *r, const char *why)
@@ -249,12 +281,9 @@ static void warn_about_secrets(const struct receiver *r)
 			 KV("key", "github.webhook_secret"));
 }
 
-/*
- * Only now: whoever connects before Redis is there waits in the socket's queue
- * for a moment, instead of getting a 503 that no sender repeats.
- */
-static void serve(struct receiver *r)
+static void serve(void *arg)
 {
+	struct receiver *r = arg;
 	struct err err = { 0 };
 
 	if (r->server || r->drain_until_ms)
@@ -264,99 +293,51 @@ static void serve(struct receiver *r)
 		return;
 	}
 	warn_about_secrets(r);
-	print_address("receiver ready", r->server);
+	print_address(r, "receiver ready", r->server);
 	if (r->admin_server)
-		print_address(" admin", r->admin_server);
+		print_address(r, " admin", r->admin_server);
 	printf("\n");
 	(void)fflush(stdout);
+	process_notify("READY=1");
 }
 
-static void on_claimed(const struct redisReply *reply, void *arg)
+static void on_misfit(const char *why, void *arg)
 {
-	struct receiver *r = arg;
-	struct err err = { 0 };
-
-	r->claiming = false;
-	if (enqueue_layout(reply, &r->ks, &err) == 0) {
-		r->claimed = true;
-		intake_open(r->intake);
-		serve(r);
-	} else if (err.kind == ERR_CONFIG) {
-		stop_with(r, err.msg);
-	}
-}
-
-static void claim(struct receiver *r)
-{
-	if (r->claiming || !redis_connected(r->redis))
-		return;
-	r->claiming = true;
-	enqueue_claim(r->redis, &r->ks, on_claimed, r);
-}
-
-/* Runs until the claim has succeeded. */
-static void on_claim_tick(evutil_socket_t fd, short what, void *arg)
-{
-	struct receiver *r = arg;
-	struct timeval tv = clock_timeval(CLAIM_TICK_MS);
-
-	UNUSED(fd);
-	UNUSED(what);
-	if (clock_mono_ms() >= r->serve_at_ms)
-		serve(r);
-	if (r->claimed)
-		return;
-	claim(r);
-	(void)event_add(r->claim_tick, &tv);
-}
-
-static void on_redis_state(bool up, void *arg)
-{
-	struct receiver *r = arg;
-
-	if (up) {
-		log_info("redis connected");
-		claim(r); /* also when it came back: it may be another one */
-	} else {
-		log_warn("redis connection lost");
-	}
+	stop_with(arg, why);
 }
 
 static int receiver_open(struct receiver *r, struct err *err)
 {
-	const char *url;
+	const struct handover_watch watch = { serve, on_misfit, r };
 
 	if (settings_keyspace(r->conf, &r->ks, err) < 0 ||
-	    settings_redis_url(r->conf, &url, err) < 0 ||
-	    sources_new(r->conf, &r->sources, err) < 0)
+	    settings_tls(r->conf, &r->tls, err) < 0 || sources_new(r->conf, &r->sources, err) < 0)
 		return -1;
 	r->base = event_base_new();
 	if (!r->base)
 		return err_set(err, ERR_BUG, "no event loop");
-	if (redis_new(r->base, url, conf_int(r->conf, "redis.timeout"), &r->redis, err) < 0)
+	if (handover_new(r->base, r->conf, &r->ks, &watch, &r->handover, err) < 0)
 		return -1;
-	redis_on_state(r->redis, on_redis_state, r);
-	r->intake = intake_new(r->sources, &r->ks, r->redis);
+	r->intake = intake_new(r->sources, &r->ks, r->handover);
 	if (admin_new(r->base, r->conf, "receiver", &r->admin, err) < 0)
 		return -1;
 	r->sigterm = evsignal_new(r->base, SIGTERM, on_signal, r);
 	r->sigint = evsignal_new(r->base, SIGINT, on_signal, r);
+	r->sighup = evsignal_new(r->base, SIGHUP, on_hangup, r);
 	r->drain_tick = evtimer_new(r->base, on_drain_tick, r);
-	r->claim_tick = evtimer_new(r->base, on_claim_tick, r);
-	if (!r->sigterm || !r->sigint || !r->drain_tick || !r->claim_tick ||
-	    event_add(r->sigterm, NULL) < 0 || event_add(r->sigint, NULL) < 0)
+	if (!r->sigterm || !r->sigint || !r->sighup || !r->drain_tick ||
+	    event_add(r->sigterm, NULL) < 0 || event_add(r->sigint, NULL) < 0 ||
+	    event_add(r->sighup, NULL) < 0)
 		return err_set(err, ERR_BUG, "cannot watch signals");
-	r->serve_at_ms = clock_mono_ms() + conf_int(r->conf, "redis.timeout");
-	on_claim_tick(-1, 0, r);
 	return 0;
 }
 
 /* The connections go first: after that nobody calls back into what they used. */
 static void receiver_close(struct receiver *r)
 {
-	struct event *const events[] = { r->sigterm, r->sigint, r->drain_tick, r->claim_tick };
+	struct event *const events[] = { r->sigterm, r->sigint, r->sighup, r->drain_tick };
 
-	redis_free(r->redis);
+	handover_free(r->handover);
 	http_server_free(r->admin_server);
 	http_server_free(r->server);
 	admin_free(r->admin);
@@ -365,15 +346,17 @@ static void receiver_close(struct receiver *r)
 	for (size_t i = 0; i < ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);
+	tls_free(r->tls);
 	if (r->base)
 		event_base_free(r->base);
 }
 
-int receiver_run(const struct conf *conf)
+int receiver_run(struct conf *conf)
 {
 	struct receiver r = { .conf = conf, .status = EXIT_DONE };
 	struct err err = { 0 };
 
+	process_daemon();
 	if (receiver_open(&r, &err) < 0) {
 		stop_with(&r, err.msg);
 	} else {

@@ -12,6 +12,6 @@ extern const struct conf_table receiver_conf;
  * serves: "receiver ready http://127.0.0.1:PORT" (and " admin http://..." when
  * that is another listener). Returns the exit status of the process.
  */
-int receiver_run(const struct conf *);
+int receiver_run(struct conf *);
 
 #endif

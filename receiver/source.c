@@ -169,15 +169,29 @@ static bool named(const struct conf *conf, const char *name)
 	return false;
 }
 
-static int add_secrets(struct source *s, const struct conf *conf, const char *key, bool signing,
+static int add_secrets(struct auth *a, const struct conf *conf, const char *key, bool signing,
 		       struct err *err)
 {
 	const char *secret;
 
 	for (size_t i = 0; (secret = conf_secret(conf, key, i)); i++)
-		if (auth_add_secret(&s->auth, secret, signing, err) < 0)
+		if (auth_add_secret(a, secret, signing, err) < 0)
 			return err_wrap(err, "%s", key);
 	return 0;
+}
+
+/* Those of the contract's options, for a default source, and those of its section. */
+static int add_all_secrets(const struct source *s, struct auth *a, const struct conf *conf,
+			   struct err *err)
+{
+	const struct provider_secret *of = s->provider->secrets;
+	bool is_default = strcmp(s->provider->name, s->name) == 0;
+	char key[KEY_BYTES];
+
+	for (size_t i = 0; is_default && i < ARRAY_LEN(s->provider->secrets) && of[i].key; i++)
+		if (add_secrets(a, conf, of[i].key, of[i].signing, err) < 0)
+			return -1;
+	return named(conf, s->name) ? add_secrets(a, conf, own(s, "secret", key), false, err) : 0;
 }
 
 /* What was checked when it was read cannot fail now. */
@@ -210,13 +224,13 @@ static int add_named_options(struct source *s, const struct conf *conf, struct e
 	s->rate.burst = conf_int(conf, own(s, "burst", key));
 	if (conf_is_set(conf, own(s, "dedupe_ttl", key)))
 		s->dedupe_ttl_ms = conf_int(conf, key);
-	return add_secrets(s, conf, own(s, "secret", key), false, err);
+	return 0;
 }
 
 static int source_init(struct source *s, const struct conf *conf, const struct provider *p,
 		       const char *name, struct err *err)
 {
-	bool is_default = strcmp(p->name, name) == 0, is_named = named(conf, name);
+	bool is_named = named(conf, name);
 	char key[KEY_BYTES] = "auth";
 	const char *ways = p->auth;
 
@@ -232,10 +246,9 @@ static int source_init(struct source *s, const struct conf *conf, const struct p
 		p->dedupe_ttl_key ? conf_int(conf, p->dedupe_ttl_key) : PROVIDER_DEDUPE_TTL_MS;
 	s->auth.tolerance_ms = 5 * 60 * 1000;
 	(void)text_copy(s->auth.header, sizeof(s->auth.header), "X-Hub-Signature-256", 19);
-	for (size_t i = 0; is_default && i < ARRAY_LEN(p->secrets) && p->secrets[i].key; i++)
-		if (add_secrets(s, conf, p->secrets[i].key, p->secrets[i].signing, err) < 0)
-			return -1;
-	return is_named ? add_named_options(s, conf, err) : 0;
+	if (is_named && add_named_options(s, conf, err) < 0)
+		return -1;
+	return add_all_secrets(s, &s->auth, conf, err);
 }
 
 /* The provider of a NAME; a NAME that is a provider's may not be another's. */
@@ -292,6 +305,27 @@ int sources_new(const struct conf *conf, struct sources **out, struct err *err)
 		return -1;
 	*out = TAKE(ss);
 	return 0;
+}
+
+int sources_reload_secrets(struct sources *ss, const struct conf *conf, struct err *err)
+{
+	struct auth *fresh = xcalloc(ss->n, sizeof(*fresh));
+	int rc = 0;
+
+	for (size_t i = 0; i < ss->n && rc == 0; i++) {
+		fresh[i] = ss->rows[i].auth;
+		fresh[i].n_keys = 0;
+		rc = add_all_secrets(&ss->rows[i], &fresh[i], conf, err);
+	}
+	for (size_t i = 0; i < ss->n; i++) {
+		struct auth old = ss->rows[i].auth;
+
+		if (rc == 0)
+			ss->rows[i].auth = fresh[i];
+		auth_done(rc == 0 ? &old : &fresh[i]);
+	}
+	free(fresh);
+	return rc;
 }
 
 void sources_free(struct sources *ss)

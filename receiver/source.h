@@ -66,6 +66,8 @@ struct sources;
 int sources_new(const struct conf *, struct sources **out, struct err *) MUST_CHECK;
 void sources_free(struct sources *);
 DEFINE_OWNED(struct sources, sources_free)
+/* Takes the secrets over from the conf again; on failure those of before stay, all of them. */
+int sources_reload_secrets(struct sources *, const struct conf *, struct err *) MUST_CHECK;
 
 /* NULL past the end; the order is that of the providers, then of the configuration. */
 struct source *sources_at(struct sources *, size_t i);

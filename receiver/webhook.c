@@ -18,12 +18,12 @@
 #include "core/metrics.h"
 #include "core/text.h"
 #include "receiver/enqueue.h"
+#include "receiver/handover.h"
 #include "receiver/provider.h"
 #include "receiver/redact.h"
 #include "receiver/source.h"
 
 enum {
-	DEAD_BODY_MAX = 64 << 10,
 	QUIET_MS = 10000, /* one line per problem and period: strangers must not fill the log */
 };
 
@@ -31,21 +31,23 @@ static const char json_type[] = "application/json";
 
 struct intake {
 	const struct keyspace *ks;
-	struct redis *redis;
+	struct handover *handover;
+	struct buf record; /* of the webhook at hand */
 	struct sources *sources;
 	struct metric *duration, *enqueued, *duplicate;
-	bool open;
 	LIST_HEAD(, delivery) pending;
 	size_t n_pending;
 };
 
-/* A webhook that waits for Redis. */
+/* A webhook that waits for its record to be safe. */
 struct delivery {
 	struct intake *intake;
+	bool quarantined;
 	struct source *source;
 	struct http_request *req;
 	LIST_ENTRY(delivery) link;
 	int64_t started_us;
+	char id[64]; /* the sender's: what the answer names while there is no entry */
 };
 
 static struct metric *received(struct source *s, enum webhook_result result)
@@ -60,13 +62,15 @@ static struct metric *received(struct source *s, enum webhook_result result)
 	return s->received[result];
 }
 
-struct intake *intake_new(struct sources *sources, const struct keyspace *ks, struct redis *redis)
+struct intake *intake_new(struct sources *sources, const struct keyspace *ks,
+			  struct handover *handover)
 {
 	struct intake *in = xcalloc(1, sizeof(*in));
 	struct source *s;
 
 	in->ks = ks;
-	in->redis = redis;
+	in->handover = handover;
+	buf_init(&in->record, ENQUEUE_RECORD_MAX);
 	in->sources = sources;
 	LIST_INIT(&in->pending);
 	/* Zeros are worth showing where webhooks are expected. */
@@ -89,12 +93,8 @@ void intake_free(struct intake *in)
 		LIST_REMOVE(d, link);
 		free(d);
 	}
+	buf_done(&in->record);
 	free(in);
-}
-
-void intake_open(struct intake *in)
-{
-	in->open = true;
 }
 
 size_t intake_pending(const struct intake *in)
@@ -136,21 +136,16 @@ static int64_t quiet_count(struct quiet *q)
 	return times;
 }
 
-static void refuse_unavailable(struct intake *in, struct source *s, struct http_request *req,
-			       int64_t started_us, const char *why)
-{
-	int64_t times = quiet_count(&s->unavailable);
-
-	if (times)
-		log_warn("webhook not accepted: Redis did not take it", KV("source", s->name),
-			 KV("error", why), KV("times", times));
-	http_reply_header(req, "Retry-After", "5");
-	answer(in, s, req, started_us, RESULT_UNAVAILABLE, 503, "{\"status\":\"unavailable\"}\n");
-}
-
 static void answer_unavailable(struct delivery *d, const char *why)
 {
-	refuse_unavailable(d->intake, d->source, d->req, d->started_us, why);
+	int64_t times = quiet_count(&d->source->unavailable);
+
+	if (times)
+		log_error("webhook not accepted: neither Redis nor the spool took it",
+			  KV("source", d->source->name), KV("error", why), KV("times", times));
+	http_reply_header(d->req, "Retry-After", "5");
+	answer(d->intake, d->source, d->req, d->started_us, RESULT_UNAVAILABLE, 503,
+	       "{\"status\":\"unavailable\"}\n");
 }
 
 static struct delivery *delivery_new(struct intake *in, struct source *s, struct http_request *req,
@@ -171,39 +166,38 @@ static void delivery_free(struct delivery *d)
 	free(d);
 }
 
-static void on_enqueued(const struct redisReply *reply, void *arg)
+static void answer_quarantined(struct delivery *d)
 {
-	struct delivery *d = arg;
-	struct intake *in = d->intake;
-	const char *id;
-	enum enqueue_result got = enqueue_result(reply, &id);
-	bool accepted = got == ENQUEUE_ACCEPTED;
-	char body[160];
-
-	if (got == ENQUEUE_FAILED) {
-		answer_unavailable(d, id);
-	} else {
-		metric_add(accepted ? in->enqueued : in->duplicate, 1);
-		(void)snprintf(body, sizeof(body),
-			       "{\"id\":\"%.40s\",\"status\":\"%s\",\"region\":\"%s\"}\n", id,
-			       accepted ? "accepted" : "duplicate", in->ks->region);
-		answer(in, d->source, d->req, d->started_us,
-		       accepted ? RESULT_ACCEPTED : RESULT_DUPLICATE, 202, body);
-	}
-	delivery_free(d);
+	metrics_add("dead_letter_total", "", 1);
+	answer(d->intake, d->source, d->req, d->started_us, RESULT_QUARANTINED, 202,
+	       "{\"status\":\"quarantined\"}\n");
 }
 
-static void on_quarantined(const struct redisReply *reply, void *arg)
+static void answer_taken(struct delivery *d, enum handover_result result, const char *id)
+{
+	struct intake *in = d->intake;
+	bool duplicate = result == HANDOVER_DUPLICATE;
+	char body[160];
+
+	metric_add(duplicate ? in->duplicate : in->enqueued, 1);
+	(void)snprintf(body, sizeof(body),
+		       "{\"id\":\"%.64s\",\"status\":\"%s\",\"region\":\"%s\"}\n",
+		       result == HANDOVER_SPOOLED ? d->id : id,
+		       duplicate ? "duplicate" : "accepted", in->ks->region);
+	answer(in, d->source, d->req, d->started_us, duplicate ? RESULT_DUPLICATE : RESULT_ACCEPTED,
+	       202, body);
+}
+
+static void on_handed_over(enum handover_result result, const char *detail, void *arg)
 {
 	struct delivery *d = arg;
 
-	if (redis_is_error(reply, NULL)) {
-		answer_unavailable(d, redis_why(reply));
-	} else {
-		metrics_add("dead_letter_total", "", 1);
-		answer(d->intake, d->source, d->req, d->started_us, RESULT_QUARANTINED, 202,
-		       "{\"status\":\"quarantined\"}\n");
-	}
+	if (result == HANDOVER_REFUSED)
+		answer_unavailable(d, detail);
+	else if (d->quarantined)
+		answer_quarantined(d);
+	else
+		answer_taken(d, result, detail);
 	delivery_free(d);
 }
 
@@ -363,19 +357,23 @@ static void quarantine(struct intake *in, const struct visit *v, const char *rea
 				     .topic = v->topic,
 				     .reason = reason,
 				     .at_ms = v->hook.now_ms };
-	size_t n = v->hook.body_len < DEAD_BODY_MAX ? v->hook.body_len : DEAD_BODY_MAX;
+	size_t n = v->hook.body_len < ENQUEUE_BODY_MAX ? v->hook.body_len : ENQUEUE_BODY_MAX;
+	struct delivery *d;
 	char id[64];
 
 	delivery_id(v, NULL, id);
-	buf_init(&body, DEAD_BODY_MAX);
+	buf_init(&body, ENQUEUE_BODY_MAX);
 	redact(v->hook.body ? v->hook.body : "", n, &body);
 	dead.delivery = id;
 	dead.body = buf_text(&body);
 	dead.body_len = body.len;
 	log_warn("webhook quarantined", KV("source", v->source->name), KV("delivery", id),
 		 KV("reason", reason));
-	enqueue_dead(in->redis, in->ks, &dead, on_quarantined,
-		     delivery_new(in, v->source, v->req, v->started_us));
+	d = delivery_new(in, v->source, v->req, v->started_us);
+	d->quarantined = true;
+	buf_reset(&in->record);
+	enqueue_record_dead(&dead, &in->record);
+	handover_put(in->handover, in->record.data, in->record.len, on_handed_over, d);
 }
 
 /* --- the body --- */
@@ -458,6 +456,7 @@ static void take_event(struct intake *in, const struct visit *v)
 	size_t n = v->hook.body_len;
 	struct source *s = v->source;
 	struct err err = { 0 };
+	struct delivery *d;
 	struct ci_event ev;
 	char id[64];
 	int rc;
@@ -483,8 +482,11 @@ static void take_event(struct intake *in, const struct visit *v)
 	set_trace(v->req);
 	(void)text_copy(ev.trace, sizeof(ev.trace), v->req->trace, strlen(v->req->trace));
 	ev.received_at_ms = v->hook.now_ms;
-	enqueue_event(in->redis, in->ks, &ev, s->dedupe_ttl_ms, on_enqueued,
-		      delivery_new(in, s, v->req, v->started_us));
+	d = delivery_new(in, s, v->req, v->started_us);
+	(void)text_copy(d->id, sizeof(d->id), id, strlen(id));
+	buf_reset(&in->record);
+	enqueue_record(&ev, s->dedupe_ttl_ms, &in->record);
+	handover_put(in->handover, in->record.data, in->record.len, on_handed_over, d);
 }
 
 /* It is known by now who sent it. */
@@ -503,11 +505,8 @@ static void take_verified(struct intake *in, struct visit *v)
 	reason = p->ignores(v->topic);
 	if (reason)
 		refuse(in, v, RESULT_IGNORED, 200, reason);
-	else if (in->open)
-		take_event(in, v);
 	else
-		refuse_unavailable(in, v->source, v->req, v->started_us,
-				   "nothing is known about its data yet");
+		take_event(in, v);
 }
 
 static const char *header_of(const void *req, const char *name, size_t i)

@@ -10,17 +10,15 @@
 struct http_request;
 struct intake;
 struct keyspace;
-struct redis;
+struct handover;
 struct sources;
 
 /* Everything borrowed; must outlive it. */
-struct intake *intake_new(struct sources *, const struct keyspace *, struct redis *);
+struct intake *intake_new(struct sources *, const struct keyspace *, struct handover *);
 /* Only when intake_pending() is 0, or after the Redis connection was freed. */
 void intake_free(struct intake *);
 DEFINE_OWNED(struct intake, intake_free)
 
-/* Until it is opened, what would have to be written gets 503. */
-void intake_open(struct intake *);
 /* True when the path is below /webhooks/; the request is then answered, now or later. */
 bool intake_handle(struct intake *, struct http_request *);
 /* Requests that wait for Redis. */

@@ -83,6 +83,7 @@ struct proc *receiver_start_list(struct rig *r, const char *const *sets)
 	/* Written like `listen` it would be the same listener. */
 	add_set(&a, "admin_listen", rig_printf(r, "127.0.0.1:0%d", r->receiver_admin_port));
 	add_set(&a, "github.webhook_secret_file", secret_file(r));
+	add_set(&a, "receiver.spool_dir", rig_path(r, "spool"));
 	add_sets(&a, sets);
 	p = proc_start(r, "receiver", a.arg, NULL);
 	line = proc_line(p, "receiver ready ");

@@ -590,7 +590,7 @@ static void nothing_is_accepted_while_redis_is_away(struct rig *r)
 {
 	struct answer a;
 
-	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	(void)receiver_start(r, "redis.timeout=300ms", "receiver.spool_max=0", NULL);
 	a = webhook_post_text(r, "workflow_run", "u-1", good_body(r));
 	assert_string_equal(answer_str(&a, "status"), "accepted");
 	redis_kill(r);
@@ -616,7 +616,7 @@ static void a_redis_that_hangs_is_a_503_too(struct rig *r)
 {
 	struct answer a;
 
-	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	(void)receiver_start(r, "redis.timeout=300ms", "receiver.spool_max=0", NULL);
 	proc_signal(redis_proc(r), SIGSTOP);
 	a = webhook_post_text(r, "workflow_run", "h-1", good_body(r));
 	proc_signal(redis_proc(r), SIGCONT);

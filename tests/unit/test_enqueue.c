@@ -90,6 +90,17 @@ static void the_largest_event_fits_and_keeps_its_identity(void **state)
 	struct ci_event ev = example();
 
 	UNUSED(state);
+	FILL(ev.topic);
+	FILL(ev.action);
+	FILL(ev.conclusion);
+	FILL(ev.trigger);
+	FILL(ev.default_branch);
+	memset(ev.repo + 4, 'r', sizeof(ev.repo) - 5);
+	ev.repo[4] = '/';
+	memcpy(ev.head_repo, ev.repo, sizeof(ev.head_repo));
+	ev.kind = CI_OTHER;
+	ev.at_ms = ev.received_at_ms = INT64_C(9999999999999);
+	ev.generation = INT64_MAX;
 	FILL(ev.pipeline);
 	FILL(ev.job);
 	FILL(ev.branch);
@@ -104,7 +115,8 @@ static void the_largest_event_fits_and_keeps_its_identity(void **state)
 	assert_in_range(enqueue_entry_bytes(&ev), 1, ENQUEUE_ENTRY_BYTES_MAX);
 	assert_int_equal(strlen(ev.delivery), sizeof(ev.delivery) - 1);
 	assert_int_equal(strlen(ev.source), sizeof(ev.source) - 1);
-	assert_string_equal(ev.repo, "octo/hello");
+	assert_int_equal(strlen(ev.repo), sizeof(ev.repo) - 1);
+	assert_string_equal(ev.head_repo, ev.repo);
 	assert_string_equal(ev.sha, "0123456789abcdef0123456789abcdef01234567");
 	assert_true(utf8_valid((const unsigned char *)ev.job, strlen(ev.job)));
 	assert_true(utf8_valid((const unsigned char *)ev.pipeline, strlen(ev.pipeline)));

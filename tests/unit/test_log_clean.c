@@ -170,13 +170,13 @@ static void a_long_line_is_cut_once(void **state)
 {
 	UNUSED(state);
 	for (size_t len = CLEAN_LINE_MAX - 1; len <= CLEAN_LINE_MAX + 1; len++) {
-		OWNED(freep) char *log = xmalloc(len + 7);
+		OWNED(freep) char *log = xmalloc(len + 8);
 		OWNED(free_clean) struct log_clean *c = log_clean_new(0);
 		const struct clean_line *lines;
 		size_t n;
 
 		memset(log, 'x', len);
-		memcpy(log + len, "\nafter\n", 7);
+		memcpy(log + len, "\nafter\n", 8);
 		(void)log_clean_feed(c, log, len + 7);
 		lines = log_clean_lines(c, &n);
 		assert_int_equal(n, 2);

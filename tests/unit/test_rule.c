@@ -116,12 +116,13 @@ static void groups_are_read_by_name(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const char *line = cases[i].line, *at;
 		size_t n;
-		bool has_suite;
+		const char *suite = cases[i].suite;
 
 		assert_int_equal(pattern_match(code, m, line, strlen(line)), RULE_HIT);
-		has_suite = pattern_group(code, m, line, "suite", &at, &n);
-		assert_case(has_suite == (cases[i].suite != NULL), line);
-		assert_case(!has_suite || memcmp(at, cases[i].suite, n) == 0, line);
+		assert_case(pattern_group(code, m, line, "suite", &at, &n) == (suite != NULL),
+			    line);
+		if (suite)
+			assert_case(n == strlen(suite) && memcmp(at, suite, n) == 0, line);
 		assert_true(pattern_group(code, m, line, "test", &at, &n));
 		assert_case(n == strlen(cases[i].test) && memcmp(at, cases[i].test, n) == 0, line);
 		assert_false(pattern_group(code, m, line, "nobody", &at, &n));

@@ -258,6 +258,18 @@ static void failed_tests_get_their_names(void **state)
 	}
 }
 
+/* A retry that failed as well: what was forgiven once is not for ever. */
+static void a_test_belongs_to_the_part_that_named_it_last(void **state)
+{
+	OWNED(fixture_done) struct fixture f = { .rules = NULL };
+
+	UNUSED(state);
+	scan_log(&f, "FAIL a\nFAIL b\nexit 0\nFAIL a\nexit 1\n", NULL);
+	assert_int_equal(f.scan->n_tests, 2);
+	assert_int_equal(f.scan->parts[f.scan->tests[0].part], PART_FAILED);
+	assert_int_equal(f.scan->parts[f.scan->tests[1].part], PART_PASSED);
+}
+
 static void the_search_for_a_suite_ends(void **state)
 {
 	UNUSED(state);
@@ -344,6 +356,7 @@ int main(void)
 		cmocka_unit_test(hits_are_bounded),
 		cmocka_unit_test(evidence_is_masked),
 		cmocka_unit_test(failed_tests_get_their_names),
+		cmocka_unit_test(a_test_belongs_to_the_part_that_named_it_last),
 		cmocka_unit_test(the_search_for_a_suite_ends),
 		cmocka_unit_test(failed_tests_are_bounded),
 		cmocka_unit_test(a_rule_that_gives_up_is_counted_and_left_out),

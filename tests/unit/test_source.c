@@ -245,6 +245,44 @@ static void reads_sources_from_variables(void **state)
 	(void)unsetenv("PIPELINE_GUARD_SOURCES_A__RATE");
 }
 
+static void takes_new_secrets_over(void **state)
+{
+	OWNED(conf_freep) struct conf *conf = conf_new(tables, ARRAY_LEN(tables));
+	OWNED(sources_freep) struct sources *ss = NULL;
+	char path[] = "/tmp/guard-secret-XXXXXX", set[96];
+	const struct source *s;
+	const char *secret;
+	struct err err;
+	int fd = mkstemp(path);
+
+	UNUSED(state);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "old", 3), 3);
+	(void)snprintf(set, sizeof(set), "sources.x.secret_file=%s", path);
+	assert_ok(conf_set(conf, set, &err), &err);
+	assert_ok(conf_set(conf, "sources.x.provider=gitlab", &err), &err);
+	assert_ok(conf_set(conf, "sources.x.tolerance=1m", &err), &err);
+	(void)snprintf(set, sizeof(set), "jenkins.webhook_token_file=%s", path);
+	assert_ok(conf_set(conf, set, &err), &err);
+	assert_ok(sources_new(conf, &ss, &err), &err);
+	s = sources_find(ss, "/webhooks/gitlab/x", &secret);
+	assert_string_equal(s->auth.keys[0].bytes, "old");
+	assert_int_equal(pwrite(fd, "new,newer", 9, 0), 9);
+	assert_ok(conf_reload_secrets(conf, &err), &err);
+	assert_ok(sources_reload_secrets(ss, conf, &err), &err);
+	assert_int_equal(s->auth.n_keys, 2);
+	assert_string_equal(s->auth.keys[0].bytes, "new");
+	assert_int_equal(s->auth.tolerance_ms, 60000);
+	assert_int_equal(sources_find(ss, "/webhooks/jenkins", &secret)->auth.n_keys, 2);
+	/* A bad file changes nothing. */
+	assert_int_equal(pwrite(fd, "whsec_bad", 9, 0), 9);
+	assert_int_equal(conf_reload_secrets(conf, &err), -1);
+	assert_non_null(strstr(err.msg, "sources.x.secret: a secret starts like"));
+	assert_string_equal(conf_secret(conf, "sources.x.secret", 0), "new");
+	(void)close(fd);
+	(void)unlink(path);
+}
+
 /* With names in variables, a key that ends like another would give one variable two meanings. */
 static void every_variable_has_one_meaning(void **state)
 {
@@ -325,6 +363,7 @@ int main(void)
 		cmocka_unit_test(refuses_sources_that_make_no_sense),
 		cmocka_unit_test(limits_how_many_there_are),
 		cmocka_unit_test(reads_sources_from_variables),
+		cmocka_unit_test(takes_new_secrets_over),
 		cmocka_unit_test(every_variable_has_one_meaning),
 		cmocka_unit_test(secrets_are_not_taken_from_argv),
 		cmocka_unit_test(limits_the_rate),

@@ -182,6 +182,10 @@ static void the_cause_beats_its_consequences(void **state)
 		    "##[group]Run ./upload-report\n" T
 		    "curl: (6) Could not resolve host: report.example.org\n" GITHUB_FAIL,
 		  "build_failure", "compile", 2 },
+		{ "even when those use surer words",
+		  T "##[group]Run make\n" T "tax.c:7:9: error: 'rate' undeclared\n" GITHUB_FAIL T
+		    "##[group]Run pytest\n" T "=== 1 failed in 0.12s ===\n" GITHUB_FAIL,
+		  "build_failure", "compile", 2 },
 		{ "an error of the failed step beats a warning at the top",
 		  T "##[group]Run pip install -r requirements.txt\n" T
 		    "WARNING: Retrying after connection broken by 'ConnectTimeoutError': "
@@ -325,6 +329,20 @@ static void evidence_is_bounded_ordered_and_unique(void **state)
 	}
 }
 
+/* In the order of the log, whichever line decided. */
+static void evidence_before_the_cause_comes_first(void **state)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f = reach("make: *** [a.o] Error 1\na.c:2:1: error: y\n",
+				 (struct detect_input){ .len = 0 }, a);
+
+	UNUSED(state);
+	assert_string_equal(f.subcategory, "compile");
+	assert_int_equal(f.n_evidence, 2);
+	assert_int_equal(f.evidence[0].line, 1);
+	assert_int_equal(f.evidence[1].line, 2);
+}
+
 static void the_same_failure_has_one_fingerprint(void **state)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
@@ -370,6 +388,7 @@ int main(void)
 		cmocka_unit_test(facts_of_the_provider_count),
 		cmocka_unit_test(the_failed_step_outranks_the_others),
 		cmocka_unit_test(evidence_is_bounded_ordered_and_unique),
+		cmocka_unit_test(evidence_before_the_cause_comes_first),
 		cmocka_unit_test(the_same_failure_has_one_fingerprint),
 		cmocka_unit_test(the_better_of_two_findings_is_known_and_sure),
 	};

@@ -100,6 +100,7 @@ measure() { # measure NAME COMMAND...
 ours() {
 	measure ours env PIPELINE_GUARD_REDIS_URL="unix://$BENCH_REDIS" \
 		PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET="$BENCH_SECRET" \
+		PIPELINE_GUARD_DATA_DIR="$BENCH_WORK/data" \
 		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none
 }
 

@@ -1,0 +1,28 @@
+/* What every daemon of ours does with its process, and tells its service manager. */
+#ifndef GUARD_CORE_PROCESS_H
+#define GUARD_CORE_PROCESS_H
+
+#include <stddef.h>
+
+#include "core/base.h"
+
+/*
+ * A peer that went away, or a file that may not grow, is an error of that write and not
+ * the end of the process.
+ */
+void process_daemon(void);
+
+/*
+ * Tells systemd, when it started us with Type=notify: "READY=1", "STOPPING=1",
+ * "STATUS=...". The protocol of sd_notify(3), one datagram.
+ */
+void process_notify(const char *state);
+
+/*
+ * Sockets that systemd opened for us (sd_listen_fds(3)): their number, from descriptor
+ * 3 on, 0 when there are none. Call once, at start; children are told nothing of them.
+ */
+unsigned process_listen_fds(void);
+enum { PROCESS_LISTEN_FD = 3 };
+
+#endif

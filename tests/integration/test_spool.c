@@ -1,0 +1,460 @@
+/*
+ * The receiver while Redis is away, hangs, is full or is another one: what was
+ * answered 2xx is in the stream in the end, exactly once and in order.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <hiredis/hiredis.h>
+
+#include "core/json.h"
+#include "core/mem.h"
+#include "tests/integration/product.h"
+
+static int64_t events(struct rig *r)
+{
+	return redis_int_of(r, "XLEN %s", EVENTS);
+}
+
+static int post(struct rig *r, const char *delivery)
+{
+	const char *body = run_body(r, &(struct run_hook){ .run_id = 7 });
+	struct answer a = webhook_post_text(r, "workflow_run", delivery, body);
+
+	if (a.status == 202)
+		assert_string_equal(answer_str(&a, "status"), "accepted");
+	return a.status;
+}
+
+static void post_many(struct rig *r, const char *prefix, int n, int status)
+{
+	for (int i = 0; i < n; i++)
+		assert_int_equal(post(r, rig_printf(r, "%s-%d", prefix, i)), status);
+}
+
+/* Deliveries in the stream, in order, each followed by a comma. */
+static const char *stream(struct rig *r)
+{
+	const struct redisReply *all = redis_do(r, "XRANGE %s - +", EVENTS);
+	OWNED(buf_done) struct buf text;
+
+	buf_init(&text, 4 << 20);
+	for (size_t i = 0; i < all->elements; i++) {
+		const struct redisReply *fields = all->element[i]->element[1];
+
+		for (size_t k = 0; k + 1 < fields->elements; k += 2)
+			if (strcmp(fields->element[k]->str, "delivery") == 0)
+				buf_printf(&text, "%s,", fields->element[k + 1]->str);
+	}
+	return rig_text(r, buf_text(&text), text.len);
+}
+
+static const char *expected(struct rig *r, const char *prefix, int n)
+{
+	OWNED(buf_done) struct buf text;
+
+	buf_init(&text, 1 << 20);
+	for (int i = 0; i < n; i++)
+		buf_printf(&text, "%s-%d,", prefix, i);
+	return rig_text(r, buf_text(&text), text.len);
+}
+
+static bool ready(struct rig *r)
+{
+	return http_get(r, receiver_port(r), "/ready").status == 200;
+}
+
+static int64_t metric(struct rig *r, const char *name)
+{
+	struct answer a = http_get(r, receiver_admin_port(r), "/metrics");
+	const char *at = strstr(a.body, rig_printf(r, "\npipeline_guard_%s ", name));
+
+	return at ? strtoll(strchr(at + 1, ' '), NULL, 10) : 0;
+}
+
+static void takes_events_while_redis_is_dead(struct rig *r)
+{
+	enum { N = 40 };
+
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "a", 1, 202);
+	redis_kill(r);
+	for (int i = 1; i < N; i++)
+		assert_int_equal(post(r, rig_printf(r, "a-%d", i)), 202);
+	assert_true(ready(r));
+	assert_true(metric(r, "spool_bytes") > 0);
+	redis_start(r);
+	WAIT(r, events(r) == N);
+	assert_string_equal(stream(r), expected(r, "a", N));
+	WAIT(r, metric(r, "spool_bytes") == 0);
+	/* And straight on. */
+	assert_int_equal(post(r, "after"), 202);
+	assert_int_equal(events(r), N + 1);
+	assert_int_equal(metric(r, "events_spooled_total"), N - 1);
+}
+
+static void takes_events_while_redis_hangs(struct rig *r)
+{
+	enum { N = 10 };
+
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	proc_signal(redis_proc(r), SIGSTOP);
+	post_many(r, "h", N, 202);
+	proc_signal(redis_proc(r), SIGCONT);
+	WAIT(r, events(r) >= N && metric(r, "spool_bytes") == 0);
+	/* The first was with Redis and in the spool: it is there once. */
+	assert_int_equal(events(r), N);
+	assert_string_equal(stream(r), expected(r, "h", N));
+}
+
+static void takes_events_while_redis_is_full(struct rig *r)
+{
+	(void)receiver_start(r, NULL);
+	post_many(r, "f", 1, 202);
+	(void)redis_do(r, "CONFIG SET maxmemory 1");
+	for (int i = 1; i < 5; i++)
+		assert_int_equal(post(r, rig_printf(r, "f-%d", i)), 202);
+	assert_int_equal(events(r), 1);
+	(void)redis_do(r, "CONFIG SET maxmemory 0");
+	WAIT(r, events(r) == 5);
+	assert_string_equal(stream(r), expected(r, "f", 5));
+}
+
+static void takes_events_while_redis_is_read_only(struct rig *r)
+{
+	(void)receiver_start(r, NULL);
+	post_many(r, "o", 1, 202);
+	(void)redis_do(r, "REPLICAOF 127.0.0.1 1");
+	for (int i = 1; i < 5; i++)
+		assert_int_equal(post(r, rig_printf(r, "o-%d", i)), 202);
+	(void)redis_do(r, "REPLICAOF NO ONE");
+	WAIT(r, events(r) == 5 && metric(r, "spool_bytes") == 0);
+	assert_string_equal(stream(r), expected(r, "o", 5));
+}
+
+/* What the command says while events wait; `status` its exit status. */
+static struct json_object *spool_says(struct rig *r, int status)
+{
+	const char *const argv[] = { "spool",
+				     "--json",
+				     "--records",
+				     "--set",
+				     rig_printf(r, "receiver.spool_dir=%s", rig_path(r, "spool")),
+				     NULL };
+	struct proc *p = guard_start(r, "spool-command", argv, NULL);
+
+	proc_may_die(p);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), status);
+	return rig_json(r, proc_output(p), strlen(proc_output(p)));
+}
+
+static void people_can_see_what_waits(struct rig *r)
+{
+	struct json_object *o = spool_says(r, 0);
+
+	assert_int_equal(json_i64(o, "records", -1), 0);
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	redis_kill(r);
+	post_many(r, "p", 3, 202);
+	o = spool_says(r, 0);
+	assert_int_equal(json_i64(o, "records", -1), 3);
+	assert_string_equal(json_str(o, "segments.0.state", ""), "in use");
+	assert_string_equal(json_str(o, "each.2.delivery", ""), "p-2");
+	redis_start(r);
+	WAIT(r, events(r) == 3);
+	WAIT(r, json_i64(spool_says(r, 0), "records", -1) == 0);
+}
+
+static void starts_without_redis(struct rig *r)
+{
+	redis_kill(r);
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "s", 3, 202);
+	redis_start(r);
+	WAIT(r, events(r) == 3);
+}
+
+static void a_dead_receivers_events_are_adopted(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, "redis.timeout=300ms", NULL);
+
+	redis_kill(r);
+	post_many(r, "k", 5, 202);
+	proc_kill(receiver);
+	redis_start(r);
+	assert_int_equal(events(r), 0);
+	receiver = receiver_start(r, NULL);
+	WAIT(r, events(r) == 5);
+	assert_string_equal(stream(r), expected(r, "k", 5));
+	assert_int_equal(proc_stop(receiver), 0);
+}
+
+static void a_drained_receiver_leaves_its_spool_to_the_next(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, "redis.timeout=300ms", NULL);
+
+	redis_kill(r);
+	post_many(r, "t", 3, 202);
+	assert_int_equal(proc_stop(receiver), 0);
+	redis_start(r);
+	(void)receiver_start(r, NULL);
+	WAIT(r, events(r) == 3);
+}
+
+static void malformed_events_wait_too(struct rig *r)
+{
+	struct answer a;
+
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	redis_kill(r);
+	a = webhook_post_text(r, "workflow_run", "m-1", "{\"action\":\"completed\"");
+	assert_int_equal(a.status, 202);
+	assert_string_equal(answer_str(&a, "status"), "quarantined");
+	redis_start(r);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 1);
+	assert_string_equal(redis_last_field(r, DEAD, "delivery"), "m-1");
+}
+
+static void says_503_when_the_spool_is_full(struct rig *r)
+{
+	int taken = 0, status = 202;
+
+	(void)receiver_start(r, "redis.timeout=300ms", "receiver.spool_max=200k", NULL);
+	redis_kill(r);
+	while (status == 202 && taken < 1000)
+		if ((status = post(r, rig_printf(r, "x-%d", taken))) == 202)
+			taken++;
+	assert_int_equal(status, 503);
+	assert_true(taken > 50);
+	WAIT(r, !ready(r));
+	redis_start(r);
+	WAIT(r, events(r) == taken);
+	assert_string_equal(stream(r), expected(r, "x", taken));
+	WAIT(r, ready(r));
+	assert_int_equal(post(r, "after"), 202);
+}
+
+/* A limit on the size of files stands for the full disk: writes come back short, then fail. */
+static void says_503_when_the_disk_is_full(struct rig *r)
+{
+	const char *const argv[] = {
+		"sh",
+		"-c",
+		"trap '' XFSZ; ulimit -f 30; exec \"$@\"",
+		"sh",
+		getenv("GUARD_BIN"),
+		"receiver",
+		"--listen",
+		rig_printf(r, "127.0.0.1:%d", receiver_port(r)),
+		"--admin-listen",
+		"none",
+		"--set",
+		rig_printf(r, "redis.url=%s", redis_url(r)),
+		"--set",
+		rig_printf(r, "receiver.spool_dir=%s", rig_path(r, "spool")),
+		"--set",
+		"redis.timeout=300ms",
+		"--set",
+		"log_level=error",
+		"--set",
+		rig_printf(r, "github.webhook_secret_file=%s", rig_path(r, "secret")),
+		NULL,
+	};
+	int taken = 0, status = 202;
+
+	/* To have a port that receiver_port() knows. */
+	assert_int_equal(proc_stop(receiver_start(r, NULL)), 0);
+	struct proc *p;
+	const char *again[ARRAY_LEN(argv)];
+
+	memcpy(again, argv, sizeof(argv));
+	again[7] = rig_printf(r, "127.0.0.1:%d", receiver_port(r));
+	p = proc_start(r, "full", again, NULL);
+	(void)proc_line(p, "receiver ready ");
+	redis_kill(r);
+	while (status == 202 && taken < 1000)
+		if ((status = post(r, rig_printf(r, "d-%d", taken))) == 202)
+			taken++;
+	assert_int_equal(status, 503);
+	assert_true(taken > 5);
+	redis_start(r);
+	WAIT(r, events(r) >= taken);
+	assert_string_equal(stream(r), expected(r, "d", taken));
+	WAIT(r, post(r, "after") == 202);
+}
+
+/* The new server has none of what the old one acknowledged. */
+static void tells_another_redis_what_the_last_one_acknowledged(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "w", 6, 202);
+	assert_int_equal(events(r), 6);
+	(void)redis_do(r, "FLUSHALL");
+	redis_kill(r);
+	redis_start(r);
+	WAIT(r, events(r) == 6);
+	assert_string_equal(stream(r), expected(r, "w", 6));
+	assert_int_equal(metric(r, "events_resent_total"), 6);
+}
+
+static void the_same_redis_is_told_nothing_twice(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "n", 6, 202);
+	redis_kill(r);
+	redis_start(r); /* its replication id is new, its data is not */
+	WAIT(r, metric(r, "events_resent_total") == 6 && metric(r, "spool_bytes") == 0);
+	assert_int_equal(events(r), 6);
+}
+
+/* --- at random ------------------------------------------------------------------------- */
+
+enum { CHAOS = 240 };
+
+struct chaos {
+	struct rig *r;
+	struct proc *receiver;
+	unsigned seed;
+	bool redis_up, redis_stopped;
+	bool taken[CHAOS];
+};
+
+static unsigned draw(struct chaos *c, unsigned below)
+{
+	c->seed = c->seed * 1103515245 + 12345;
+	return (c->seed >> 16) % below;
+}
+
+static struct proc *start_again(struct rig *r)
+{
+	return receiver_start(r, "redis.timeout=200ms", NULL);
+}
+
+/* Sends a webhook and kills the receiver at once, a moment later, or after its answer. */
+static void kill_in_the_middle(struct chaos *c, int i)
+{
+	struct rig *r = c->r;
+	const char *body = run_body(r, &(struct run_hook){ .run_id = 7 });
+	size_t n = strlen(body);
+	const char *request = rig_printf(
+		r,
+		"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+		"X-GitHub-Event: workflow_run\r\nX-GitHub-Delivery: c-%d\r\n%sContent-Length: "
+		"%zu\r\n\r\n%s",
+		i, signature_line(r, WEBHOOK_SECRET, body, n), n, body);
+	struct dialog *d = dialog_open(r, receiver_port(r));
+
+	(void)dialog_send(d, request, strlen(request));
+	c->taken[i] = dialog_answer(d, (int)draw(c, 6)).status == 202;
+	proc_kill(c->receiver);
+	dialog_close(d);
+	c->receiver = start_again(r);
+}
+
+static void let_redis_be(struct chaos *c)
+{
+	if (c->redis_stopped)
+		proc_signal(redis_proc(c->r), SIGCONT);
+	c->redis_stopped = false;
+	if (!c->redis_up)
+		redis_start(c->r);
+	c->redis_up = true;
+}
+
+static void trouble(struct chaos *c)
+{
+	switch (draw(c, 30)) {
+	case 0:
+		if (c->redis_up && !c->redis_stopped) {
+			redis_kill(c->r);
+			c->redis_up = false;
+		}
+		break;
+	case 1:
+		if (c->redis_up && !c->redis_stopped) {
+			proc_signal(redis_proc(c->r), SIGSTOP);
+			c->redis_stopped = true;
+		}
+		break;
+	case 2:
+	case 3:
+	case 4:
+		let_redis_be(c);
+		break;
+	default:
+		break;
+	}
+}
+
+static void count_in_stream(struct rig *r, int times[static CHAOS])
+{
+	const char *p = stream(r);
+
+	memset(times, 0, CHAOS * sizeof(int));
+	for (; *p; p = strchr(p, ',') + 1)
+		if (strncmp(p, "c-", 2) == 0)
+			times[strtol(p + 2, NULL, 10)]++;
+}
+
+static bool all_taken_are_there(struct chaos *c)
+{
+	int times[CHAOS];
+
+	count_in_stream(c->r, times);
+	for (int i = 0; i < CHAOS; i++)
+		if (c->taken[i] && times[i] == 0)
+			return false;
+	return true;
+}
+
+static void nothing_accepted_is_lost_or_doubled_whatever_dies(struct rig *r)
+{
+	struct chaos c = { .r = r, .seed = 20261125, .redis_up = true };
+	int times[CHAOS], accepted = 0;
+
+	c.receiver = start_again(r);
+	for (int i = 0; i < CHAOS; i++) {
+		trouble(&c);
+		if (draw(&c, 12) == 0) {
+			kill_in_the_middle(&c, i);
+		} else {
+			const char *body = run_body(r, &(struct run_hook){ .run_id = 7 });
+
+			c.taken[i] =
+				webhook_post_text(r, "workflow_run", rig_printf(r, "c-%d", i), body)
+					.status == 202;
+		}
+		accepted += c.taken[i];
+	}
+	let_redis_be(&c);
+	WAIT(r, all_taken_are_there(&c) && metric(r, "spool_bytes") == 0);
+	count_in_stream(r, times);
+	for (int i = 0; i < CHAOS; i++)
+		assert_true(times[i] <= 1);
+	/* Most were taken: the trouble was Redis', and the spool is there for that. */
+	assert_true(accepted > CHAOS * 3 / 4);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(takes_events_while_redis_is_dead),
+		RIG_TEST(takes_events_while_redis_hangs),
+		RIG_TEST(takes_events_while_redis_is_full),
+		RIG_TEST(takes_events_while_redis_is_read_only),
+		RIG_TEST(people_can_see_what_waits),
+		RIG_TEST(starts_without_redis),
+		RIG_TEST(a_dead_receivers_events_are_adopted),
+		RIG_TEST(a_drained_receiver_leaves_its_spool_to_the_next),
+		RIG_TEST(malformed_events_wait_too),
+		RIG_TEST(says_503_when_the_spool_is_full),
+		RIG_TEST(says_503_when_the_disk_is_full),
+		RIG_TEST(tells_another_redis_what_the_last_one_acknowledged),
+		RIG_TEST(the_same_redis_is_told_nothing_twice),
+		RIG_TEST(nothing_accepted_is_lost_or_doubled_whatever_dies),
+	};
+
+	return rig_main(tests);
+}
