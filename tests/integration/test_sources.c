@@ -3,6 +3,7 @@
  * which limits, and over HTTP as odd as it gets.
  */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -433,6 +434,31 @@ static void http_may_be_odd(struct rig *r)
 	assert_int_equal(events(r), 2);
 }
 
+static int status_by_path(struct rig *r, const char *secret)
+{
+	return post(r, rig_printf(r, "/webhooks/jenkins/farm/%s", secret), JSON, build).status;
+}
+
+static void a_secret_changes_while_it_runs(struct rig *r)
+{
+	struct proc *p = start(r);
+
+	assert_int_equal(status_by_path(r, PATH_SECRET), 202);
+	assert_int_equal(status_by_path(r, "a-later-secret"), 401);
+	rig_write(r, "path", "a-later-secret," PATH_SECRET, 0600);
+	proc_signal(p, SIGHUP);
+	WAIT(r, status_by_path(r, "a-later-secret") == 202);
+	assert_int_equal(status_by_path(r, PATH_SECRET), 202);
+	rig_write(r, "path", "a-later-secret", 0600);
+	proc_signal(p, SIGHUP);
+	WAIT(r, status_by_path(r, PATH_SECRET) == 401);
+	/* A bad one changes nothing. */
+	rig_write(r, "path", "whsec_cut", 0600);
+	proc_signal(p, SIGHUP);
+	WAIT(r, strstr(proc_output(p), "secrets not reloaded"));
+	assert_int_equal(status_by_path(r, "a-later-secret"), 202);
+}
+
 /* One line for each, with the trace that went into the stream; the rig looks for secrets in it. */
 static void the_log_at_debug_has_a_line_for_each(struct rig *r)
 {
@@ -521,7 +547,7 @@ static void the_examples_work(struct rig *r)
 	url = rig_printf(r, "GUARD_URL=http://127.0.0.1:%d/webhooks", receiver_port(r));
 
 	const char *env[] = { rig_printf(r, "%s/jenkins", url),
-			      "GUARD_KEY=" JENKINS_SECRET,
+			      rig_printf(r, "GUARD_KEY=%s", JENKINS_SECRET),
 			      "BUILD_NUMBER=7",
 			      "BUILD_URL=http://ci/job/a%20b/7/",
 			      "JOB_BASE_NAME=a \"b\"",
@@ -535,7 +561,8 @@ static void the_examples_work(struct rig *r)
 	assert_string_equal(redis_last_field(r, EVENTS, "conclusion"), "failure");
 	assert_string_equal(redis_last_field(r, EVENTS, "failure_reason"), "unstable");
 
-	const char *event_env[] = { rig_printf(r, "%s/generic", url), "GUARD_KEY=" SIGNING_SECRET,
+	const char *event_env[] = { rig_printf(r, "%s/generic", url),
+				    rig_printf(r, "GUARD_KEY=%s", SIGNING_SECRET),
 				    "GUARD_SOURCE=/ci/team", NULL };
 	p = proc_start(r, "send-cdevent", event_argv, event_env);
 	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
@@ -570,6 +597,7 @@ int main(int argc, char **argv)
 		RIG_TEST(what_cannot_be_used_has_its_answer),
 		RIG_TEST(a_source_has_limits),
 		RIG_TEST(http_may_be_odd),
+		RIG_TEST(a_secret_changes_while_it_runs),
 		RIG_TEST(the_log_at_debug_has_a_line_for_each),
 		RIG_TEST(takes_published_gitlab_payloads),
 		RIG_TEST(the_examples_work),
