@@ -171,7 +171,7 @@ static void on_drain_tick(evutil_socket_t fd, short what, void *arg)
 
 	UNUSED(fd);
 	UNUSED(what);
-	if (intake_pending(r->intake) == 0 && open == 0) {
+	if (intake_pending(r->intake) == 0 && open == 0 && handover_settled(r->handover)) {
 		(void)event_base_loopbreak(r->base);
 	} else if (clock_mono_ms() >= r->drain_until_ms) {
 		log_warn("drain timeout", KV("connections", open),
