@@ -81,7 +81,7 @@ DEFINE_OWNED(struct region, region_free)
 /* --- asking ------------------------------------------------------------------------ */
 
 /*
- * KEYS events due dead stats; ARGV group.
+ * KEYS events due dead stats of the day; ARGV group.
  * Returns {now, groups, consumers, due now, due later, oldest due, dead, today's counters}.
  */
 static struct redis_script look_script = {
@@ -92,14 +92,7 @@ static struct redis_script look_script = {
 		"  if r.err then return {} end "
 		"  return r "
 		"end "
-		"local day, today = ARGV[2], {} "
-		"local all = redis.call('HGETALL', KEYS[4]) "
-		"for i = 1, #all, 2 do "
-		"  if string.sub(all[i], 1, 11) == day .. ':' then "
-		"    today[#today + 1] = string.sub(all[i], 12) "
-		"    today[#today + 1] = all[i + 1] "
-		"  end "
-		"end "
+		"local today = redis.call('HGETALL', KEYS[4]) "
 		"local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES') "
 		"local due_now = redis.call('ZCOUNT', KEYS[2], '-inf', now) "
 		"return {now, ask('XINFO', 'GROUPS', KEYS[1]), "
@@ -180,14 +173,16 @@ static int look_at_partition(struct query *q, unsigned partition, int64_t silent
 	int64_t overdue;
 
 	redis_script_cmd(&cmd, &look_script, ARRAY_LEN(names));
+	text_from_ms(day, clock_wall_ms());
+	day[strlen("2026-01-31")] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		key_part(&q->ks, partition, names[i], key[i]);
+		if (i < ARRAY_LEN(names) - 1)
+			key_part(&q->ks, partition, names[i], key[i]);
+		else
+			key_part_of(&q->ks, partition, names[i], day, key[i]);
 		redis_arg(&cmd, key[i]);
 	}
-	text_from_ms(day, clock_wall_ms());
-	day[10] = '\0';
 	redis_arg(&cmd, "dispatchers");
-	redis_arg(&cmd, day);
 	if (query_script(q, &look_script, &cmd, &reply, err) < 0)
 		return -1;
 	r->now_ms = redis_int(redis_at(reply, 0), clock_wall_ms());

@@ -609,6 +609,7 @@ static void conn_dispatch(struct conn *c)
 	c->state = CONN_BUSY;
 	c->deadline_ms = 0;
 	c->close_after = !http_parse_keep_alive(c->parse);
+	c->req.trace[0] = '\0';
 	http_parse_request(c->parse, &c->req);
 	s->handler(&c->req, s->arg);
 }
@@ -691,6 +692,8 @@ static void conn_new(struct http_server *s, int fd, const struct sockaddr_storag
 {
 	struct http_parse_limits limits = { .max_header_bytes = s->limits.max_header_bytes,
 					    .max_body_bytes = s->limits.max_body_bytes,
+					    .max_body_of = s->limits.max_body_of,
+					    .arg = s->limits.arg,
 					    .body_budget = &s->body_budget };
 	struct conn *c = xcalloc(1, sizeof(*c));
 	unsigned port;
@@ -939,6 +942,11 @@ static struct conn *conn_of(const struct http_request *req)
 const char *http_request_header(const struct http_request *req, const char *name)
 {
 	return http_parse_header(conn_of(req)->parse, name, 0);
+}
+
+const char *http_request_header_at(const struct http_request *req, const char *name, size_t i)
+{
+	return http_parse_header(conn_of(req)->parse, name, i);
 }
 
 size_t http_request_header_count(const struct http_request *req, const char *name)

@@ -39,7 +39,10 @@ struct consumer {
 	bool reading;
 	bool stumbled;      /* a record failed: do not read on at once */
 	unsigned preparing; /* answers outstanding */
-	size_t unsettled;   /* entries whose record script is not answered yet */
+	unsigned leaving;   /* the same, at the end */
+	void (*left)(void *);
+	void *left_arg;
+	size_t unsettled; /* entries whose record script is not answered yet */
 	struct slot {
 		struct consumer *c;
 		unsigned partition;
@@ -127,14 +130,16 @@ static struct redis_script dead_script = {
 };
 
 /*
- * KEYS events; ARGV group keep_ms me consumer_idle_ms. Drops only what every reader of
- * the group is done with and what is older than keep_ms; forgets consumers that have
- * nothing pending and were not heard of for long.
+ * KEYS events outcomes; ARGV group keep_ms me consumer_idle_ms keep_outcomes_ms. Drops only what
+ * every reader of the group is done with and what is older than keep_ms; forgets consumers that
+ * have nothing pending and were not heard of for long.
  */
 static struct redis_script chores_script = {
 	.name = "chores",
 	.body = "local t = redis.call('TIME') "
-		"local keep = (t[1] * 1000 + math.floor(t[2] / 1000)) - ARGV[2] "
+		"local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+		"local keep = now - ARGV[2] "
+		"redis.call('XTRIM', KEYS[2], 'MINID', '~', string.format('%.0f', now - ARGV[5])) "
 		"local last "
 		"for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do "
 		"  local info = {} "
@@ -163,6 +168,19 @@ static struct redis_script chores_script = {
 		 * beyond the last one is not, and delivers nothing. */
 		"redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[3], 'COUNT', 1, 'STREAMS', "
 		"KEYS[1], '9999999999999-0') "
+		"return 'ok'",
+};
+
+/* KEYS events; ARGV group me. */
+static struct redis_script leave_script = {
+	.name = "leave",
+	.body = "for _, c in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do "
+		"  local info = {} "
+		"  for i = 1, #c, 2 do info[c[i]] = c[i + 1] end "
+		"  if info['name'] == ARGV[2] and info['pending'] == 0 then "
+		"    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2]) "
+		"  end "
+		"end "
 		"return 'ok'",
 };
 
@@ -514,16 +532,19 @@ static void look_for_orphans(struct consumer *c, unsigned partition)
 
 static void tidy(struct consumer *c, unsigned partition)
 {
-	char events[KEY_MAX];
+	char events[KEY_MAX], outcomes[KEY_MAX];
 	struct redis_cmd cmd;
 
 	key_part(&c->e->ks, partition, "events", events);
-	redis_script_cmd(&cmd, &chores_script, 1);
+	key_part(&c->e->ks, partition, "outcomes", outcomes);
+	redis_script_cmd(&cmd, &chores_script, 2);
 	redis_arg(&cmd, events);
+	redis_arg(&cmd, outcomes);
 	redis_arg(&cmd, GROUP);
 	redis_arg_i64(&cmd, c->e->opt.keep_events_ms);
 	redis_arg(&cmd, c->e->name);
 	redis_arg_i64(&cmd, CONSUMER_IDLE_MS);
+	redis_arg_i64(&cmd, c->e->opt.keep_outcomes_ms);
 	redis_send_script(c->e->writer, &chores_script, &cmd, NULL, NULL);
 }
 
@@ -681,4 +702,33 @@ void consumer_free(struct consumer *c)
 void consumer_drain(struct consumer *c)
 {
 	(void)evtimer_del(c->chores);
+}
+
+static void on_left(const struct redisReply *reply, void *arg)
+{
+	struct consumer *c = arg;
+
+	UNUSED(reply);
+	if (--c->leaving == 0)
+		c->left(c->left_arg);
+}
+
+void consumer_leave(struct consumer *c, void (*left)(void *), void *arg)
+{
+	char events[KEY_MAX];
+	struct redis_cmd cmd;
+
+	if (c->leaving)
+		return;
+	c->left = left;
+	c->left_arg = arg;
+	for (unsigned p = 0; p < c->e->ks.partitions; p++) {
+		key_part(&c->e->ks, p, "events", events);
+		redis_script_cmd(&cmd, &leave_script, 1);
+		redis_arg(&cmd, events);
+		redis_arg(&cmd, GROUP);
+		redis_arg(&cmd, c->e->name);
+		c->leaving++;
+		redis_send_script(c->e->writer, &leave_script, &cmd, on_left, c);
+	}
 }

@@ -14,4 +14,10 @@ void consumer_free(struct consumer *);
 /* Stops reading and claiming; what is recorded already is answered for. */
 void consumer_drain(struct consumer *);
 
+/*
+ * After the drain: takes our name off the group where nothing of ours is pending, so that
+ * nobody waits for us. left(arg) follows in any case, from the loop.
+ */
+void consumer_leave(struct consumer *, void (*left)(void *arg), void *arg);
+
 #endif

@@ -68,9 +68,15 @@ static const struct conf_option options[] = {
 	{ "dispatcher.batch", CONF_INT, "128", "1", "1000", "Entries read at once." },
 	{ "dispatcher.keep_events", CONF_DURATION, "1d", "0s", "35d",
 	  "How long processed events stay in the stream for people to look at." },
+	{ "dispatcher.keep_outcomes", CONF_DURATION, "90d", "1d", "3650d",
+	  "How long outcomes stay in their stream." },
 };
 
-const struct conf_table dispatcher_conf = { "Dispatcher", options, ARRAY_LEN(options) };
+const struct conf_table dispatcher_conf = {
+	.title = "Dispatcher",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
 
 static const struct {
 	const char *key;
@@ -87,6 +93,7 @@ static const struct {
 	N("dispatcher.concurrency", concurrency),
 	N("dispatcher.batch", batch),
 	N("dispatcher.keep_events", keep_events_ms),
+	N("dispatcher.keep_outcomes", keep_outcomes_ms),
 	N("retry.base", retry_base_ms),
 	N("retry.cap", retry_cap_ms),
 	N("heal.give_up", give_up_ms),
@@ -252,12 +259,19 @@ static int open_redis(struct engine *e, struct err *err)
 
 /* --- signals and drain ---------------------------------------------------- */
 
-static void on_idle(void *arg)
+static void on_left(void *arg)
 {
 	struct daemon *d = arg;
 
 	log_info("drained");
 	(void)event_base_loopexit(d->engine.base, NULL);
+}
+
+static void on_idle(void *arg)
+{
+	struct daemon *d = arg;
+
+	consumer_leave(d->engine.consumer, on_left, d);
 }
 
 static void on_force(evutil_socket_t fd, short what, void *arg)

@@ -267,6 +267,8 @@ static void not_applied(struct task *t)
 	} else if (settled_in > 0) {
 		again(t, settled_in,
 		      "waiting for the provider to settle after an interrupted call");
+	} else if (t->e->decide.observe) {
+		finish(t, "gave_up", "the interrupted call had no effect, and now only observing");
 	} else if (t->plan.sends >= SENDS_MAX) {
 		finish(t, "gave_up", "several calls had no effect");
 	} else {
@@ -305,6 +307,12 @@ static void act_start(struct task *t)
 	struct api_run run;
 
 	a->healer = healer_find(t->plan.strategy);
+	if (t->e->decide.observe && strcmp(t->plan.mode, "act") == 0 && !is_sent(t)) {
+		task_outcome(t, "observed",
+			     arena_printf(t->arena, "made to act, but now only observing: %s",
+					  t->e->decide.observe_why));
+		return;
+	}
 	if (strcmp(t->plan.mode, "act") != 0) {
 		task_outcome(t, "observed",
 			     arena_printf(t->arena, "would have chosen %s: %s", t->plan.strategy,

@@ -154,7 +154,7 @@ static double round3(double x)
 
 /*
  * From a weight, which is for comparing, to how often such an answer is right.
- * Read off the labelled logs that rules are tuned on (`./dev bench detector`).
+ * Read off the labelled logs, both parts of the split (`./dev bench detector`).
  */
 static double calibrated(double weight)
 {

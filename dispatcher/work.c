@@ -154,7 +154,10 @@ static struct redis_script settle_script = {
 	"  redis.call('ZREM', KEYS[1], ARGV[1]) "
 	"  redis.call('HDEL', KEYS[2], ARGV[1]) "
 	"end "
-	"if ARGV[11] ~= '' then redis.call('HINCRBY', KEYS[7], ARGV[11], 1) end "
+	"if ARGV[11] ~= '' then "
+	"  redis.call('HINCRBY', KEYS[7], ARGV[11], 1) "
+	"  redis.call('EXPIRE', KEYS[7], ARGV[10]) "
+	"end "
 	"if ARGV[9] ~= '' then "
 	"  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 1000, '*', 'run', ARGV[3], 'what', ARGV[9]) "
 	"end "
@@ -243,22 +246,23 @@ static void send_settle(struct task *t, const struct settle *s, const char *mode
 	enum { N_KEYS = 8 };
 	static const char *const names[] = { "due",  "work",     NULL,    "runs",
 					     "feed", "outcomes", "stats", NULL };
-	char key[N_KEYS][KEY_MAX], stat[96] = "", day[25];
+	char key[N_KEYS][KEY_MAX], day[25];
 	struct redis_cmd cmd;
+
+	text_from_ms(day, clock_wall_ms());
+	day[strlen("2026-01-31")] = '\0';
 
 	redis_script_cmd(&cmd, &settle_script, N_KEYS);
 	for (size_t i = 0; i < N_KEYS; i++) {
-		if (names[i])
+		if (i == 6)
+			key_part_of(&t->e->ks, t->partition, names[i], day, key[i]);
+		else if (names[i])
 			key_part(&t->e->ks, t->partition, names[i], key[i]);
 		else if (i == 2)
 			key_part_of(&t->e->ks, t->partition, "run", t->ref, key[i]);
 		else
 			key_part_of(&t->e->ks, t->partition, "plan", t->plan_id, key[i]);
 		redis_arg(&cmd, key[i]);
-	}
-	if (s->stat) {
-		text_from_ms(day, clock_wall_ms());
-		(void)snprintf(stat, sizeof(stat), "%.10s:%s", day, s->stat);
 	}
 	redis_arg(&cmd, t->item);
 	redis_arg_i64(&cmd, t->epoch);
@@ -270,7 +274,7 @@ static void send_settle(struct task *t, const struct settle *s, const char *mode
 	redis_arg_i64(&cmd, s->next_delay_ms);
 	redis_arg(&cmd, s->feed);
 	redis_arg_i64(&cmd, PLAN_TTL_S);
-	redis_arg(&cmd, stat);
+	redis_arg(&cmd, s->stat);
 	redis_arg(&cmd, t->plan_id);
 	redis_arg_i64(&cmd, count_pairs(s->plan_pairs));
 	redis_arg_i64(&cmd, count_pairs(s->run_pairs));

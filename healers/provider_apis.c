@@ -51,7 +51,11 @@ static const struct conf_option options[] = {
 	  "Of a longer build log only the end is read." },
 };
 
-const struct conf_table provider_api_conf = { "Providers", options, ARRAY_LEN(options) };
+const struct conf_table provider_api_conf = {
+	.title = "Providers",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
 
 const struct provider_api *const provider_apis[] = {
 	&provider_api_github,

@@ -514,6 +514,7 @@ int handover_new(struct event_base *base, const struct conf *conf, const struct 
 	h->chores = timer(h, on_chores);
 	h->drain_later = timer(h, on_drain_later);
 	redis_on_state(h->redis, on_redis_state, h);
+	metrics_set("spool_bytes", "", 0);
 	/* Until then senders wait in the socket's queue, instead of being made to take the longer
 	 * way, or of getting a 503 that none of them repeats. */
 	h->usable_at_ms = clock_mono_ms() + (h->spool ? USABLE_MS : timeout_ms);
@@ -529,6 +530,8 @@ void handover_free(struct handover *h)
 		return;
 	redis_free(h->redis);
 	/* Nobody got an answer for these, but the disk may as well have them. */
+	/* What stays on disk is counted by whoever adopts it. */
+	metrics_set("spool_bytes", "", 0);
 	if (h->spool && !TAILQ_EMPTY(&h->unsynced)) {
 		struct err err;
 
@@ -554,4 +557,9 @@ bool handover_ready(const struct handover *h)
 	if (h->claimed && redis_connected(h->redis))
 		return true;
 	return h->spool && !h->spool_failed && spool_has_room(h->spool);
+}
+
+bool handover_settled(const struct handover *h)
+{
+	return !spool_in_use(h) || !h->claimed || !redis_connected(h->redis);
 }

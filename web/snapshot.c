@@ -295,13 +295,12 @@ static void ask_stats(struct batch *b, const struct keyspace *ks, unsigned p, co
 
 	redis_cmd_init(&cmd);
 	redis_arg(&cmd, "HMGET");
-	key_part(ks, p, "stats", key);
+	key_part_of(ks, p, "stats", day, key);
 	redis_arg(&cmd, key);
 	for (size_t i = 0; i < ARRAY_LEN(results); i++)
-		(void)snprintf(names[n++], sizeof(names[0]), "%s:outcomes:%s", day, results[i]);
+		(void)snprintf(names[n++], sizeof(names[0]), "outcomes:%s", results[i]);
 	for (size_t i = 0; i < CATEGORIES_MAX && finding_categories[i]; i++)
-		(void)snprintf(names[n++], sizeof(names[0]), "%s:findings:%s", day,
-			       finding_categories[i]);
+		(void)snprintf(names[n++], sizeof(names[0]), "findings:%s", finding_categories[i]);
 	for (size_t i = 0; i < n; i++)
 		redis_arg(&cmd, names[i]);
 	batch_add(b, &cmd, on_stats, 0);

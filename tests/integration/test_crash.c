@@ -89,6 +89,18 @@ static void killed_after_the_call_and_it_healed_meanwhile(struct rig *r)
 	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
 }
 
+/* A call that was made may not show yet, so nobody calls again before `heal.settle` is over. */
+static void what_was_sent_is_given_time_to_show(struct rig *r)
+{
+	uint64_t run = killed_at(r, "before_send");
+	int64_t sent_at_ms = 0;
+
+	assert_int_equal(sscanf(plan_field(r, run, 1, "sent_at_ms"), "%" SCNd64, &sent_at_ms), 1);
+	(void)dispatcher_start(r, "heir", QUICK, "heal.settle=5s", rules(r), NULL);
+	healed_once(r, run);
+	assert_true(sim_number(r, run, "first_rerun_ms") >= sent_at_ms + 5000);
+}
+
 static void killed_twice_before_the_call(struct rig *r)
 {
 	uint64_t run = killed_at(r, "before_send");
@@ -292,6 +304,7 @@ int main(int argc, char **argv)
 		RIG_TEST(killed_just_before_the_call_left),
 		RIG_TEST(killed_just_after_the_call_was_answered),
 		RIG_TEST(killed_after_the_call_and_it_healed_meanwhile),
+		RIG_TEST(what_was_sent_is_given_time_to_show),
 		RIG_TEST(killed_twice_before_the_call),
 		RIG_TEST(killed_while_the_call_hangs),
 		RIG_TEST(a_call_whose_answer_is_lost_is_not_repeated),

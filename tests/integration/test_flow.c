@@ -249,6 +249,25 @@ static void a_pipeline_has_a_budget(struct rig *r)
 	assert_int_equal(rerun_calls(r, run), 0);
 }
 
+static void drain_finishes_what_is_in_flight(struct rig *r)
+{
+	struct proc *dispatcher;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	dispatcher = dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	sim_fault(r, "{\"call\":\"log\",\"kind\":\"slow\",\"ms\":1000,\"times\":1}");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	/* The work that was taken, and the counter of epochs. */
+	WAIT(r, redis_int_of(r, "HLEN pg:{local:0}:work") == 2);
+	assert_int_equal(proc_stop(dispatcher), 0);
+	assert_string_equal(plan_field(r, run, 1, "state"), "planned");
+	(void)dispatcher_start(r, "heir", few_rules(r), NULL);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
+}
+
 /* --- the App ------------------------------------------------------------------------------ */
 
 static void write_keys(struct rig *r)
@@ -328,6 +347,7 @@ int main(int argc, char **argv)
 		RIG_TEST(observing_only_tells),
 		RIG_TEST(the_kill_switch_holds_and_lets_go),
 		RIG_TEST(a_pipeline_has_a_budget),
+		RIG_TEST(drain_finishes_what_is_in_flight),
 		RIG_TEST(heals_as_an_app),
 		RIG_TEST(a_burst_loses_nothing_and_does_nothing_twice),
 	};

@@ -748,9 +748,9 @@ static void counters_come_from_the_stream_and_the_day(struct rig *r)
 	(void)redis_do(r, "XREADGROUP GROUP dispatchers one COUNT 2 STREAMS %s >", EVENTS);
 	(void)redis_do(r, "ZADD %s 1 diagnose:a 99999999999999 act:b", DUE);
 	(void)redis_do(r, "HSET pg:{local}:meta v 1 partitions 1 mode observe mode_why because");
-	(void)redis_do(r, "HSET pg:{local:0}:stats %s:outcomes:healed 3 %s:outcomes:same_failure 1",
-		       rig_text(r, day, 10), rig_text(r, day, 10));
-	(void)redis_do(r, "HSET pg:{local:0}:stats 2001-01-01:outcomes:healed 1000");
+	(void)redis_do(r, "HSET pg:{local:0}:stats:%s outcomes:healed 3 outcomes:same_failure 1",
+		       rig_text(r, day, 10));
+	(void)redis_do(r, "HSET pg:{local:0}:stats:2001-01-01 outcomes:healed 1000");
 	receiver = receiver_start(r, NULL);
 	port = receiver_admin_port(r);
 	WAIT(r, status_number(r, port, "lag") == 3);

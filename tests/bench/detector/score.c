@@ -233,9 +233,9 @@ static double calibration_error(const struct tally *t)
 }
 
 /* The reliability curve: of the answers that said "p", which share was right. */
-static void print_curve(const struct tally *all)
+static void print_curve(const char *split, const struct tally *all)
 {
-	(void)printf("\n%-20s", "confidence");
+	(void)printf("\n%s\n%-20s", split, "confidence");
 	for (size_t i = 0; i < BINS; i++)
 		if (all->bins[i].n)
 			(void)printf("%8.2f", all->bins[i].confidence / all->bins[i].n);
@@ -250,14 +250,13 @@ static void print_curve(const struct tally *all)
 	(void)printf("\n");
 }
 
-static void add_bins(struct tally *whole, struct tally (*by_split)[2])
+static void add_bins(struct tally *whole, const struct tally *set)
 {
-	for (size_t k = 0; k < 2; k++)
-		for (size_t i = 0; i < BINS; i++) {
-			whole->bins[i].n += (*by_split)[k].bins[i].n;
-			whole->bins[i].right += (*by_split)[k].bins[i].right;
-			whole->bins[i].confidence += (*by_split)[k].bins[i].confidence;
-		}
+	for (size_t i = 0; i < BINS; i++) {
+		whole->bins[i].n += set->bins[i].n;
+		whole->bins[i].right += set->bins[i].right;
+		whole->bins[i].confidence += set->bins[i].confidence;
+	}
 }
 
 static void print_share(unsigned part, unsigned whole)
@@ -375,7 +374,7 @@ static int score(const struct options *o)
 {
 	OWNED(detector_freep) struct detector *d = NULL;
 	struct samples all = { .n = 0 };
-	struct tally kept[8][2], whole = { .logs = 0 };
+	struct tally kept[8][2];
 	const char *names[8];
 	struct speed speed = { .bytes = 0 };
 	struct err err = { .kind = ERR_NONE };
@@ -400,9 +399,13 @@ static int score(const struct options *o)
 		print_tally(names[i], "tuned on", &kept[i][0]);
 		print_tally("", "held out", &kept[i][1]);
 	}
-	for (size_t i = 0; i < n; i++)
-		add_bins(&whole, &kept[i]);
-	print_curve(&whole);
+	for (size_t k = 0; k < 2; k++) {
+		struct tally whole = { .logs = 0 };
+
+		for (size_t i = 0; i < n; i++)
+			add_bins(&whole, &kept[i][k]);
+		print_curve(k ? "held out" : "tuned on", &whole);
+	}
 	print_speed(d, speed);
 	return 0;
 }
