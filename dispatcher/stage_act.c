@@ -327,7 +327,7 @@ static void act_start(struct task *t)
 		call(t);
 		return;
 	}
-	a->api = engine_provider(t->e, t->run.provider, &a->ops);
+	a->api = engine_provider(t->e, &t->run, &a->ops);
 	if (!a->api) {
 		task_outcome(t, "refused", "no provider token is configured");
 		return;

@@ -354,7 +354,7 @@ static void diagnose_start(struct task *t)
 		task_settle(t, &nothing);
 		return;
 	}
-	d->api = engine_provider(t->e, t->run.provider, &d->ops);
+	d->api = engine_provider(t->e, &t->run, &d->ops);
 	if (known_from_conclusion(t)) {
 		conclude(t);
 	} else if (!d->api) {

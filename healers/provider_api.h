@@ -90,6 +90,8 @@ struct provider_api {
 	bool rerun_repeats;
 	/* Steps are stages: a re-run repeats those that passed too, and one may be a deployment. */
 	bool steps_are_stages;
+	/* Option with the names of the sources that the configured server sends; NULL: all. */
+	const char *sources_key;
 
 	/* False: no credentials are configured, so nothing can be asked or done. */
 	bool (*configured)(const struct conf *);

@@ -31,6 +31,9 @@ static const struct conf_option options[] = {
 	  "Access token with the scope api; a list during rotation, the next one is used when "
 	  "GitLab "
 	  "refuses the first." },
+	{ "gitlab.sources", CONF_STR, "gitlab", NULL, NULL,
+	  "Names of the webhook sources that this GitLab sends; what others send is only "
+	  "recorded." },
 	{ "gitlab.timeout", CONF_DURATION, "30s", "100ms", "10m",
 	  "A call that takes longer than this has no answer; four times as long for logs." },
 	{ "gitlab.write_interval", CONF_DURATION, "0s", "0s", "1m",
@@ -43,6 +46,9 @@ static const struct conf_option options[] = {
 	{ "jenkins.token", CONF_SECRET, NULL, NULL, NULL,
 	  "API token of that user; a password works too, but costs a crumb and a session for each "
 	  "re-run." },
+	{ "jenkins.sources", CONF_STR, "jenkins", NULL, NULL,
+	  "Names of the webhook sources that this Jenkins sends; what others send is only "
+	  "recorded." },
 	{ "jenkins.timeout", CONF_DURATION, "30s", "100ms", "10m",
 	  "A call that takes longer than this has no answer; four times as long for logs." },
 	{ "jenkins.write_interval", CONF_DURATION, "0s", "0s", "1m",

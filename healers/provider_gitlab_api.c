@@ -495,6 +495,7 @@ static int api_open(struct event_base *base, const struct conf *conf, struct htt
 const struct provider_api provider_api_gitlab = {
 	.name = "gitlab",
 	.rerun_repeats = true,
+	.sources_key = "gitlab.sources",
 	.configured = configured,
 	.open = api_open,
 	.close = api_close,

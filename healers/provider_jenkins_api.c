@@ -770,6 +770,7 @@ static int api_open(struct event_base *base, const struct conf *conf, struct htt
 const struct provider_api provider_api_jenkins = {
 	.name = "jenkins",
 	.steps_are_stages = true,
+	.sources_key = "jenkins.sources",
 	.configured = configured,
 	.open = api_open,
 	.close = api_close,

@@ -29,12 +29,41 @@ struct both {
 			"javascript.yaml", "java.yaml", "python.yaml", NULL),                \
 	     __VA_ARGS__)
 
+#define GITLAB_TOKEN   "gitlab-token-of-the-integration-tests"
+#define GITLAB_SIGNING "whsec_Z2l0bGFiLXNpZ25pbmctdG9rZW4tb2YtdGhlLXRlc3Q="
+#define JENKINS_SECRET "jenkins-password-of-the-integration-tests"
+
+static const char *secret(struct rig *r, const char *name, const char *text)
+{
+	rig_write(r, name, rig_printf(r, "%s\n", text), 0600);
+	rig_hide(r, text, name);
+	return rig_path(r, name);
+}
+
+/* Receiver and simulator, with secrets on both sides. */
+static void start_world(struct rig *r)
+{
+	const char *token = secret(r, "gitlab-token", GITLAB_TOKEN);
+	const char *signing = secret(r, "gitlab-signing", GITLAB_SIGNING);
+	const char *jenkins = secret(r, "jenkins-secret", JENKINS_SECRET), *url;
+
+	(void)receiver_start(r, rig_printf(r, "gitlab.webhook_token_file=%s", token),
+			     rig_printf(r, "gitlab.signing_token_file=%s", signing),
+			     rig_printf(r, "jenkins.webhook_token_file=%s", jenkins), NULL);
+	url = rig_printf(r, "http://127.0.0.1:%d/webhooks", receiver_port(r));
+	simulator_start(r, "--gitlab-webhook-url", rig_printf(r, "%s/gitlab", url),
+			"--gitlab-secret-file", token, "--gitlab-signing-file", signing,
+			"--jenkins-webhook-url", rig_printf(r, "%s/jenkins", url),
+			"--jenkins-secret-file", jenkins, "--duplicate", "0.3", NULL);
+}
+
 static struct proc *start_dispatcher(struct rig *r, const char *name, const char *crash)
 {
 	return dispatcher_start_list(r, name, crash, DISPATCHER(r, "heal.concurrent=20"));
 }
 
-/* --- what a receiver would tell ------------------------------------------------------------ */
+/* --- what a receiver tells, or we in its place
+ * ------------------------------------------------------------ */
 
 static uint64_t generation(struct rig *r, uint64_t run)
 {
@@ -64,11 +93,9 @@ static void tell(struct rig *r, uint64_t run, const char *status, const char *co
 		       (long long)clock_wall_ms(), (long long)clock_wall_ms());
 }
 
-/* Waits for the end of attempt `n`, and tells it. */
-static void tell_end(struct rig *r, uint64_t run, int n)
+static void wait_end(struct rig *r, uint64_t run, int n)
 {
 	WAIT(r, sim_number(r, run, "attempt") == n && is_over(r, run));
-	tell(r, run, "completed", sim_word(r, run, "conclusion"));
 }
 
 static void fail_both(struct rig *r, struct both *b, const char *wish)
@@ -78,7 +105,7 @@ static void fail_both(struct rig *r, struct both *b, const char *wish)
 	for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
 		b->run[i] = sim_run(r, rig_printf(r, "{\"provider\":\"%s\",\"repo\":\"%s\",%s}",
 						  providers[i], repos[i], wish));
-		tell_end(r, b->run[i], 1);
+		wait_end(r, b->run[i], 1);
 		b->first[i] = generation(r, b->run[i]);
 	}
 }
@@ -117,15 +144,16 @@ static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
 {
 	struct both b;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, HEALABLE);
 	EACH(i)
 	{
 		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
 		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "1") == 0, providers[i]);
-		tell_end(r, b.run[i], 2);
+		wait_end(r, b.run[i], 2);
 		assert_true(generation(r, b.run[i]) > b.first[i]);
+		assert_case(sim_number(r, b.run[i], "webhooks_failed") == 0, providers[i]);
 		healed_once(r, &b, i);
 		assert_case(strcmp(run_field(r, b.run[i], "category"), "network_failure") == 0,
 			    providers[i]);
@@ -138,7 +166,7 @@ static void a_failure_that_stays_is_left_to_a_person(struct rig *r)
 {
 	struct both b;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, "\"cause\":\"build_compile\"");
 	EACH(i)
@@ -153,13 +181,13 @@ static void a_second_failure_is_not_rerun_again(struct rig *r)
 {
 	struct both b;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, "\"cause\":\"network_dns\",\"rerun\":\"same\"");
 	EACH(i)
 	{
 		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
-		tell_end(r, b.run[i], 2);
+		wait_end(r, b.run[i], 2);
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "same_failure");
 		assert_string_equal(plan_result(r, b.run[i], generation(r, b.run[i])), "escalated");
 		assert_non_null(strstr(plan_field(r, b.run[i], generation(r, b.run[i]), "reason"),
@@ -172,7 +200,7 @@ static void somebody_else_was_faster(struct rig *r)
 {
 	struct both b;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)redis_do(r, "SET pg:{local}:stop test");
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, HEALABLE);
@@ -196,10 +224,11 @@ static void gitlab_ran_on_before_anybody_looked(struct rig *r)
 
 	simulator_start(r, NULL);
 	run = sim_run(r, "{\"provider\":\"gitlab\"," HEALABLE "}");
-	tell_end(r, run, 1);
+	wait_end(r, run, 1);
+	tell(r, run, "completed", "failure");
 	first = generation(r, run);
 	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
-	WAIT(r, is_over(r, run));
+	wait_end(r, run, 2);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	WAIT(r, strcmp(run_field(r, run, "diagnosed"), rig_printf(r, "%" PRIu64, first)) == 0);
 	assert_string_equal(plan_field(r, run, first, "state"), "");
@@ -213,12 +242,12 @@ static void gitlab_says_that_the_runner_failed(struct rig *r)
 {
 	uint64_t run, first;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	run = sim_run(r, "{\"provider\":\"gitlab\",\"cause\":\"runner_lost\",\"rerun\":\"pass\"}");
-	tell_end(r, run, 1);
+	wait_end(r, run, 1);
 	first = generation(r, run);
-	tell_end(r, run, 2);
+	wait_end(r, run, 2);
 	assert_string_equal(plan_result(r, run, first), "healed");
 	assert_string_equal(run_field(r, run, "category"), "infrastructure_failure");
 	assert_string_equal(plan_field(r, run, first, "rule"), "api/runner_system_failure");
@@ -230,7 +259,7 @@ static void killed_at(struct rig *r, const char *point, int64_t calls)
 {
 	static const char *const repos[] = { "one/app", "two/app" };
 
-	simulator_start(r, NULL);
+	start_world(r);
 	EACH(i)
 	{
 		struct both b = { .run = { 0 } };
@@ -238,13 +267,13 @@ static void killed_at(struct rig *r, const char *point, int64_t calls)
 
 		b.run[i] = sim_run(r, rig_printf(r, "{\"provider\":\"%s\",\"repo\":\"%s\",%s}",
 						 providers[i], repos[i], HEALABLE));
-		tell_end(r, b.run[i], 1);
+		wait_end(r, b.run[i], 1);
 		b.first[i] = generation(r, b.run[i]);
 		assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
 		assert_string_equal(state(r, &b, i), "sent");
 		assert_case(accepted(r, b.run[i]) == calls, providers[i]);
 		heir = start_dispatcher(r, "heir", NULL);
-		tell_end(r, b.run[i], 2);
+		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
 		assert_int_equal(proc_stop(heir), 0);
 	}
@@ -264,13 +293,13 @@ static void a_call_whose_answer_is_lost_acts_once(struct rig *r)
 {
 	struct both b;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\",\"times\":2}");
 	fail_both(r, &b, HEALABLE);
 	EACH(i)
 	{
-		tell_end(r, b.run[i], 2);
+		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
 	}
 }
@@ -279,13 +308,13 @@ static void a_call_that_never_arrived_is_repeated(struct rig *r)
 {
 	struct both b;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"drop\",\"times\":2}");
 	fail_both(r, &b, HEALABLE);
 	EACH(i)
 	{
-		tell_end(r, b.run[i], 2);
+		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
 	}
 }
@@ -296,10 +325,10 @@ static void another_build_after_an_interrupted_call_proves_nothing(struct rig *r
 	struct proc *doomed;
 	uint64_t run, first;
 
-	simulator_start(r, NULL);
+	start_world(r);
 	doomed = start_dispatcher(r, "doomed", "before_send");
 	run = sim_run(r, "{\"provider\":\"jenkins\",\"repo\":\"team/app\"," HEALABLE "}");
-	tell_end(r, run, 1);
+	wait_end(r, run, 1);
 	first = generation(r, run);
 	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
 	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
