@@ -201,6 +201,15 @@ static void a_second_failure_is_not_rerun_again(struct rig *r)
 	}
 }
 
+/* Its item waits for the next try: what stopped it was seen, and nobody is at it. */
+static bool is_held(struct rig *r, const struct both *b, size_t i)
+{
+	const char *work =
+		redis_text_of(r, "HGET pg:{local:0}:work act:%s", run_field(r, b->run[i], "plan"));
+
+	return strncmp(work, "0 ", 2) == 0;
+}
+
 static void somebody_else_was_faster(struct rig *r)
 {
 	struct both b;
@@ -211,7 +220,7 @@ static void somebody_else_was_faster(struct rig *r)
 	fail_both(r, &b, HEALABLE);
 	EACH(i)
 	{
-		WAIT(r, strcmp(state(r, &b, i), "leased") == 0);
+		WAIT(r, is_held(r, &b, i));
 		sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", b.run[i]), "{}");
 	}
 	(void)redis_do(r, "DEL pg:{local}:stop");
