@@ -117,7 +117,7 @@ static void fail_both(struct rig *r, struct both *b, const char *wish)
 }
 
 #define HEALABLE "\"cause\":\"network_dns\",\"rerun\":\"pass\""
-#define EACH(i)  for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+#define EACH     for (size_t i = 0; i < ARRAY_LEN(providers); i++)
 
 static int64_t accepted(struct rig *r, uint64_t run)
 {
@@ -153,7 +153,7 @@ static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, HEALABLE ",\"job_ms\":400"); /* time to look */
-	EACH(i)
+	EACH
 	{
 		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
 		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "1") == 0, providers[i]);
@@ -175,7 +175,7 @@ static void a_failure_that_stays_is_left_to_a_person(struct rig *r)
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, "\"cause\":\"build_compile\"");
-	EACH(i)
+	EACH
 	{
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "escalated");
 		assert_int_equal(accepted(r, b.run[i]), 0);
@@ -190,7 +190,7 @@ static void a_second_failure_is_not_rerun_again(struct rig *r)
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, "\"cause\":\"network_dns\",\"rerun\":\"same\"");
-	EACH(i)
+	EACH
 	{
 		wait_end(r, b.run[i], 2);
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "same_failure");
@@ -218,13 +218,13 @@ static void somebody_else_was_faster(struct rig *r)
 	(void)redis_do(r, "SET pg:{local}:stop test");
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	EACH
 	{
 		WAIT(r, is_held(r, &b, i));
 		sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", b.run[i]), "{}");
 	}
 	(void)redis_do(r, "DEL pg:{local}:stop");
-	EACH(i)
+	EACH
 	{
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "superseded");
 		assert_int_equal(accepted(r, b.run[i]), 0);
@@ -261,7 +261,7 @@ static void a_deployment_is_not_repeated(struct rig *r)
 	fail_both(r, &b,
 		  "\"workflow\":\"Release\",\"failing_job\":\"deploy to production\","
 		  "\"cause\":\"network_dns\",\"rerun\":\"pass\"");
-	EACH(i)
+	EACH
 	{
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "escalated");
 		assert_non_null(strstr(plan_field(r, b.run[i], b.first[i], "reason"), "deploys"));
@@ -279,7 +279,7 @@ static void a_deployment_that_did_not_begin_is_not_in_the_way(struct rig *r)
 	fail_both(r, &b,
 		  "\"workflow\":\"Release\",\"failing_job\":\"test\","
 		  "\"cause\":\"network_dns\",\"rerun\":\"pass\"");
-	EACH(i)
+	EACH
 	{
 		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
@@ -291,7 +291,7 @@ static void a_source_of_another_server_is_only_recorded(struct rig *r)
 {
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
-	EACH(i)
+	EACH
 	{
 		uint64_t run =
 			sim_run(r, rig_printf(r,
@@ -335,7 +335,7 @@ static void killed_at(struct rig *r, const char *point, int64_t calls)
 	static const char *const repos[] = { "one/app", "two/app" };
 
 	start_world(r);
-	EACH(i)
+	EACH
 	{
 		struct both b = { .run = { 0 } };
 		struct proc *heir, *doomed = start_dispatcher(r, "doomed", point);
@@ -372,7 +372,7 @@ static void a_call_whose_answer_is_lost_acts_once(struct rig *r)
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\",\"times\":2}");
 	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	EACH
 	{
 		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
@@ -387,7 +387,7 @@ static void a_call_that_never_arrived_is_repeated(struct rig *r)
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"drop\",\"times\":2}");
 	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	EACH
 	{
 		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
