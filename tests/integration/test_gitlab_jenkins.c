@@ -163,6 +163,9 @@ static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
 		healed_once(r, &b, i);
 		assert_case(strcmp(run_field(r, b.run[i], "category"), "network_failure") == 0,
 			    providers[i]);
+		assert_case(strcmp(run_field(r, b.run[i], "planned"),
+				   rig_printf(r, "%" PRIu64, b.first[i])) == 0,
+			    providers[i]);
 		/* It succeeded: the next failure may be re-run again. */
 		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "") == 0, providers[i]);
 	}
