@@ -206,7 +206,9 @@ static int jenkins_normalise(const char *topic, const char *json, size_t n, stru
 	(void)text_copy(d.ev.repo, sizeof(d.ev.repo), job, strlen(job));
 	if (!*d.ev.pipeline)
 		(void)text_copy(d.ev.pipeline, sizeof(d.ev.pipeline), d.name, strlen(d.name));
-	d.ev.run_id = d.ev.generation = d.number;
+	/* A re-run of a build is another build of its job: the job is the run, a build is its attempt. */
+	d.ev.run_id = 1;
+	d.ev.generation = d.number;
 	d.ev.at_ms = (int64_t)d.at_ms;
 	if (strlen(d.full_url) < sizeof(d.ev.url))
 		(void)text_copy(d.ev.url, sizeof(d.ev.url), d.full_url, strlen(d.full_url));

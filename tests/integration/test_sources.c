@@ -556,7 +556,7 @@ static void the_examples_work(struct rig *r)
 	p = proc_start(r, "send-build", argv, env);
 	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
 	assert_string_equal(redis_last_field(r, EVENTS, "repo"), "a b");
-	assert_string_equal(redis_last_field(r, EVENTS, "run_id"), "7");
+	assert_string_equal(redis_last_field(r, EVENTS, "generation"), "7");
 	assert_string_equal(redis_last_field(r, EVENTS, "branch"), "main");
 	assert_string_equal(redis_last_field(r, EVENTS, "conclusion"), "failure");
 	assert_string_equal(redis_last_field(r, EVENTS, "failure_reason"), "unstable");
