@@ -35,7 +35,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, pipeline_id), NUMBER(run, installation),
 	NUMBER(run, generation),  NUMBER(run, rank),
 	NUMBER(run, diagnosed),   NUMBER(run, finding_generation),
-	NUMBER(run, failed),
+	NUMBER(run, failed),      NUMBER(run, updated_at_ms),
 };
 
 static const struct column plan_columns[] = {

@@ -83,13 +83,23 @@ static void finish(struct task *t, const char *result, const char *detail)
 	task_outcome(t, result, detail);
 }
 
+/* Of a plan whose call was certainly not applied. */
 static void again(struct task *t, int64_t at_least_ms, const char *why)
 {
-	uint64_t age = (uint64_t)clock_wall_ms() - t->plan.created_at_ms;
-
 	release(t);
-	if (age > (uint64_t)t->e->opt.give_up_ms)
+	if (task_now_ms(t) - (int64_t)t->plan.created_at_ms > t->e->opt.give_up_ms)
 		task_outcome(t, "gave_up", why);
+	else
+		task_retry(t, at_least_ms, why);
+}
+
+/* The provider does not say how the run is, and without that nothing is done. */
+static void look_again(struct task *t, int64_t at_least_ms, const char *why)
+{
+	if (!is_sent(t))
+		again(t, at_least_ms, why);
+	else if (task_now_ms(t) - (int64_t)t->plan.sent_at_ms > t->e->opt.give_up_ms)
+		finish(t, "unknown", why);
 	else
 		task_retry(t, at_least_ms, why);
 }
@@ -134,9 +144,11 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		return;
 	case HEAL_TEMPFAIL:
 		/* The call may have arrived: let it show before anybody looks. */
-		again(t,
-		      retry_after_ms > t->e->opt.settle_ms ? retry_after_ms : t->e->opt.settle_ms,
-		      why);
+		release(t);
+		task_retry(t,
+			   retry_after_ms > t->e->opt.settle_ms ? retry_after_ms
+								: t->e->opt.settle_ms,
+			   why);
 		return;
 	case HEAL_PERMFAIL:
 		finish(t, "refused", why);
@@ -176,7 +188,7 @@ static void write_sent(struct task *t)
 {
 	struct settle s = {
 		.plan_pairs = { "state", "sent", "sent_at_ms",
-				arena_printf(t->arena, "%" PRId64, clock_wall_ms()), "sends",
+				arena_printf(t->arena, "%" PRId64, task_now_ms(t)), "sends",
 				arena_printf(t->arena, "%" PRIu64, t->plan.sends + 1) },
 		.run_pairs = { "plan_state", "sent" },
 	};
@@ -193,8 +205,7 @@ static void on_admit(const struct redisReply *reply, void *arg)
 	const char *answer = redis_str(redis_at(reply, 0));
 	const char *why = redis_str(redis_at(reply, 1));
 
-	if (t->settling)
-		return;
+	t->asked--;
 	if (!answer) {
 		task_retry(t, -1, redis_why(reply));
 	} else if (strcmp(answer, "granted") == 0) {
@@ -213,8 +224,7 @@ static void admit(struct task *t)
 	struct redis_cmd cmd;
 
 	(void)snprintf(name, sizeof(name), "budget:pipeline:%s:%" PRIu64 ":%" PRIu64 ":%" PRId64,
-		       t->run.source, t->run.repo_id, t->run.pipeline_id,
-		       clock_wall_ms() / 3600000);
+		       t->run.source, t->run.repo_id, t->run.pipeline_id, task_now_ms(t) / 3600000);
 	key_region(&t->e->ks, "stop", stop);
 	key_region(&t->e->ks, name, budget);
 	key_region(&t->e->ks, "budget:inflight", inflight);
@@ -227,6 +237,7 @@ static void admit(struct task *t)
 	redis_arg_i64(&cmd, t->e->opt.concurrent_heals);
 	redis_arg_i64(&cmd, t->e->opt.lease_ms);
 	redis_arg_i64(&cmd, BUDGET_TTL_S);
+	t->asked++;
 	redis_send_script(t->e->writer, &admit_script, &cmd, on_admit, t);
 }
 
@@ -235,13 +246,13 @@ static void admit(struct task *t)
 /* The run is as the plan left it, although a call may have been made. */
 static void not_applied(struct task *t)
 {
-	int64_t settled_in = (int64_t)t->plan.sent_at_ms + t->e->opt.settle_ms - clock_wall_ms();
+	int64_t settled_in = (int64_t)t->plan.sent_at_ms + t->e->opt.settle_ms - task_now_ms(t);
 
 	if (!is_sent(t)) {
 		admit(t);
 	} else if (settled_in > 0) {
-		again(t, settled_in,
-		      "waiting for the provider to settle after an interrupted call");
+		task_retry(t, settled_in,
+			   "waiting for the provider to settle after an interrupted call");
 	} else if (t->e->decide.observe) {
 		finish(t, "gave_up", "the interrupted call had no effect, and now only observing");
 	} else if (t->plan.sends >= SENDS_MAX) {
@@ -259,17 +270,18 @@ static void on_fence(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
-		again(t, r->retry_after_ms, r->why);
+		look_again(t, r->retry_after_ms, r->why);
 	else if (r->fate == API_REFUSED)
-		finish(t, "refused", r->why);
+		/* Nobody can say any more whether the interrupted call arrived. */
+		finish(t, is_sent(t) ? "unknown" : "refused", r->why);
 	else if (r->generation > t->plan.generation && is_sent(t))
 		await_outcome(t, "the interrupted call had arrived");
 	else if (r->generation > t->plan.generation)
 		finish(t, "superseded", "somebody else re-ran it");
 	else if (r->generation < t->plan.generation)
-		again(t, -1, "the provider does not know this attempt yet");
+		look_again(t, -1, "the provider does not know this attempt yet");
 	else if (strcmp(r->status, "completed") != 0)
-		again(t, -1, "the run is not completed at the provider");
+		look_again(t, -1, "the run is not completed at the provider");
 	else if (!ci_conclusion_failed(r->conclusion))
 		finish(t, "superseded", "the run is not failed any more");
 	else
