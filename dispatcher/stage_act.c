@@ -7,7 +7,10 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <event2/event.h>
 
 #include "core/ci_event.h"
 #include "core/clock.h"
@@ -23,6 +26,7 @@ enum {
 	SENDS_MAX = 3,
 	HELD_MS = 5000, /* how often a held plan asks again */
 	BUDGET_TTL_S = 2 * 3600,
+	WATCH_MS = 500, /* how soon a call that waits for its turn hears of a stop */
 };
 
 struct act {
@@ -32,6 +36,7 @@ struct act {
 	struct attempt attempt;
 	bool attempting;
 	bool admitted;
+	struct event *watch; /* while attempting */
 };
 
 /*
@@ -124,6 +129,64 @@ static void await_outcome(struct task *t, const char *detail)
 
 /* --- the call ------------------------------------------------------------- */
 
+static void watch_again(struct task *t)
+{
+	struct act *a = t->state;
+	struct timeval tv = clock_timeval(WATCH_MS);
+
+	(void)evtimer_add(a->watch, &tv);
+}
+
+static void on_stop(const struct redisReply *reply, void *arg)
+{
+	struct task *t = arg;
+	struct act *a = t->state;
+	const char *why = redis_is_error(reply, NULL) ? NULL : redis_str(reply);
+
+	t->asked--;
+	if (!a->attempting)
+		return;
+	if (!why) {
+		watch_again(t);
+		return;
+	}
+	/* As any interrupted call: if it had left already, the fence will see that. */
+	a->healer->cancel(&a->attempt);
+	a->attempting = false;
+	release(t);
+	task_retry(t, HELD_MS, arena_printf(t->arena, "stopped: %s", why));
+}
+
+/* Providers take calls that change something one after the other, so a granted one may wait. */
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct task *t = arg;
+	char stop[KEY_MAX];
+
+	UNUSED(fd);
+	UNUSED(what);
+	key_region(&t->e->ks, "stop", stop);
+	t->asked++;
+	redis_send_args(t->e->writer, on_stop, t, "GET", stop, (char *)NULL);
+}
+
+static void watch(struct task *t)
+{
+	struct act *a = t->state;
+
+	a->watch = evtimer_new(t->e->base, on_watch, t);
+	if (!a->watch)
+		abort();
+	watch_again(t);
+}
+
+static void unwatch(struct act *a)
+{
+	if (a->watch)
+		event_free(a->watch);
+	a->watch = NULL;
+}
+
 static void on_attempt(struct attempt *at, enum heal_status status, int64_t retry_after_ms,
 		       const char *detail)
 {
@@ -132,6 +195,7 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 	char why[200];
 
 	a->attempting = false;
+	unwatch(a);
 	test_hook_kill("after_send");
 	(void)text_copy(why, sizeof(why), detail, strlen(detail));
 	switch (status) {
@@ -182,6 +246,8 @@ static void call(struct task *t)
 		return;
 	}
 	a->attempting = true;
+	if (a->healer->acts_on_provider)
+		watch(t);
 }
 
 static void write_sent(struct task *t)
@@ -332,6 +398,7 @@ static void act_cancel(struct task *t)
 	if (a->attempting)
 		a->healer->cancel(&a->attempt);
 	a->attempting = false;
+	unwatch(a);
 }
 
 const struct stage stage_act = {

@@ -353,6 +353,41 @@ static void the_kill_switch_holds_and_lets_go(struct rig *r)
 	assert_int_equal(rerun_calls(r, run), 1);
 }
 
+/* Calls leave one after the other; one that waits for its turn has its permission already. */
+static void the_kill_switch_reaches_a_call_that_waits(struct rig *r)
+{
+	uint64_t first, second;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.write_interval=3s", NULL);
+	first = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, first, 1), "healed");
+	second = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, second, 1, "state"), "sent") == 0);
+	(void)redis_do(r, "SET pg:{local}:stop %s", "release freeze");
+	assert_true(STAYS_FALSE(r, rerun_calls(r, second) > 0, 4000));
+	(void)redis_do(r, "DEL pg:{local}:stop");
+	assert_string_equal(plan_result(r, second, 1), "healed");
+	assert_int_equal(rerun_calls(r, second), 1);
+}
+
+/* Redis answers after the task's time is over, and out of order: it did not know the script. */
+static void an_answer_after_the_deadline_finds_its_task(struct rig *r)
+{
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.lease=800ms", NULL);
+	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"slow\",\"ms\":450,\"times\":1}");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
+	(void)redis_do(r, "CLIENT PAUSE 900 ALL");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(rerun_calls(r, run), 1);
+}
+
 static void a_pipeline_has_a_budget(struct rig *r)
 {
 	static const char wish[] = "{\"repo\":\"acme/shop\",\"workflow\":\"CI\","
@@ -452,6 +487,8 @@ int main(int argc, char **argv)
 		RIG_TEST(one_job_that_failed_for_good_is_enough),
 		RIG_TEST(observing_only_tells),
 		RIG_TEST(the_kill_switch_holds_and_lets_go),
+		RIG_TEST(the_kill_switch_reaches_a_call_that_waits),
+		RIG_TEST(an_answer_after_the_deadline_finds_its_task),
 		RIG_TEST(a_pipeline_has_a_budget),
 		RIG_TEST(heals_as_an_app),
 		RIG_TEST(a_burst_loses_nothing_and_does_nothing_twice),
