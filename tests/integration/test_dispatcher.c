@@ -156,6 +156,40 @@ static void what_it_cannot_read_is_a_dead_letter_with_the_reason(struct rig *r)
 	WAIT(r, recorded(r, "1001"));
 }
 
+/* A source's name goes into keys and items; only a colon would mean something there. */
+static void names_mean_nothing_in_keys(struct rig *r)
+{
+	static const char *const names[] = { "{local}",     "}{",           "a b\n* [x]?",
+					     "%d(.-)\\'\"", "\xff\xfe\x01", "await" };
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		(void)entry_add(r, "source", names[i]);
+		WAIT(r, strcmp(redis_text_of(r, "HGET pg:{local:0}:plan:%s:501:1001:1 result",
+					     names[i]),
+			       "observed") == 0);
+	}
+	WAIT(r, pending(r) == 0 && redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+	assert_int_equal(redis_int_of(r, "HLEN pg:{local:0}:work"), 1);
+}
+
+static void every_partition_is_served(struct rig *r)
+{
+	enum { PARTITIONS = 3, RUNS = 20 };
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "partitions=3",
+			       "dispatcher.concurrency=1", NULL);
+	for (int i = 0; i < RUNS * PARTITIONS; i++)
+		(void)redis_do(r,
+			       "XADD pg:{local:%d}:events * v 1 provider github source github "
+			       "delivery d kind run repo_id 501 repo acme/shop run_id %d "
+			       "generation 1 status completed conclusion failure",
+			       i % PARTITIONS, 1000 + i);
+	for (int p = 0; p < PARTITIONS; p++)
+		WAIT(r, redis_int_of(r, "XLEN pg:{local:%d}:outcomes", p) == RUNS);
+}
+
 static void what_it_does_not_know_is_no_error(struct rig *r)
 {
 	static const char *const rows[][2] = {
@@ -544,6 +578,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(an_entry_becomes_a_run_a_plan_and_an_outcome),
 		RIG_TEST(what_it_cannot_read_is_a_dead_letter_with_the_reason),
+		RIG_TEST(names_mean_nothing_in_keys),
+		RIG_TEST(every_partition_is_served),
 		RIG_TEST(what_it_does_not_know_is_no_error),
 		RIG_TEST(state_only_moves_forward),
 		RIG_TEST(one_plan_for_one_attempt),
