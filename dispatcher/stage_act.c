@@ -357,8 +357,14 @@ static void on_fence(const struct api_result *r, void *arg)
 static void act_start(struct task *t)
 {
 	struct act *a = t->state;
+	struct settle nothing = SETTLE_INIT;
 	struct api_run run;
 
+	/* An item that somebody put back, by hand or from the dead letters. */
+	if (strcmp(t->plan.state, "awaiting") == 0 || strcmp(t->plan.state, "done") == 0) {
+		task_settle(t, &nothing);
+		return;
+	}
 	a->healer = healer_find(t->plan.strategy);
 	if (t->e->decide.observe && strcmp(t->plan.mode, "act") == 0 && !is_sent(t)) {
 		task_outcome(t, "observed",

@@ -74,6 +74,10 @@ static void await_start(struct task *t)
 	struct settle later = SETTLE_INIT;
 	struct api_run run;
 
+	if (strcmp(t->plan.state, "awaiting") != 0) {
+		task_settle(t, &later);
+		return;
+	}
 	/* It failed and was read. What somebody made of that since then says nothing about us. */
 	if (r->finding_generation == t->plan.generation + 1) {
 		judge(t, "failure");

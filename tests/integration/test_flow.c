@@ -92,6 +92,29 @@ static void webhooks_told_again_change_nothing(struct rig *r)
 	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 2);
 }
 
+/* As `replay` may do with a dead letter, or a person with redis-cli. */
+static void work_put_back_changes_no_finished_plan(struct rig *r)
+{
+	const char *plan;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "heal.per_pipeline_hour=0", NULL);
+	/* Over its limit, so it could still be re-run. */
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	plan = rig_printf(r, "github:%" PRId64 ":%" PRIu64 ":1", sim_number(r, run, "repo_id"),
+			  run);
+	(void)redis_do(r, "ZADD %s 1 act:%s", DUE, plan);
+	idle(r);
+	(void)redis_do(r, "ZADD %s 1 await:%s", DUE, plan);
+	idle(r);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	assert_string_equal(plan_field(r, run, 1, "result"), "escalated");
+	assert_int_equal(rerun_calls(r, run), 0);
+}
+
 /* The receiver is dead when the re-run ends, so no webhook tells; the provider is asked. */
 static void a_lost_completion_is_asked_for(struct rig *r)
 {
@@ -475,6 +498,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(a_transient_failure_is_healed_by_one_rerun),
 		RIG_TEST(webhooks_told_again_change_nothing),
+		RIG_TEST(work_put_back_changes_no_finished_plan),
 		RIG_TEST(a_lost_completion_is_asked_for),
 		RIG_TEST(what_fails_for_good_is_left_to_people),
 		RIG_TEST(runs_that_did_not_fail_are_left_alone),
