@@ -558,3 +558,8 @@ bool handover_ready(const struct handover *h)
 		return true;
 	return h->spool && !h->spool_failed && spool_has_room(h->spool);
 }
+
+bool handover_settled(const struct handover *h)
+{
+	return !spool_in_use(h) || !h->claimed || !redis_connected(h->redis);
+}

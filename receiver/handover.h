@@ -45,6 +45,9 @@ DEFINE_OWNED(struct handover, handover_free)
 /* A record of receiver/enqueue.h; copied. */
 void handover_put(struct handover *, const void *record, size_t n, handover_fn *, void *arg);
 
+/* Nothing waits that Redis would take now: a good moment to end. */
+bool handover_settled(const struct handover *);
+
 /* Redis takes records, or the spool has room for some. */
 bool handover_ready(const struct handover *);
 

@@ -48,7 +48,7 @@ static uint64_t killed_at(struct rig *r, const char *point)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	doomed = dispatcher_start_doomed(r, "doomed", point, QUICK, rules(r), NULL);
 	run = sim_run(r, HEALABLE);
 	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
@@ -89,6 +89,18 @@ static void killed_after_the_call_and_it_healed_meanwhile(struct rig *r)
 	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
 }
 
+/* A call that was made may not show yet, so nobody calls again before `heal.settle` is over. */
+static void what_was_sent_is_given_time_to_show(struct rig *r)
+{
+	uint64_t run = killed_at(r, "before_send");
+	int64_t sent_at_ms = 0;
+
+	assert_int_equal(sscanf(plan_field(r, run, 1, "sent_at_ms"), "%" SCNd64, &sent_at_ms), 1);
+	(void)dispatcher_start(r, "heir", QUICK, "heal.settle=5s", rules(r), NULL);
+	healed_once(r, run);
+	assert_true(sim_number(r, run, "first_rerun_ms") >= sent_at_ms + 5000);
+}
+
 static void killed_twice_before_the_call(struct rig *r)
 {
 	uint64_t run = killed_at(r, "before_send");
@@ -108,7 +120,7 @@ static void killed_while_the_call_hangs(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	doomed = dispatcher_start(r, "doomed", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"hang\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -179,7 +191,7 @@ static void a_call_whose_answer_is_lost_is_not_repeated(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -194,7 +206,7 @@ static void a_call_that_never_arrived_is_repeated(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"drop\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -209,7 +221,7 @@ static void a_dispatcher_stopped_in_the_middle_does_not_call_late(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	sleeper = dispatcher_start(r, "sleeper", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"slow\",\"ms\":400,\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -262,7 +274,7 @@ static void dispatchers_killed_at_random_lose_nothing(struct rig *r)
 	uint32_t seed = 20261125;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, "--duplicate", "0.2", "--reorder", "0.2", NULL);
+	(void)simulator_start(r, "--duplicate", "0.2", "--reorder", "0.2", NULL);
 	dispatcher = dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
 	for (int i = 0; i < STREAM_RUNS; i++) {
 		runs[i] = sim_run(r, HEALABLE);
@@ -299,7 +311,7 @@ static void redis_killed_in_the_middle_loses_nothing(struct rig *r)
 	uint32_t seed = 4711;
 
 	(void)receiver_start(r, "redis.timeout=500ms", NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "a", QUICK, "redis.timeout=500ms", rules(r), NULL);
 	(void)dispatcher_start(r, "b", QUICK, "redis.timeout=500ms", rules(r), NULL);
 	for (int i = 0; i < STREAM_RUNS; i++) {
@@ -324,7 +336,7 @@ static void receivers_killed_at_random_lose_nothing(struct rig *r)
 	struct proc *receiver = receiver_start(r, NULL);
 	uint32_t seed = 99;
 
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", QUICK, "heal.timeout=5s", rules(r), NULL);
 	for (int i = 0; i < STREAM_RUNS; i++) {
 		runs[i] = sim_run(r, HEALABLE);
@@ -345,6 +357,7 @@ int main(int argc, char **argv)
 		RIG_TEST(killed_just_before_the_call_left),
 		RIG_TEST(killed_just_after_the_call_was_answered),
 		RIG_TEST(killed_after_the_call_and_it_healed_meanwhile),
+		RIG_TEST(what_was_sent_is_given_time_to_show),
 		RIG_TEST(killed_twice_before_the_call),
 		RIG_TEST(killed_while_the_call_hangs),
 		RIG_TEST(what_nobody_can_tell_is_unknown),

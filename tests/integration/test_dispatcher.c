@@ -246,10 +246,10 @@ static void state_only_moves_forward(struct rig *r)
 {
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	entry_of(r, "2", "completed", "success", "3000");
-	entry_of(r, "1", "completed", "failure", "9000"); /* of an older attempt */
-	entry_of(r, "2", "running", "", "9500");          /* sent earlier, come later */
-	entry_of(r, "2", "completed", "failure", "2000"); /* older news of the same state */
 	entry_of(r, "2", "completed", "success", "3000"); /* repeated */
+	entry_of(r, "2", "running", "", "9500");          /* sent earlier, come later */
+	entry_of(r, "1", "completed", "failure", "9000"); /* of an older attempt */
+	entry_of(r, "2", "completed", "failure", "2000"); /* older news of the same state */
 	(void)entry_add(r, "run_id", "1002");
 	WAIT(r, strcmp(run_of(r, "1002", "outcome"), "observed") == 0);
 	assert_string_equal(run_of(r, "1001", "generation"), "2");
@@ -289,8 +289,7 @@ static void a_failure_told_during_a_diagnosis_is_diagnosed(struct rig *r)
 			entry_of_run(r, rig_printf(r, "%d", 5000 + i), states[s][0], states[s][1],
 				     states[s][2], rig_printf(r, "%d", 1000 + (int)s));
 	for (int i = 0; i < RUNS; i++)
-		WAIT_MS(r, strcmp(run_of(r, rig_printf(r, "%d", 5000 + i), "diagnosed"), "2") == 0,
-			10000);
+		WAIT(r, strcmp(run_of(r, rig_printf(r, "%d", 5000 + i), "diagnosed"), "2") == 0);
 }
 
 /* A plan that waits, of a run that a person has gone on with in the meantime. */
@@ -307,6 +306,19 @@ static void the_next_attempt_decides_and_no_later_one(struct rig *r)
 	(void)redis_do(r, "ZADD %s 1 await:github:501:1001:1", DUE);
 	WAIT(r, redis_int_of(r, "XLEN %s", OUTCOMES) == 1);
 	assert_string_equal(redis_last_field(r, OUTCOMES, "result"), "same_failure");
+}
+
+/* Its hash is gone (expired, or deleted by a person) and the event is read again. */
+static void a_run_that_was_forgotten_is_not_healed_again(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	(void)entry_add(r, NULL, NULL);
+	WAIT(r, strcmp(run_of(r, "1001", "outcome"), "observed") == 0);
+	assert_int_equal(redis_int_of(r, "DEL pg:{local:0}:run:github:501:1001"), 1);
+	(void)entry_add(r, NULL, NULL);
+	WAIT(r, strcmp(run_of(r, "1001", "diagnosed"), "1") == 0);
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 1);
 }
 
 /* --- dispatchers that die --------------------------------------------------------------------- */
@@ -585,6 +597,7 @@ int main(int argc, char **argv)
 		RIG_TEST(one_plan_for_one_attempt),
 		RIG_TEST(a_failure_told_during_a_diagnosis_is_diagnosed),
 		RIG_TEST(the_next_attempt_decides_and_no_later_one),
+		RIG_TEST(a_run_that_was_forgotten_is_not_healed_again),
 		RIG_TEST(entries_of_a_dead_dispatcher_are_taken_over),
 		RIG_TEST(an_entry_that_kills_everybody_becomes_a_dead_letter),
 		RIG_TEST(a_stopped_dispatcher_changes_nothing_when_it_wakes_up),

@@ -23,7 +23,7 @@ static const char *few_rules(struct rig *r)
 static void start_with(struct rig *r, const char *set)
 {
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", set, NULL);
 }
 
@@ -121,7 +121,7 @@ static void a_lost_completion_is_asked_for(struct rig *r)
 	struct proc *receiver = receiver_start(r, NULL);
 	uint64_t run;
 
-	simulator_start(r, "--job-ms", "700", NULL);
+	(void)simulator_start(r, "--job-ms", "700", NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "heal.timeout=6s", NULL);
 	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
 	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "awaiting") == 0);
@@ -350,7 +350,7 @@ static void observing_only_tells(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "mode=observe", NULL);
 	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
 	assert_string_equal(plan_result(r, run, 1), "observed");
@@ -418,7 +418,7 @@ static void a_pipeline_has_a_budget(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "heal.per_pipeline_hour=2", NULL);
 	for (int i = 0; i < 2; i++)
 		assert_string_equal(plan_result(r, sim_run(r, wish), 1), "healed");
@@ -426,6 +426,25 @@ static void a_pipeline_has_a_budget(struct rig *r)
 	assert_string_equal(plan_result(r, run, 1), "escalated");
 	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "used up"));
 	assert_int_equal(rerun_calls(r, run), 0);
+}
+
+static void drain_finishes_what_is_in_flight(struct rig *r)
+{
+	struct proc *dispatcher;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, NULL);
+	dispatcher = dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	sim_fault(r, "{\"call\":\"log\",\"kind\":\"slow\",\"ms\":1000,\"times\":1}");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	/* The work that was taken, and the counter of epochs. */
+	WAIT(r, redis_int_of(r, "HLEN pg:{local:0}:work") == 2);
+	assert_int_equal(proc_stop(dispatcher), 0);
+	assert_string_equal(plan_field(r, run, 1, "state"), "planned");
+	(void)dispatcher_start(r, "heir", few_rules(r), NULL);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
 }
 
 /* --- the App ------------------------------------------------------------------------------ */
@@ -452,8 +471,8 @@ static void heals_as_an_app(struct rig *r)
 	write_keys(r);
 	(void)receiver_start(r, NULL);
 	/* Tokens that live so short that a new one is needed in between. */
-	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
-			"--app-token-ms", "1500", NULL);
+	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
+			      rig_path(r, "app.pub"), "--app-token-ms", "1500", NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.app_id=4711",
 			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
 			       NULL);
@@ -475,8 +494,8 @@ static void a_burst_loses_nothing_and_does_nothing_twice(struct rig *r)
 	uint64_t *runs = rig_alloc(r, N * sizeof(*runs));
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, "--duplicate", "0.3", "--reorder", "0.3", "--ghosts", "on", "--seed",
-			"7", NULL);
+	(void)simulator_start(r, "--duplicate", "0.3", "--reorder", "0.3", "--ghosts", "on",
+			      "--seed", "7", NULL);
 	(void)dispatcher_start(r, "a", "heal.concurrent=1000", NULL);
 	(void)dispatcher_start(r, "b", "heal.concurrent=1000", NULL);
 	for (int i = 0; i < N; i++)
@@ -514,6 +533,7 @@ int main(int argc, char **argv)
 		RIG_TEST(the_kill_switch_reaches_a_call_that_waits),
 		RIG_TEST(an_answer_after_the_deadline_finds_its_task),
 		RIG_TEST(a_pipeline_has_a_budget),
+		RIG_TEST(drain_finishes_what_is_in_flight),
 		RIG_TEST(heals_as_an_app),
 		RIG_TEST(a_burst_loses_nothing_and_does_nothing_twice),
 	};

@@ -379,7 +379,7 @@ static void odd_but_sound_events_are_accepted(struct rig *r)
 						  .status = "in_progress",
 						  .action = "in_progress" }),
 		  "status", "running" },
-		{ "nested up to the cap", nested(r, 62), "run_id", "1001" },
+		{ "nested up to the cap", nested(r, 63), "run_id", "1001" },
 		{ "hostile name",
 		  run_body(
 			  r,

@@ -13,7 +13,7 @@ struct options {
 	const char *events, *cause;
 	int64_t seed, job_ms, count, rate_limit, write_limit, noise, latency_ms, keep;
 	int64_t link_ms, app_token_ms;
-	double jitter, pass_rate, heal_rate, flaky_rate, rate, duplicate, reorder;
+	double jitter, pass_rate, transient_rate, heal_rate, flaky_rate, rate, duplicate, reorder;
 	bool demo, ghosts, help;
 };
 

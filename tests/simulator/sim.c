@@ -236,6 +236,7 @@ static void make_world(struct sim *sim)
 		.job_ms = o->job_ms,
 		.jitter = o->jitter,
 		.pass_rate = o->pass_rate,
+		.transient_rate = o->transient_rate,
 		.heal_rate = o->heal_rate,
 		.flaky_rate = o->flaky_rate,
 		.runs_max = (size_t)o->keep,

@@ -562,7 +562,7 @@ enum rerun_answer run_rerun(struct run *r, bool only_failed, enum actor actor)
 
 /* --- making runs ---------------------------------------------------------- */
 
-static const struct cause *draw_cause(struct world *w)
+static const struct cause *draw_by_weight(struct world *w)
 {
 	uint64_t total = 0, at;
 
@@ -575,6 +575,18 @@ static const struct cause *draw_cause(struct world *w)
 		at -= causes[i].weight;
 	}
 	return &causes[0];
+}
+
+static const struct cause *draw_cause(struct world *w)
+{
+	enum { TRIES_MAX = 100 };
+	bool transient = rng_chance(&w->rng, w->opt.transient_rate);
+	const struct cause *c = draw_by_weight(w);
+
+	for (int i = 0; w->opt.transient_rate > 0 && c->transient != transient && i < TRIES_MAX;
+	     i++)
+		c = draw_by_weight(w);
+	return c;
 }
 
 static bool has_kind(const struct workflow *f, enum place kind)

@@ -120,12 +120,13 @@ struct run_wish {
 
 struct world_options {
 	uint64_t seed;
-	int64_t job_ms;    /* how long a stage takes */
-	double jitter;     /* 0.3: 30 % more or less */
-	double pass_rate;  /* runs that pass at first */
-	double heal_rate;  /* transient failures that pass when run again */
-	double flaky_rate; /* the same for flaky ones */
-	size_t runs_max;   /* beyond, the oldest one that is over is forgotten; 0: WORLD_RUNS_MAX */
+	int64_t job_ms;        /* how long a stage takes */
+	double jitter;         /* 0.3: 30 % more or less */
+	double pass_rate;      /* runs that pass at first */
+	double transient_rate; /* share of causes that are transient; 0: by their weights */
+	double heal_rate;      /* transient failures that pass when run again */
+	double flaky_rate;     /* the same for flaky ones */
+	size_t runs_max; /* beyond, the oldest one that is over is forgotten; 0: WORLD_RUNS_MAX */
 };
 
 struct world_watch {
