@@ -44,9 +44,15 @@ static bool never_started(const struct question *q)
 
 static bool deploys(const struct question *q)
 {
-	return q->facts->deploy_job &&
-	       say(q, "job \"%.80s\" deploys or publishes: repeating it is a person's decision",
-		   q->facts->deploy_job);
+	const char *job = q->facts->deploy_job;
+
+	if (job && !*job)
+		return say(q, "more jobs than can be looked at, one of which perhaps deploys or "
+			      "publishes: repeating that is a person's decision");
+	return job && say(q,
+			  "job \"%.80s\" deploys or publishes: repeating it is a person's "
+			  "decision",
+			  job);
 }
 
 static bool tried_enough(const struct question *q)
@@ -125,7 +131,8 @@ bool decide_is_deploy(const char *name)
 {
 	/*
 	 * Words are matched where they start, so "Deployment" counts and "undeployed" does not.
-	 * "release" names build types too ("test (release)"), so it counts only in front.
+	 * "release" names build types too ("test (release)"), so it counts only in front, of the
+	 * whole or of what a reusable workflow calls its own ("ci / release").
 	 */
 	static const struct {
 		const char *word;
@@ -133,16 +140,22 @@ bool decide_is_deploy(const char *name)
 	} words[] = {
 		{ "deploy", false },  { "publish", false },   { "rollout", false },
 		{ "promote", false }, { "upload to", false }, { "ship to", false },
-		{ "release", true },
+		{ "release", true },  { "redeploy", false },
 	};
+	bool front = true;
 
 	for (const char *p = name; *p; p++) {
-		if (p > name && isalnum((unsigned char)p[-1]))
-			continue;
-		for (size_t i = 0; i < ARRAY_LEN(words); i++)
-			if ((p == name || !words[i].only_in_front) &&
+		bool inside = p > name && isalnum((unsigned char)p[-1]) &&
+			      !(islower((unsigned char)p[-1]) && isupper((unsigned char)*p));
+
+		for (size_t i = 0; i < ARRAY_LEN(words) && !inside; i++)
+			if ((front || !words[i].only_in_front) &&
 			    strncasecmp(p, words[i].word, strlen(words[i].word)) == 0)
 				return true;
+		if (p > name && p[-1] == '/' && *p == ' ')
+			front = true;
+		else if (isalnum((unsigned char)*p) || *p == '(')
+			front = false;
 	}
 	return false;
 }

@@ -147,6 +147,12 @@ static void tells_deploy_jobs_by_name(void **state)
 		{ "test (release)", false },
 		{ "build, ubuntu, Release", false },
 		{ "undeployed things", false },
+		{ "redeploy", true },
+		{ "buildAndDeploy", true },
+		{ "ci / release", true },
+		{ "ci / test (release)", false },
+		{ "\xf0\x9f\x9a\x80 Release", true },
+		{ "build release notes", false },
 		{ "unit tests", false },
 		{ "", false },
 	};
