@@ -309,6 +309,68 @@ static void the_same_redis_is_told_nothing_twice(struct rig *r)
 	assert_int_equal(events(r), 6);
 }
 
+static int post_malformed(struct rig *r, const char *delivery)
+{
+	return webhook_post_text(r, "workflow_run", delivery, "{\"action\":\"completed\"").status;
+}
+
+static int64_t dead(struct rig *r)
+{
+	return redis_int_of(r, "XLEN %s", DEAD);
+}
+
+/* Neither when another server is told, nor when one that hung has taken it after all. */
+static void a_dead_letter_is_not_doubled(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	assert_int_equal(post_malformed(r, "q-1"), 202);
+	assert_int_equal(dead(r), 1);
+	redis_kill(r);
+	redis_start(r);
+	WAIT(r, metric(r, "events_resent_total") == 1 && metric(r, "spool_bytes") == 0);
+	assert_int_equal(dead(r), 1);
+	proc_signal(redis_proc(r), SIGSTOP);
+	assert_int_equal(post_malformed(r, "q-2"), 202);
+	proc_signal(redis_proc(r), SIGCONT);
+	WAIT(r, dead(r) >= 2 && metric(r, "spool_bytes") == 0);
+	assert_int_equal(dead(r), 2);
+	/* Two that look the same are two. */
+	assert_int_equal(post_malformed(r, "q-2"), 202);
+	assert_int_equal(dead(r), 3);
+}
+
+/* Whatever somebody did to the mark of a delivery: it stops nobody, and nothing comes twice. */
+static void a_mark_of_another_type_does_not_stop_the_spool(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	(void)redis_do(r, "LPUSH pg:{local:0}:seen:github:y-0 x");
+	(void)redis_do(r, "LPUSH pg:{local:0}:seen:github:y-2 x");
+	post_many(r, "y", 1, 202);
+	WAIT(r, events(r) == 1);
+	redis_kill(r);
+	for (int i = 1; i < 5; i++)
+		assert_int_equal(post(r, rig_printf(r, "y-%d", i)), 202);
+	redis_start(r);
+	WAIT(r, events(r) >= 5 && metric(r, "spool_bytes") == 0);
+	assert_string_equal(stream(r), expected(r, "y", 5));
+	assert_int_equal(webhook_post_text(r, "workflow_run", "y-2",
+					   run_body(r, &(struct run_hook){ .run_id = 7 }))
+				 .status,
+			 202);
+	assert_int_equal(events(r), 5);
+}
+
+/* A user who may not write the mark: the entry is in the stream, and no retry adds another. */
+static void a_mark_that_cannot_be_written_doubles_nothing(struct rig *r)
+{
+	(void)redis_do(r, "ACL SETUSER default -set");
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "z", 3, 202);
+	assert_int_equal(events(r), 3);
+	assert_true(STAYS_FALSE(r, events(r) > 3, 1500));
+	assert_int_equal(metric(r, "spool_bytes"), 0);
+}
+
 /* --- at random ------------------------------------------------------------------------- */
 
 enum { CHAOS = 240 };
@@ -453,6 +515,9 @@ int main(int argc, char **argv)
 		RIG_TEST(says_503_when_the_disk_is_full),
 		RIG_TEST(tells_another_redis_what_the_last_one_acknowledged),
 		RIG_TEST(the_same_redis_is_told_nothing_twice),
+		RIG_TEST(a_dead_letter_is_not_doubled),
+		RIG_TEST(a_mark_of_another_type_does_not_stop_the_spool),
+		RIG_TEST(a_mark_that_cannot_be_written_doubles_nothing),
 		RIG_TEST(nothing_accepted_is_lost_or_doubled_whatever_dies),
 	};
 
