@@ -537,6 +537,11 @@ bool spool_empty(const struct spool *s)
 	return s->n_sealed == 0 && s->active.bytes == 0;
 }
 
+bool spool_more(const struct spool *s)
+{
+	return s->n_sealed > 1 || s->active.bytes || s->at < s->n;
+}
+
 uint64_t spool_bytes(const struct spool *s)
 {
 	return s->bytes;

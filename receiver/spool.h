@@ -60,6 +60,8 @@ void spool_rewind(struct spool *);
 size_t spool_adopt(struct spool *);
 
 bool spool_empty(const struct spool *); /* nothing synced that is not released */
+/* Something is synced behind what was read. */
+bool spool_more(const struct spool *);
 uint64_t spool_bytes(const struct spool *);
 bool spool_has_room(const struct spool *);    /* by the cap, for one record of any size */
 uint64_t spool_damaged(const struct spool *); /* bytes that could not be read, kept aside */

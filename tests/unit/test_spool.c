@@ -488,6 +488,7 @@ static void what_is_put_back_comes_last(void **state)
 	put(s, "second");
 	sync_now(s);
 	assert_true(spool_next(s, &r));
+	assert_true(spool_more(s));
 	/* Also where the cap would leave no room for a new one. */
 	for (int i = 0; i < 3; i++)
 		assert_ok(spool_put_back(s, text, strlen(text), &err), &err);
@@ -495,8 +496,11 @@ static void what_is_put_back_comes_last(void **state)
 	sync_now(s);
 	spool_release(s, 1);
 	expect(s, "second");
+	assert_true(spool_more(s));
 	spool_release(s, 1);
-	expect(s, text);
+	for (int i = 0; i < 3; i++)
+		expect(s, text);
+	assert_false(spool_more(s));
 }
 
 static void says_when_it_is_full(void **state)
