@@ -70,6 +70,13 @@ static bool ready(struct rig *r)
 	return http_get(r, receiver_port(r), "/ready").status == 200;
 }
 
+/* One that receiver_port() knows. */
+static int free_port(struct rig *r)
+{
+	assert_int_equal(proc_stop(receiver_start(r, NULL)), 0);
+	return receiver_port(r);
+}
+
 static int64_t metric(struct rig *r, const char *name)
 {
 	struct answer a = http_get(r, receiver_admin_port(r), "/metrics");
@@ -483,6 +490,43 @@ static void a_connection_that_breaks_all_the_time_loses_nothing(struct rig *r)
 	assert_string_equal(stream(r), expected(r, "l", N));
 }
 
+/* More connections than descriptors: they cannot keep an event from being written down. */
+static void strangers_do_not_take_the_last_descriptor(struct rig *r)
+{
+	enum { STRANGERS = 300 };
+	const char *const argv[] = { "sh",
+				     "-c",
+				     "ulimit -n 200; exec \"$@\"",
+				     "sh",
+				     getenv("GUARD_BIN"),
+				     "receiver",
+				     "--listen",
+				     rig_printf(r, "127.0.0.1:%d", free_port(r)),
+				     "--admin-listen",
+				     "none",
+				     "--set",
+				     rig_printf(r, "redis.url=%s", redis_url(r)),
+				     "--set",
+				     rig_printf(r, "receiver.spool_dir=%s", rig_path(r, "spool")),
+				     "--set",
+				     "redis.timeout=300ms",
+				     "--set",
+				     rig_printf(r, "github.webhook_secret_file=%s",
+						rig_path(r, "secret")),
+				     NULL };
+	struct dialog *strangers[STRANGERS];
+
+	(void)proc_line(proc_start(r, "few", argv, NULL), "receiver ready ");
+	redis_kill(r);
+	for (int i = 0; i < STRANGERS; i++)
+		strangers[i] = dialog_open(r, receiver_port(r));
+	post_many(r, "e", 3, 202);
+	for (int i = 0; i < STRANGERS; i++)
+		dialog_close(strangers[i]);
+	redis_start(r);
+	WAIT(r, events(r) == 3);
+}
+
 static void damage_is_told(struct rig *r)
 {
 	struct proc *receiver = receiver_start(r, "redis.timeout=300ms", NULL);
@@ -647,6 +691,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_server_that_does_not_say_who_it_is_is_told_each_time),
 		RIG_TEST(another_redis_is_told_when_the_disk_works_again),
 		RIG_TEST(a_connection_that_breaks_all_the_time_loses_nothing),
+		RIG_TEST(strangers_do_not_take_the_last_descriptor),
 		RIG_TEST(damage_is_told),
 		RIG_TEST(a_dead_letter_is_not_doubled),
 		RIG_TEST(a_mark_of_another_type_does_not_stop_the_spool),
