@@ -312,8 +312,11 @@ static void receiver_close(struct receiver *r)
 		if (events[i])
 			event_free(events[i]);
 	tls_free(r->tls);
-	if (r->base)
-		event_base_free(r->base);
+	if (!r->base)
+		return;
+	/* A connection with a callback under way goes when that has come. */
+	(void)event_base_loop(r->base, EVLOOP_NONBLOCK);
+	event_base_free(r->base);
 }
 
 int receiver_run(struct conf *conf)
