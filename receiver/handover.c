@@ -72,8 +72,9 @@ struct handover {
 		bool ok;
 		struct ticket *refused; /* Redis has something against this one */
 	} drained[DRAIN_MAX];
-	bool moved;          /* refused ones went to the end, and nothing was taken since */
+	uint64_t moved;      /* bytes that went to the end since something was taken or came */
 	size_t putting_back; /* of the batch, released with the next sync */
+	bool none_taken;     /* of that batch */
 	int64_t drain_pause_ms;
 	uint64_t damaged;
 	char unclaimed[160]; /* why */
@@ -164,6 +165,7 @@ static void to_spool(struct handover *h, struct ticket *t, const char *why)
 		t->why = xstrdup(why);
 	else if (spool_append(h->spool, t->record, t->n, &err) < 0)
 		t->why = xstrdup(err.msg);
+	h->moved = 0;
 	TAILQ_INSERT_TAIL(&h->unsynced, t, link);
 	sync_soon(h);
 }
@@ -313,8 +315,8 @@ static bool about_this_one(const struct redisReply *reply)
 
 /*
  * When Redis refuses some for what they are, they must neither get lost nor keep those behind them
- * waiting. They go to the end of the spool, and are asked for again. When what was behind them
- * is refused as well, then it was not them: everything stays where it is.
+ * waiting. They go to the end of the spool, and are asked for again. When all have been
+ * refused once, it was not them, and they are in their order again: there they stay.
  */
 static bool put_refused_back(struct handover *h)
 {
@@ -326,17 +328,18 @@ static bool put_refused_back(struct handover *h)
 		refused += h->drained[i].refused != NULL;
 	}
 	if (ok)
-		h->moved = false;
+		h->moved = 0;
 	if (refused == 0 || ok + refused < h->drain_n ||
-	    (ok == 0 && (h->moved || !spool_more(h->spool))))
+	    (ok == 0 && (h->moved >= spool_bytes(h->spool) || !spool_more(h->spool))))
 		return false;
-	h->moved = ok == 0;
 	for (size_t i = 0; i < h->drain_n; i++) {
 		const struct ticket *t = h->drained[i].refused;
 
 		if (t && spool_put_back(h->spool, t->record, t->n, &err) < 0)
 			return false;
+		h->moved += t ? t->n : 0;
 	}
+	h->none_taken = ok == 0;
 	h->putting_back = h->drain_n;
 	log_warn("Redis refuses some events: they go to the end of the spool",
 		 KV("events", refused), KV("why", h->trouble));
@@ -352,7 +355,7 @@ static void put_back(struct handover *h, bool synced)
 		spool_release(h->spool, h->putting_back);
 	spool_rewind(h->spool);
 	h->putting_back = 0;
-	if (!synced)
+	if (!synced || h->none_taken)
 		try_again(h);
 }
 
