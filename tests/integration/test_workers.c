@@ -271,7 +271,7 @@ static void new_workers_read_the_file_again(struct rig *r)
 				     NULL };
 	const char *body = run_body(r, &(struct run_hook){ .run_id = 7 });
 	struct proc *p;
-	pid_t was[16];
+	pid_t was[16] = { 0 };
 
 	write_config(r, redis_url(r));
 	p = guard_start(r, "by-file", args, NULL);

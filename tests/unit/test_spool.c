@@ -314,6 +314,7 @@ static void survives_a_flipped_bit_at_any_byte(void **state)
 		for (; segment_next(file.data, file.len, &at, &r, &damaged); n++) {
 			size_t i = n + (n >= hit);
 
+			assert_true(i < ARRAY_LEN(texts));
 			assert_int_equal(r.n, strlen(texts[i]));
 			assert_memory_equal(r.data, texts[i], r.n);
 		}
