@@ -432,8 +432,12 @@ static int prepare(struct start *s, struct err *err)
 		return -1;
 	if (!s->private_redis)
 		(void)snprintf(s->redis_url, sizeof(s->redis_url), "%s", url);
-	/* It may hold a password, and argv is public: children find it in their environment. */
-	if (setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
+	/*
+	 * It may hold a password, and argv is public: children find it in their environment, unless
+	 * they can read it for themselves, and anew when they are renewed.
+	 */
+	if ((s->private_redis || role_hidden_url(s->cli)) &&
+	    setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
 		return err_set(err, ERR_TRANSIENT, "setenv: %s", strerror(errno));
 	s->metrics_fd = metrics_area_new(2 * (SLOT_RECEIVERS + s->workers));
 	return open_sockets(s, err);
