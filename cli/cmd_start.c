@@ -159,8 +159,10 @@ static void print_secret(const char *label, bool given, const char *path, const 
 	       what_for);
 }
 
-static void print_what_to_paste(const struct start *s, bool acts)
+static void print_what_to_paste(const struct start *s)
 {
+	const struct conf *conf = s->cli->conf;
+
 	printf("In GitHub: Settings > Webhooks > Add webhook. Paste the webhook address, content "
 	       "type\n"
 	       "application/json, the secret, and choose the events \"Workflow runs\" and "
@@ -172,9 +174,11 @@ static void print_what_to_paste(const struct start *s, bool acts)
 	else
 		printf("Paste it with the name that GitHub reaches; a proxy with TLS in front is "
 		       "better.\n");
-	if (!acts)
-		printf("To let it re-run jobs: export "
-		       "PIPELINE_GUARD_GITHUB_TOKEN_FILE=/path/to/token\n");
+	if (!conf_secret(conf, "github.token", 0) && !conf_str(conf, "github.app_id"))
+		printf("It needs a token to read logs and to re-run jobs; stop it, and start it "
+		       "again "
+		       "after\n"
+		       "  export PIPELINE_GUARD_GITHUB_TOKEN_FILE=/path/to/token\n");
 	printf("Ctrl-C stops it.\n\n");
 }
 
@@ -196,8 +200,8 @@ static void print_block(struct start *s)
 	print_secret("Secret", s->given_secret, s->secret, "");
 	print_secret("Admin", s->given_admin_token, s->admin_token,
 		     access_is_loopback_listener(page_address(s))
-			     ? "   (to stop it on the page)"
-			     : "   (the page's password, with any name)");
+			     ? "   # for the button that stops it"
+			     : "   # password of the page, with any name");
 	printf("  Mode      %s: %s\n", mode, why);
 	if (s->private_redis)
 		printf("  Redis     redis-cli -s %s/redis.sock\n", s->folder);
@@ -208,7 +212,7 @@ static void print_block(struct start *s)
 		       "it.\n\n",
 		       s->api_url);
 	else
-		print_what_to_paste(s, strcmp(mode, "act") == 0);
+		print_what_to_paste(s);
 	printf("guard ready %s://%s\n", s->scheme, s->address);
 	(void)fflush(stdout);
 	process_notify("READY=1");

@@ -114,7 +114,7 @@ static void off_loopback_the_page_wants_the_token_that_was_made(struct rig *r)
 	int port = port_of(proc_line(p, "guard ready "));
 	const char *file = rig_printf(r, "%s/admin-token", data_dir(r)), *token;
 
-	assert_non_null(strstr(proc_output(p), rig_printf(r, "cat %s ", file)));
+	assert_non_null(strstr(proc_output(p), rig_printf(r, "cat %s   # password", file)));
 	/* An address that nobody can open is no address to paste. */
 	assert_null(strstr(proc_output(p), rig_printf(r, "0.0.0.0:%d/", port)));
 	assert_int_equal(mode_of(r, "admin-token"), 0600);
