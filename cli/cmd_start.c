@@ -349,7 +349,8 @@ static void on_pong(const struct redisReply *reply, void *arg)
 		query_url_shown(s->redis_url, shown);
 		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s", shown,
 			   reply ? redis_why(reply) : redis_problem(s->probe),
-			   s->private_redis ? "; see " : "", s->private_redis ? s->folder : "",
+			   s->private_redis ? "; see " : "; is it running, and redis.url right?",
+			   s->private_redis ? s->folder : "",
 			   s->private_redis ? "/redis.log" : "");
 		fail(s, &err);
 		return;

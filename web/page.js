@@ -603,7 +603,8 @@ function banner(id, cls, text) {
 
 function showBanners(s) {
 	banner('stop', '', s.stop.stopped ? 'Stop switch is on: nothing acts. ' + (s.stop.reason ? 'Reason: ' + s.stop.reason : '') : '');
-	banner('redis', '', s.redis.connected ? '' : 'Redis does not answer. What you see is from before. ' + (s.redis.problem || ''));
+	banner('redis', '', s.redis.connected ? '' : 'Redis does not answer' + (s.redis.problem ? ': ' + s.redis.problem : '') +
+		'. Webhooks are taken and wait on disk; nothing is diagnosed or healed meanwhile. What you see is from before.');
 	banner('dispatcher', '', s.redis.connected && s.dispatchers.alive === 0 && s.lag > 0 ?
 		'No dispatcher is running: ' + s.lag + ' events wait to be read.' : '');
 }
