@@ -757,6 +757,7 @@ function askSwitch() {
 	$('dialog-title').textContent = stopped ? 'Let it act again?' : 'Stop acting?';
 	$('dialog-text').textContent = stopped ? 'Plans that were held are carried out, within their limits.' :
 		'Events are still recorded and diagnosed. Nothing is re-run until you release the switch.';
+	$('dialog-text').textContent += ' The admin token is in the file that “pipeline-guard start” named, unless you configured one.';
 	$('dialog-reason-label').hidden = stopped;
 	$('dialog-token').value = tokenGiven;
 	$('dialog-error').textContent = '';
