@@ -350,8 +350,7 @@ static void on_pong(const struct redisReply *reply, void *arg)
 		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s", shown,
 			   reply ? redis_why(reply) : redis_problem(s->probe),
 			   s->private_redis ? "; see " : "; is it running, and redis.url right?",
-			   s->private_redis ? s->folder : "",
-			   s->private_redis ? "/redis.log" : "");
+			   s->private_redis ? s->folder : "", s->private_redis ? "/redis.log" : "");
 		fail(s, &err);
 		return;
 	}
