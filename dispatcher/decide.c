@@ -28,6 +28,16 @@ static bool say(const struct question *q, const char *fmt, ...)
 	return true;
 }
 
+/* A category or its detail in words: "network_failure" is for programs. */
+static const char *in_words(const char *name, char out[static 64])
+{
+	(void)snprintf(out, 64, "%s", name);
+	for (char *p = out; *p; p++)
+		if (*p == '_')
+			*p = ' ';
+	return out;
+}
+
 /* --- the rows: true when the row applies, with its reason said ------------ */
 
 static bool never_touched(const struct question *q)
@@ -78,23 +88,30 @@ static bool no_cause(const struct question *q)
 
 static bool deterministic(const struct question *q)
 {
-	return !q->finding->transient &&
-	       say(q, "%s will fail again without a change", q->finding->category);
+	char words[64];
+
+	return !q->finding->transient && say(q, "%s: it will fail again without a change",
+					     in_words(q->finding->category, words));
 }
 
 static bool not_sure(const struct question *q)
 {
+	char words[64];
+
 	return q->finding->confidence < q->opt->min_confidence &&
 	       say(q, "only %.0f %% sure of %s, and %.0f %% are asked for",
-		   q->finding->confidence * 100, q->finding->category,
+		   q->finding->confidence * 100, in_words(q->finding->category, words),
 		   q->opt->min_confidence * 100);
 }
 
 static bool worth_a_rerun(const struct question *q)
 {
-	return say(q, "%s%s%s is usually gone on the next try (%.0f %% sure)", q->finding->category,
-		   *q->finding->subcategory ? "/" : "", q->finding->subcategory,
-		   q->finding->confidence * 100);
+	char words[64], detail[64];
+
+	in_words(q->finding->subcategory, detail);
+	return say(q, "%s%s%s%s is usually gone on the next try (%.0f %% sure)",
+		   in_words(q->finding->category, words), *detail ? " (" : "", detail,
+		   *detail ? ")" : "", q->finding->confidence * 100);
 }
 
 /* First row that applies decides. */

@@ -399,8 +399,11 @@ static void act_start(struct task *t)
 	}
 	if (strcmp(t->plan.mode, "act") != 0) {
 		task_outcome(t, "observed",
-			     arena_printf(t->arena, "would have chosen %s: %s", t->plan.strategy,
-					  t->plan.reason));
+			     strcmp(t->plan.strategy, healer_escalate.name) == 0
+				     ? arena_printf(t->arena, "would have asked a person: %s",
+						    t->plan.reason)
+				     : arena_printf(t->arena, "would have chosen %s: %s",
+						    t->plan.strategy, t->plan.reason));
 		return;
 	}
 	if (!a->healer) {

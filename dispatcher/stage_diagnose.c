@@ -133,6 +133,8 @@ static void conclude_without_log(struct task *t, const char *why)
 {
 	struct diagnose *d = t->state;
 
+	log_warn("a log could not be read", KV("run", t->ref), KV("repo", t->run.repo),
+		 KV("why", why));
 	d->no_log_why = arena_strdup(t->arena, why);
 	if (!d->has_best) {
 		finding_init(&d->best);
