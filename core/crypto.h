@@ -31,7 +31,9 @@ char *base64_encode(const void *data, size_t n) ALLOCATES;
 /* URL alphabet without padding (RFC 4648 section 5), as JWT wants it. */
 char *base64url_encode(const void *data, size_t n) ALLOCATES;
 
-/* n random bytes as 2*n hex digits, terminated. Aborts if the system has no randomness. */
+/* Aborts if the system has no randomness, as all of these. */
+void random_bytes(void *out, size_t n);
+/* n random bytes as 2*n hex digits, terminated. */
 void random_hex(char *out, size_t n);
 /* Uniform in [0, below); for jitter, not for secrets. */
 unsigned random_below(unsigned below);

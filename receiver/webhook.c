@@ -25,6 +25,8 @@
 
 enum {
 	SOURCES_MAX = 8,
+	TRACE_BYTES = 24,
+	TRACES_AHEAD = 64,
 	QUIET_MS = 10000, /* one line per problem and period: strangers must not fill the log */
 };
 
@@ -67,6 +69,9 @@ struct intake {
 	struct source sources[SOURCES_MAX];
 	size_t n_sources;
 	struct metric *duration, *enqueued, *duplicate;
+	/* Randomness for trace ids to come: asking for it costs a system call. */
+	unsigned char traces[TRACES_AHEAD][TRACE_BYTES];
+	size_t n_traces;
 	LIST_HEAD(, delivery) pending;
 	size_t n_pending;
 };
@@ -255,16 +260,20 @@ static bool traceparent_ok(const char *s)
 	       hex_field(s + 53, 2, false);
 }
 
-static void trace_of(const struct http_request *req, char out[static 56])
+static void trace_of(struct intake *in, const struct http_request *req, char out[static 56])
 {
 	const char *sent = http_request_header(req, "traceparent");
-	char id[49];
+	char id[2 * TRACE_BYTES + 1];
 
 	if (traceparent_ok(sent)) {
 		(void)text_copy(out, 56, sent, 55);
 		return;
 	}
-	random_hex(id, 24);
+	if (in->n_traces == 0) {
+		random_bytes(in->traces, sizeof(in->traces));
+		in->n_traces = TRACES_AHEAD;
+	}
+	hex_encode(in->traces[--in->n_traces], TRACE_BYTES, id);
 	(void)snprintf(out, 56, "00-%.32s-%.16s-01", id, id + 32);
 }
 
@@ -383,7 +392,7 @@ static void take_event(struct intake *in, struct source *s, struct http_request 
 	}
 	(void)text_copy(ev.source, sizeof(ev.source), s->name, strlen(s->name));
 	delivery_id(hook, ev.delivery);
-	trace_of(req, ev.trace);
+	trace_of(in, req, ev.trace);
 	ev.received_at_ms = clock_wall_ms();
 	d = delivery_new(in, s, req, started_us);
 	(void)text_copy(d->id, sizeof(d->id), ev.delivery, strlen(ev.delivery));
