@@ -14,15 +14,13 @@
 #include "dispatcher/dispatcher.h"
 #include "healers/provider_api.h"
 #include "receiver/receiver.h"
+#include "receiver/source.h"
 
 enum { OWN_MAX = 32, SETS_MAX = 64 };
 
 /* Every table of options there is; `config` and the manual follow this order. */
 static const struct conf_table *const tables[] = {
-	&settings_conf,
-	&receiver_conf,
-	&provider_api_conf,
-	&dispatcher_conf,
+	&settings_conf, &receiver_conf, &sources_conf, &provider_api_conf, &dispatcher_conf,
 };
 
 static const struct cli_option common[] = {

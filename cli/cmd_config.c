@@ -95,7 +95,7 @@ static void print_markdown(const struct conf *conf)
 	       "`<option>_file` or\n"
 	       "`<VARIABLE>_FILE`. `pipeline-guard config` prints what is in force and where it "
 	       "came from.\n");
-	conf_each(conf, print_markdown_row, (void *)&last);
+	conf_describe(conf, print_markdown_row, (void *)&last);
 }
 
 static int run(int argc, char **argv)

@@ -82,7 +82,13 @@ enum role { SIMULATOR, RECEIVER, DISPATCHER };
 /* Whoever takes webhooks in holds no provider token, and the other way round. */
 static const char *const provider_secrets[] = { "PIPELINE_GUARD_GITHUB_TOKEN",
 						"PIPELINE_GUARD_GITHUB_APP_", NULL };
-static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET", NULL };
+static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET",
+					       "PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN",
+					       "PIPELINE_GUARD_GITLAB_SIGNING_TOKEN",
+					       "PIPELINE_GUARD_JENKINS_WEBHOOK_TOKEN",
+					       "PIPELINE_GUARD_GENERIC_WEBHOOK_SECRET",
+					       "PIPELINE_GUARD_SOURCES_",
+					       NULL };
 static const char *const everything_of_ours[] = { "PIPELINE_GUARD_", NULL };
 
 /* --- argv of children --------------------------------------------------------- */

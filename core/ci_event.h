@@ -34,16 +34,27 @@ struct ci_event {
 	char topic[24];  /* sender's event name: "workflow_run" */
 	char action[24]; /* "completed" */
 	enum ci_status status;
-	char conclusion[20];   /* as sent: "success", "failure", "startup_failure", ... */
-	uint64_t repo_id;      /* stable identity of the repository */
-	char repo[140];        /* "owner/name", for display and URLs */
-	uint64_t run_id;       /* workflow run; for CI_CHECK the check suite */
-	uint64_t generation;   /* run_attempt */
-	uint64_t job_id;       /* CI_JOB: job; CI_CHECK: check run */
-	uint64_t installation; /* GitHub App installation, 0 when none */
-	uint64_t pipeline_id;  /* workflow_id */
-	char pipeline[120];    /* workflow name */
-	char job[120];         /* job or check name */
+	/*
+	 * In GitHub's words: "success", "failure", "cancelled", "skipped", "startup_failure";
+	 * those of other senders are translated, and unknown ones are kept as sent.
+	 */
+	char conclusion[20];
+	char failure_reason[40]; /* of a failure, in the sender's words: "runner_system_failure" */
+	/*
+	 * Numbers of the sender where it has them; else 63 bits of SHA-256 over what it names
+	 * things by (docs/streams.md).
+	 */
+	uint64_t repo_id;       /* stable identity of the repository; Jenkins: the job */
+	char repo[140];         /* "owner/name", "group/sub/project", "folder/job": for display */
+	uint64_t run_id;        /* workflow run, pipeline, build; for CI_CHECK the check suite */
+	uint64_t generation;    /* run_attempt; GitLab: highest job id; Jenkins: build number */
+	uint64_t job_id;        /* CI_JOB: job; CI_CHECK: check run */
+	uint64_t installation;  /* GitHub App installation, 0 when none */
+	uint64_t pipeline_id;   /* workflow_id */
+	uint64_t parent_run;    /* pipeline that started this one, in any project; 0 when none */
+	uint64_t merge_request; /* its number within the project, 0 when none */
+	char pipeline[120];     /* workflow name */
+	char job[120];          /* job or check name */
 	char branch[120];
 	char default_branch[64];
 	char sha[41];

@@ -26,8 +26,17 @@ enum {
 	DEPTH_MAX = 8,
 };
 
+/* The option of one NAME of a repeating table. */
+struct named_option {
+	struct conf_option option;
+	const struct conf_option *row; /* in the table */
+	char name[CONF_NAME_MAX];
+	char key[KEY_BYTES_MAX];
+};
+
 struct value {
 	const struct conf_table *table;
+	struct named_option *named; /* NULL: `option` is a row of the table */
 	const struct conf_option *option;
 	char *text;   /* as typed; NULL: unset or a secret */
 	char *origin; /* "default", "FILE:LINE", "PIPELINE_GUARD_X", "--set" */
@@ -38,7 +47,9 @@ struct value {
 };
 
 struct conf {
-	struct value *values;
+	const struct conf_table *const *tables;
+	size_t n_tables;
+	struct value *values; /* moves when a NAME is added */
 	size_t n;
 };
 
@@ -159,6 +170,15 @@ static void forget_secrets(struct value *v)
 	}
 }
 
+static int check_text(const struct value *v, const char *text, struct err *err)
+{
+	const char *row = v->named ? v->named->row->key : v->option->key;
+
+	if (v->table->check && v->table->check(row, text, err) < 0)
+		return err_wrap(err, "%s", v->option->key);
+	return 0;
+}
+
 /* Commas and line ends separate; a secret itself has neither. */
 static int split_secrets(struct value *v, const char *text, struct err *err)
 {
@@ -176,7 +196,9 @@ static int split_secrets(struct value *v, const char *text, struct err *err)
 			if (n == SECRETS_MAX)
 				return err_set(err, ERR_CONFIG, "%s: more than %d secrets",
 					       v->option->key, SECRETS_MAX);
-			v->secrets[n++] = xstrndup(p + skip, len - skip);
+			v->secrets[n] = xstrndup(p + skip, len - skip);
+			if (check_text(v, v->secrets[n++], err) < 0)
+				return -1;
 		}
 		p += strcspn(p, ",\r\n");
 		p += strspn(p, ",\r\n");
@@ -270,7 +292,7 @@ static int assign(struct value *v, bool from_file, const char *text, const char 
 	int64_t number = 0;
 
 	if (v->option->type != CONF_SECRET) {
-		if (check_number(v->option, text, &number, err) < 0)
+		if (check_number(v->option, text, &number, err) < 0 || check_text(v, text, err) < 0)
 			return -1;
 		free(v->text);
 		v->text = xstrdup(text);
@@ -286,11 +308,99 @@ static int assign(struct value *v, bool from_file, const char *text, const char 
 	return 0;
 }
 
-/* "github" when there is "github.token". */
+/* A default that does not parse is a bug in its table. */
+static void set_default(struct value *v)
+{
+	struct err err;
+
+	if (v->option->def && assign(v, false, v->option->def, "default", &err) < 0) {
+		fprintf(stderr, "pipeline-guard: bad default: %s\n", err.msg);
+		abort();
+	}
+}
+
+/* --- repeating tables ------------------------------------------------------ */
+
+/* "sources." of "sources.NAME.key"; 0 when the key is of no such section. */
+static size_t section_prefix(const struct conf_table *t, const char *key)
+{
+	size_t n = t->section ? strlen(t->section) : 0;
+
+	return n && strncmp(key, t->section, n) == 0 && key[n] == '.' ? n + 1 : 0;
+}
+
+static bool name_known(const struct conf *conf, const struct conf_table *t, const char *name)
+{
+	for (size_t i = 0; i < conf->n; i++)
+		if (conf->values[i].table == t && conf->values[i].named &&
+		    strcmp(conf->values[i].named->name, name) == 0)
+			return true;
+	return false;
+}
+
+static void add_name(struct conf *conf, const struct conf_table *t, const char *name)
+{
+	conf->values = xrealloc(conf->values, (conf->n + t->n) * sizeof(*conf->values));
+	for (size_t i = 0; i < t->n; i++) {
+		struct value *v = &conf->values[conf->n++];
+		struct named_option *o = xcalloc(1, sizeof(*o));
+
+		(void)text_copy(o->name, sizeof(o->name), name, strlen(name));
+		if (snprintf(o->key, sizeof(o->key), "%s.%s.%s", t->section, name,
+			     t->options[i].key) >= KEY_BYTES_MAX)
+			abort();
+		o->row = &t->options[i];
+		o->option = t->options[i];
+		o->option.key = o->key;
+		*v = (struct value){ .table = t, .named = o, .option = &o->option };
+		set_default(v);
+	}
+}
+
+static int use_name(struct conf *conf, const struct conf_table *t, const char *name, size_t n,
+		    struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	char own[CONF_NAME_MAX];
+	size_t names = 0;
+
+	if (!n || !text_copy(own, sizeof(own), name, n) || strspn(own, allowed) != n ||
+	    own[0] == '-' || own[n - 1] == '-')
+		return err_set(err, ERR_CONFIG,
+			       "%s.%.*s: a name has 1 to %d lower-case letters, digits and dashes",
+			       t->section, (int)(n < 60 ? n : 60), name, CONF_NAME_MAX - 1);
+	if (name_known(conf, t, own))
+		return 0;
+	while (conf_section_name(conf, t->section, names))
+		names++;
+	if (names >= CONF_NAMES_MAX)
+		return err_set(err, ERR_CONFIG, "%s: more than %d names", t->section,
+			       CONF_NAMES_MAX);
+	add_name(conf, t, own);
+	return 0;
+}
+
+/* "sources.NAME" or "sources.NAME.key" makes the options of NAME exist. */
+static int use_name_in(struct conf *conf, const char *key, struct err *err)
+{
+	for (size_t i = 0; i < conf->n_tables; i++) {
+		size_t prefix = section_prefix(conf->tables[i], key);
+
+		if (prefix)
+			return use_name(conf, conf->tables[i], key + prefix,
+					strcspn(key + prefix, "."), err);
+	}
+	return 0;
+}
+
+/* "github" when there is "github.token"; also "sources" and "sources.NAME". */
 static bool is_section(const struct conf *conf, const char *key)
 {
 	size_t n = strlen(key);
 
+	for (size_t i = 0; i < conf->n_tables; i++)
+		if (conf->tables[i]->section && strcmp(conf->tables[i]->section, key) == 0)
+			return true;
 	for (size_t i = 0; i < conf->n; i++)
 		if (strncmp(conf->values[i].option->key, key, n) == 0 &&
 		    conf->values[i].option->key[n] == '.')
@@ -391,9 +501,12 @@ static int set_from_file(struct reader *r, const char *key, const char *text,
 			 const yaml_node_t *node, struct err *err)
 {
 	OWNED(freep) char *origin = xasprintf("%s:%zu", r->path, node->start_mark.line + 1);
-	const struct value *v = find(r->conf, key);
+	const struct value *v;
 	size_t n = strlen(r->path);
 
+	if (use_name_in(r->conf, key, err) < 0)
+		return at_mark(r, node, err);
+	v = find(r->conf, key);
 	if (!v)
 		v = find_file_of(r->conf, key);
 	/* Which of two lines counts would be a guess. */
@@ -416,6 +529,8 @@ static int read_scalar(struct reader *r, const char *key, const yaml_node_t *nod
 	}
 	if (!is_null(node))
 		return set_from_file(r, key, text, node, err);
+	if (use_name_in(r->conf, key, err) < 0)
+		return at_mark(r, node, err);
 	if (find(r->conf, key) || find_file_of(r->conf, key) || is_section(r->conf, key))
 		return 0;
 	(void)unknown_key(r->conf, key, err);
@@ -566,7 +681,7 @@ static bool env_name(const char *key, const char *suffix, char *out, size_t cap)
 	if (n < 0 || (size_t)n >= cap)
 		return false;
 	for (char *p = out + strlen(ENV_PREFIX); *p; p++)
-		*p = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
+		*p = *p == '.' || *p == '-' ? '_' : (char)toupper((unsigned char)*p);
 	return true;
 }
 
@@ -636,8 +751,68 @@ static void warn_about_unknown_variables(const struct conf *conf)
 			 KV("variables", buf_text(&names)));
 }
 
+/* Length of NAME in "NAME_KEY" or "NAME_KEY_FILE" (n bytes), 0 when KEY is no option of the table.
+ */
+static size_t name_in_variable(const struct conf_table *t, const char *s, size_t n)
+{
+	static const char *const suffixes[] = { "", "_FILE" };
+	char end[KEY_BYTES_MAX];
+
+	for (size_t i = 0; i < 2 * t->n; i++) {
+		const struct conf_option *o = &t->options[i / 2];
+		int len = snprintf(end, sizeof(end), "_%s%s", o->key, suffixes[i % 2]);
+
+		if (len < 0 || (size_t)len >= n || (i % 2 && o->type != CONF_SECRET))
+			continue;
+		if (strncasecmp(s + n - len, end, (size_t)len) == 0)
+			return n - (size_t)len;
+	}
+	return 0;
+}
+
+/* The NAME of a variable such as PIPELINE_GUARD_SOURCES_BUILD_FARM_PROVIDER, n bytes long. */
+static int use_name_of_variable(struct conf *conf, const struct conf_table *t, const char *prefix,
+				const char *variable, size_t n, struct err *err)
+{
+	size_t skip = strlen(prefix), len;
+	char name[KEY_BYTES_MAX];
+
+	if (n <= skip || strncmp(variable, prefix, skip) != 0)
+		return 0;
+	len = name_in_variable(t, variable + skip, n - skip);
+	if (!len)
+		return 0;
+	(void)text_copy(name, sizeof(name), variable + skip, len);
+	for (char *p = name; *p; p++)
+		*p = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
+	if (use_name(conf, t, name, strlen(name), err) < 0)
+		return err_wrap(err, "%.*s", (int)n, variable);
+	return 0;
+}
+
+static int use_names_of_variables(struct conf *conf, const struct conf_table *t, struct err *err)
+{
+	char prefix[KEY_BYTES_MAX + 32];
+
+	if (!env_name(t->section, "_", prefix, sizeof(prefix)))
+		return 0;
+	for (char **e = environ; *e; e++) {
+		size_t n = strcspn(*e, "=");
+
+		/* Empty is "not set", as for every variable. */
+		if ((*e)[n] == '=' && (*e)[n + 1] &&
+		    use_name_of_variable(conf, t, prefix, *e, n, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int conf_load_env(struct conf *conf, struct err *err)
 {
+	for (size_t i = 0; i < conf->n_tables; i++)
+		if (conf->tables[i]->section &&
+		    use_names_of_variables(conf, conf->tables[i], err) < 0)
+			return -1;
 	warn_about_unknown_variables(conf);
 	for (size_t i = 0; i < conf->n; i++) {
 		struct value *v = &conf->values[i];
@@ -660,6 +835,8 @@ int conf_set(struct conf *conf, const char *assignment, struct err *err)
 	    !text_copy(key, sizeof(key), assignment, (size_t)(eq - assignment)))
 		return err_set(err, ERR_CONFIG, "--set expects key=value, not \"%.60s\"",
 			       assignment);
+	if (use_name_in(conf, key, err) < 0)
+		return -1;
 	v = find(conf, key);
 	if (v && v->option->type == CONF_SECRET)
 		return err_set(err, ERR_CONFIG,
@@ -675,23 +852,17 @@ struct conf *conf_new(const struct conf_table *const *tables, size_t n_tables)
 	struct conf *conf = xcalloc(1, sizeof(*conf));
 	size_t n = 0, k = 0;
 
+	conf->tables = tables;
+	conf->n_tables = n_tables;
 	for (size_t i = 0; i < n_tables; i++)
-		n += tables[i]->n;
+		n += tables[i]->section ? 0 : tables[i]->n;
 	conf->values = xcalloc(n, sizeof(*conf->values));
 	conf->n = n;
 	for (size_t i = 0; i < n_tables; i++) {
-		for (size_t j = 0; j < tables[i]->n; j++, k++) {
-			struct value *v = &conf->values[k];
-			struct err err;
-
-			v->table = tables[i];
-			v->option = &tables[i]->options[j];
-			/* A default that does not parse is a bug in its table. */
-			if (v->option->def &&
-			    assign(v, false, v->option->def, "default", &err) < 0) {
-				fprintf(stderr, "pipeline-guard: bad default: %s\n", err.msg);
-				abort();
-			}
+		for (size_t j = 0; !tables[i]->section && j < tables[i]->n; j++, k++) {
+			conf->values[k].table = tables[i];
+			conf->values[k].option = &tables[i]->options[j];
+			set_default(&conf->values[k]);
 		}
 	}
 	return conf;
@@ -703,7 +874,9 @@ int conf_reload_secrets(struct conf *conf, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; i < conf->n && rc == 0; i++) {
-		fresh[i].option = conf->values[i].option;
+		fresh[i] = (struct value){ .table = conf->values[i].table,
+					   .named = conf->values[i].named,
+					   .option = conf->values[i].option };
 		if (conf->values[i].file)
 			rc = read_secret_file(&fresh[i], conf->values[i].file, err);
 	}
@@ -730,6 +903,7 @@ void conf_free(struct conf *conf)
 		free(conf->values[i].origin);
 		free(conf->values[i].file);
 		forget_secrets(&conf->values[i]);
+		free(conf->values[i].named);
 	}
 	free(conf->values);
 	free(conf);
@@ -771,6 +945,43 @@ const char *conf_secret(const struct conf *conf, const char *key, size_t i)
 	const struct value *v = xfind(conf, key);
 
 	return i < SECRETS_MAX ? v->secrets[i] : NULL;
+}
+
+const char *conf_section_name(const struct conf *conf, const char *section, size_t i)
+{
+	for (size_t k = 0; k < conf->n; k++) {
+		const struct value *v = &conf->values[k];
+
+		/* The first option of each name. */
+		if (v->named && strcmp(v->table->section, section) == 0 &&
+		    v->named->row == v->table->options && i-- == 0)
+			return v->named->name;
+	}
+	return NULL;
+}
+
+const char *conf_origin(const struct conf *conf, const char *key)
+{
+	const struct value *v = xfind(conf, key);
+
+	return v->origin ? v->origin : "unset";
+}
+
+void conf_describe(const struct conf *conf, conf_each_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < conf->n_tables; i++) {
+		const struct conf_table *t = conf->tables[i];
+
+		for (size_t j = 0; j < t->n; j++) {
+			struct conf_option o = t->options[j];
+			OWNED(freep)
+			char *key = xasprintf("%s.NAME.%s", t->section ? t->section : "", o.key);
+
+			if (t->section)
+				o.key = key;
+			fn(t, &o, NULL, "unset", arg);
+		}
+	}
 }
 
 void conf_each(const struct conf *conf, conf_each_fn *fn, void *arg)

@@ -6,6 +6,7 @@
  * A key is dotted and lower case ("redis.url"). In the file dots are nesting;
  * as a variable it is PIPELINE_GUARD_REDIS_URL. For a secret, the variable
  * PIPELINE_GUARD_<KEY>_FILE or the key "<key>_file" names a file to read it from.
+ * Some tables repeat: "sources.NAME.auth" for every NAME (struct conf_table).
  * Later wins: default, file, environment, --set (secrets are refused there: argv is public).
  */
 #ifndef GUARD_CORE_CONF_H
@@ -34,10 +35,21 @@ struct conf_option {
 	const char *help;      /* one sentence for the manual */
 };
 
+/* Whether text is good for an option; called for each secret of a list, so never quote it then. */
+typedef int conf_check_fn(const char *key, const char *text, struct err *);
+
 struct conf_table {
 	const char *title; /* heading in the manual */
 	const struct conf_option *options;
 	size_t n;
+	/*
+	 * Not NULL: the options exist once per NAME that is mentioned somewhere, as
+	 * "<section>.NAME.<key>" and PIPELINE_GUARD_<SECTION>_NAME_<KEY>. A name has lower-case
+	 * letters, digits and dashes, a dash is '_' in variables, and no key may end in "_" and
+	 * another key: so a variable has one meaning.
+	 */
+	const char *section;
+	conf_check_fn *check; /* NULL: types and limits say it all; gets the key as in `options` */
 };
 
 struct conf;
@@ -66,9 +78,18 @@ int conf_reload_secrets(struct conf *, struct err *) MUST_CHECK;
 /* The i-th secret of the list, NULL past the end. Borrowed until secrets are reloaded. */
 const char *conf_secret(const struct conf *, const char *key, size_t i);
 
+enum { CONF_NAME_MAX = 32, CONF_NAMES_MAX = 64 };
+/* The i-th NAME mentioned of a section, NULL past the end. */
+const char *conf_section_name(const struct conf *, const char *section, size_t i);
+/* Where the value comes from: "FILE:LINE", "PIPELINE_GUARD_X", "--set", "default" or "unset". */
+const char *conf_origin(const struct conf *, const char *key);
+
 /* Calls fn for every option in table order; `value` is "(set)" or NULL for secrets. */
 typedef void conf_each_fn(const struct conf_table *, const struct conf_option *, const char *value,
 			  const char *origin, void *arg);
 void conf_each(const struct conf *, conf_each_fn *, void *arg);
+/* What there is to set: options of repeating tables once, as "sources.NAME.auth", without values.
+ */
+void conf_describe(const struct conf *, conf_each_fn *, void *arg);
 
 #endif

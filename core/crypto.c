@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 
 #include "core/mem.h"
 
@@ -46,6 +47,69 @@ void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
 
 	if (!HMAC(sha256_md(), key, (int)key_len, data, n, out, &len))
 		abort();
+}
+
+static EVP_MAC_CTX *hmac_ctx(void)
+{
+	static EVP_MAC_CTX *ctx;
+	static char digest[] = "SHA256";
+	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+				      OSSL_PARAM_construct_end() };
+	EVP_MAC *mac;
+
+	if (ctx)
+		return ctx;
+	mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	if (!ctx || EVP_MAC_CTX_set_params(ctx, params) != 1)
+		abort();
+	EVP_MAC_free(mac);
+	return ctx;
+}
+
+void hmac_sha256_of(const void *key, size_t key_len, const struct bytes *pieces, size_t n_pieces,
+		    unsigned char out[static SHA256_BYTES])
+{
+	EVP_MAC_CTX *ctx = hmac_ctx();
+	size_t len = 0;
+
+	if (EVP_MAC_init(ctx, key, key_len, NULL) != 1)
+		abort();
+	for (size_t i = 0; i < n_pieces; i++)
+		if (pieces[i].n && EVP_MAC_update(ctx, pieces[i].data, pieces[i].n) != 1)
+			abort();
+	if (EVP_MAC_final(ctx, out, &len, SHA256_BYTES) != 1 || len != SHA256_BYTES)
+		abort();
+}
+
+uint64_t sha256_id(const void *data, size_t n)
+{
+	unsigned char digest[SHA256_BYTES];
+	uint64_t id = 0;
+
+	sha256(data, n, digest);
+	for (size_t i = 0; i < 8; i++)
+		id = id << 8 | digest[i];
+	id &= INT64_MAX;
+	return id ? id : 1;
+}
+
+bool ed25519_verify(const unsigned char key[static ED25519_KEY_BYTES],
+		    const unsigned char signature[static ED25519_SIGNATURE_BYTES], const void *data,
+		    size_t n)
+{
+	EVP_PKEY *pkey =
+		EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, ED25519_KEY_BYTES);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	bool good;
+
+	if (!ctx)
+		abort();
+	good = pkey && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+	       EVP_DigestVerify(ctx, signature, ED25519_SIGNATURE_BYTES, data, n) == 1;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+	return good;
 }
 
 bool secret_equal(const void *a, size_t a_len, const void *b, size_t b_len)
@@ -110,6 +174,47 @@ char *base64url_encode(const void *data, size_t n)
 		}
 	}
 	return out;
+}
+
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+')
+		return 62;
+	return c == '/' ? 63 : -1;
+}
+
+bool base64_decode(const char *s, size_t n, unsigned char *out, size_t cap, size_t *len)
+{
+	size_t padded = n, left, k = 0;
+	uint32_t word = 0;
+
+	while (n && padded - n < 2 && s[n - 1] == '=')
+		n--;
+	left = n % 4;
+	if (left == 1 || (padded != n && padded % 4) || n / 4 * 3 + (left ? left - 1 : 0) > cap)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int v = base64_value(s[i]);
+
+		if (v < 0)
+			return false;
+		word = word << 6 | (uint32_t)v;
+		if (i % 4 == 0)
+			continue;
+		/* The bits beyond the last whole byte stay in `word`. */
+		out[k++] = (unsigned char)(word >> (6 - 2 * (i % 4)));
+	}
+	/* A second spelling of the same bytes is not accepted. */
+	if ((left == 2 && (word & 15)) || (left == 3 && (word & 3)))
+		return false;
+	*len = k;
+	return true;
 }
 
 void random_bytes(void *out, size_t n)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "core/base.h"
@@ -13,6 +14,22 @@ enum { SHA256_BYTES = 32, SHA256_HEX = 64 };
 void sha256(const void *data, size_t n, unsigned char out[static SHA256_BYTES]);
 void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
 		 unsigned char out[static SHA256_BYTES]);
+
+/* The same over several pieces, as if they were one. */
+struct bytes {
+	const void *data;
+	size_t n;
+};
+void hmac_sha256_of(const void *key, size_t key_len, const struct bytes *pieces, size_t n_pieces,
+		    unsigned char out[static SHA256_BYTES]);
+
+/* 63 bits of SHA-256, never 0: a stable number for what others name by text. */
+uint64_t sha256_id(const void *data, size_t n);
+
+enum { ED25519_KEY_BYTES = 32, ED25519_SIGNATURE_BYTES = 64 };
+bool ed25519_verify(const unsigned char key[static ED25519_KEY_BYTES],
+		    const unsigned char signature[static ED25519_SIGNATURE_BYTES], const void *data,
+		    size_t n);
 
 /* 40 lower-case hex digits, terminated. For identifiers that others define by SHA-1, never for
  * trust. */
@@ -30,6 +47,9 @@ bool hex_decode(const char *hex, size_t hex_len, unsigned char *out, size_t n);
 char *base64_encode(const void *data, size_t n) ALLOCATES;
 /* URL alphabet without padding (RFC 4648 section 5), as JWT wants it. */
 char *base64url_encode(const void *data, size_t n) ALLOCATES;
+
+/* Standard alphabet, padding complete or left out; false when it is neither or does not fit. */
+bool base64_decode(const char *s, size_t n, unsigned char *out, size_t cap, size_t *len);
 
 /* Aborts if the system has no randomness, as all of these. */
 void random_bytes(void *out, size_t n);

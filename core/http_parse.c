@@ -115,7 +115,7 @@ struct http_parse {
 	const char *query;
 	char *target;
 	char *body;
-	size_t body_len, body_cap;
+	size_t body_len, body_cap, body_max;
 	int status;
 	bool target_seen, head_done, done, keep_alive, wants_continue;
 };
@@ -231,7 +231,7 @@ static int reserve_body(struct http_parse *p, size_t cap)
 {
 	size_t more = cap - p->body_cap;
 
-	if (cap > p->limits.max_body_bytes)
+	if (cap > p->body_max)
 		return fail(p, 413);
 	if (more > *p->limits.body_budget)
 		return fail(p, 503);
@@ -255,7 +255,7 @@ static int check_framing(struct http_parse *p)
 		return fail(p, 400);
 	if (length && !text_to_u64(length, &n))
 		return fail(p, 400);
-	if (n > p->limits.max_body_bytes)
+	if (n > p->body_max)
 		return fail(p, 413);
 	return n ? reserve_body(p, (size_t)n) : 0;
 }
@@ -271,7 +271,15 @@ static int check_head(struct http_parse *p)
 	if (http_parse_header(p, "Host", 1) ||
 	    (!http_parse_is_http10(p) && !http_parse_header(p, "Host", 0)))
 		return fail(p, 400);
-	if (split_target(p) < 0 || check_framing(p) < 0)
+	if (split_target(p) < 0)
+		return -1;
+	p->body_max = p->limits.max_body_bytes;
+	if (p->limits.max_body_of) {
+		size_t allowed = p->limits.max_body_of(p->path, p->limits.arg);
+
+		p->body_max = allowed < p->body_max ? allowed : p->body_max;
+	}
+	if (check_framing(p) < 0)
 		return -1;
 	if (expect && !http_parse_is_http10(p)) {
 		if (strcasecmp(expect, "100-continue") != 0)
@@ -306,12 +314,12 @@ static int on_body(wire *w, const char *at, size_t n)
 	if (n > p->body_cap - p->body_len) {
 		size_t cap = p->body_cap ? p->body_cap : CHUNKED_START;
 
-		if (n > p->limits.max_body_bytes - p->body_len)
+		if (n > p->body_max - p->body_len)
 			return fail(p, 413);
 		while (cap < p->body_len + n)
 			cap *= 2;
-		if (cap > p->limits.max_body_bytes)
-			cap = p->limits.max_body_bytes;
+		if (cap > p->body_max)
+			cap = p->body_max;
 		if (reserve_body(p, cap) < 0)
 			return -1;
 	}

@@ -23,6 +23,9 @@ enum http_parse_result {
 struct http_parse_limits {
 	size_t max_header_bytes; /* 431 above */
 	size_t max_body_bytes;   /* 413 above */
+	/* What is allowed of that for a path (decoded); NULL: all of it. */
+	size_t (*max_body_of)(const char *path, void *arg);
+	void *arg;
 	/* Bytes that the bodies of all parsers may still take together; 503 when it runs out. */
 	size_t *body_budget;
 };

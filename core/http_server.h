@@ -22,6 +22,9 @@ struct http_limits {
 	int64_t request_timeout_ms; /* first byte to last byte of one request; 408, then closed */
 	int64_t idle_timeout_ms;    /* keep-alive connection without a request */
 	unsigned max_connections;   /* beyond: accepting pauses until one closes */
+	/* A smaller cap for a path, asked before the body is read; NULL: none. */
+	size_t (*max_body_of)(const char *path, void *arg);
+	void *arg;
 };
 #define HTTP_LIMITS_DEFAULT                                   \
 	((struct http_limits){ .max_body_bytes = 25u << 20,   \
@@ -43,6 +46,7 @@ struct http_request {
 	size_t body_len;
 	const char *peer; /* "127.0.0.1" or "unix" */
 	bool peer_is_loopback;
+	char trace[56]; /* for the handler: W3C traceparent of what it makes of the request */
 };
 
 typedef void http_handler_fn(struct http_request *, void *arg);
@@ -70,6 +74,8 @@ int http_listen(const char *address, char bound[static 128], struct err *) MUST_
 /* First header of that name, case-insensitive; NULL when absent. */
 const char *http_request_header(const struct http_request *, const char *name);
 size_t http_request_header_count(const struct http_request *, const char *name);
+/* The i-th of them; NULL when there are not that many. */
+const char *http_request_header_at(const struct http_request *, const char *name, size_t i);
 /* Percent-decoded value of ?name=; false when absent or longer than cap. */
 bool http_request_query(const struct http_request *, const char *name, char *out, size_t cap);
 

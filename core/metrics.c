@@ -56,6 +56,8 @@ static const struct known {
 	{ "events_resent_total", METRIC_COUNTER,
 	  "Events sent again because another Redis answered." },
 	{ "events_spooled_total", METRIC_COUNTER, "Events that were put on disk first." },
+	{ "events_unknown_values_total", METRIC_COUNTER,
+	  "States and conclusions in events that are not known here, by source." },
 	{ "failed_pipelines", METRIC_GAUGE, "Runs whose latest attempt failed." },
 	{ "findings_total", METRIC_COUNTER, "Diagnoses by category." },
 	{ "heal_attempts_total", METRIC_COUNTER, "Heals started, by strategy." },

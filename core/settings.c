@@ -34,7 +34,11 @@ static const struct conf_option options[] = {
 	  "How long SIGTERM lets work in flight finish." },
 };
 
-const struct conf_table settings_conf = { "Common", options, ARRAY_LEN(options) };
+const struct conf_table settings_conf = {
+	.title = "Common",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
 
 int settings_keyspace(const struct conf *conf, struct keyspace *out, struct err *err)
 {

@@ -188,6 +188,24 @@ int64_t text_iso8601_ms(const char *s)
 	return ms < 0 ? -1 : ms;
 }
 
+int64_t text_time_ms(const char *s)
+{
+	char iso[40];
+	size_t zone;
+
+	if (strlen(s) < 20 || s[10] != ' ')
+		return text_iso8601_ms(s);
+	zone = 19 + strcspn(s + 19, " ");
+	if (!text_copy(iso, sizeof(iso) - 8, s, zone) || s[zone] != ' ' || strlen(s + zone) > 7)
+		return -1;
+	iso[10] = 'T';
+	s += zone + 1;
+	if (strcmp(s, "UTC") == 0)
+		s = "Z";
+	(void)text_copy(iso + zone, sizeof(iso) - zone, s, strlen(s));
+	return text_iso8601_ms(iso);
+}
+
 void text_from_ms(char out[static 25], int64_t at_ms)
 {
 	time_t sec = (time_t)(at_ms / 1000);

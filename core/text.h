@@ -26,6 +26,9 @@ bool text_to_i64(const char *s, int64_t *out) MUST_CHECK;
  */
 int64_t text_iso8601_ms(const char *s);
 
+/* The same, or as Ruby prints times: "2016-08-12 15:23:28 UTC", "2016-08-12 15:23:28 +0200". */
+int64_t text_time_ms(const char *s);
+
 /* Writes "2026-07-29T10:01:29.763Z". */
 void text_from_ms(char out[static 25], int64_t at_ms);
 

@@ -73,7 +73,11 @@ static const struct conf_option options[] = {
 	  "How long outcomes stay in their stream." },
 };
 
-const struct conf_table dispatcher_conf = { "Dispatcher", options, ARRAY_LEN(options) };
+const struct conf_table dispatcher_conf = {
+	.title = "Dispatcher",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
 
 static const struct {
 	const char *key;

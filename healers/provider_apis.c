@@ -27,7 +27,11 @@ static const struct conf_option options[] = {
 	  "Largest run archive that is fetched when a job's own log is gone." },
 };
 
-const struct conf_table provider_api_conf = { "Providers", options, ARRAY_LEN(options) };
+const struct conf_table provider_api_conf = {
+	.title = "Providers",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
 
 const struct provider_api *provider_api_find(const char *name)
 {

@@ -16,11 +16,17 @@ enum field_type {
 	FIELD_TEXT, /* string into char[], cut at a UTF-8 border */
 	FIELD_NAME, /* string into char[], refused when it does not fit: identities are never cut */
 	FIELD_ID,   /* integer 0..INT64_MAX into uint64_t; anything else is malformed */
-	FIELD_TIME, /* ISO 8601 string into int64_t, ms; 0 when it is no time */
+	FIELD_TIME, /* text_time_ms() of a string into int64_t; 0 when it is no time */
+	FIELD_NUM,  /* integer as FIELD_ID, or its digits as a string; anything else is absent */
+	FIELD_MAX,  /* as FIELD_NUM; the largest counts, over all elements of arrays */
 };
 
 struct field {
-	const char *path; /* "workflow_run.head_repository.full_name" */
+	/*
+	 * "workflow_run.head_repository.full_name"; "builds[].id" is in every element of an
+	 * array, where the first text and the largest FIELD_MAX count.
+	 */
+	const char *path;
 	enum field_type type;
 	bool needed; /* absent, null or of another type: malformed. Otherwise those are ignored. */
 	size_t offset, size;
@@ -38,7 +44,9 @@ struct field_tree {
 	struct field_node {
 		const char *name;            /* not terminated */
 		uint8_t len, child, sibling; /* 0: none */
+		uint8_t element;             /* of an array here; 0: none */
 		int8_t field;                /* -1: a part of other paths only */
+		uint64_t below;              /* element: one bit per node under it */
 	} nodes[FIELD_NODES_MAX];
 	size_t n_nodes;
 };

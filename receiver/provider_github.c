@@ -1,25 +1,9 @@
 #include <string.h>
 
 #include "core/ci_event.h"
-#include "core/crypto.h"
 #include "core/text.h"
 #include "receiver/normalise.h"
 #include "receiver/provider.h"
-
-static bool github_verify(const struct webhook *hook, const char *secret)
-{
-	static const char scheme[] = "sha256=";
-	unsigned char sent[SHA256_BYTES] = { 0 }, ours[SHA256_BYTES];
-	bool well_formed;
-
-	well_formed = hook->signature && text_starts(hook->signature, scheme) &&
-		      hex_decode(hook->signature + strlen(scheme),
-				 strlen(hook->signature) - strlen(scheme), sent, sizeof(sent));
-	if (!well_formed || !*secret)
-		return false;
-	hmac_sha256(secret, strlen(secret), hook->body ? hook->body : "", hook->body_len, ours);
-	return secret_equal(sent, sizeof(sent), ours, sizeof(ours));
-}
 
 /* The event, and what has to be looked at before it is known what to put there. */
 struct draft {
@@ -255,12 +239,12 @@ static int github_normalise(const char *topic, const char *json, size_t n, struc
 
 const struct provider provider_github = {
 	.name = "github",
-	.signature_header = "X-Hub-Signature-256",
 	.topic_header = "X-GitHub-Event",
-	.delivery_header = "X-GitHub-Delivery",
-	.secret_key = "github.webhook_secret",
+	.delivery_headers = { "X-GitHub-Delivery" },
+	.auth = "github-hmac",
+	.secrets = { { .key = "github.webhook_secret" } },
 	.dedupe_ttl_key = "github.dedupe_ttl",
-	.verify = github_verify,
+	.takes_form = true,
 	.ignores = github_ignores,
 	.normalise = github_normalise,
 };

@@ -16,6 +16,8 @@
 #include "core/text.h"
 #include "core/tls.h"
 #include "receiver/handover.h"
+#include "receiver/provider.h"
+#include "receiver/source.h"
 #include "receiver/webhook.h"
 #include "web/admin.h"
 
@@ -30,6 +32,18 @@ static const struct conf_option options[] = {
 	{ "github.dedupe_ttl", CONF_DURATION, "72h", "1m", "30d",
 	  "How long a delivery id is remembered; at least the sender's redelivery window (GHES: "
 	  "8d)." },
+	{ "gitlab.webhook_token", CONF_SECRET, NULL, NULL, NULL,
+	  "Secret tokens of GitLab webhooks (X-Gitlab-Token)." },
+	{ "gitlab.signing_token", CONF_SECRET, NULL, NULL, NULL,
+	  "Signing tokens of GitLab webhooks (whsec_...); where a delivery is signed, only that "
+	  "counts." },
+	{ "jenkins.webhook_token", CONF_SECRET, NULL, NULL, NULL,
+	  "For Jenkins: bearer token, password of HTTP Basic, or key of an HMAC signature." },
+	{ "generic.webhook_secret", CONF_SECRET, NULL, NULL, NULL,
+	  "For anything that signs by Standard Webhooks (whsec_..., whpk_...)." },
+	{ "receiver.trusted_proxies", CONF_STR, NULL, NULL, NULL,
+	  "Addresses and blocks of the proxies whose X-Forwarded-For is believed; \"unix\": a unix "
+	  "socket." },
 	{ "receiver.max_body", CONF_SIZE, "25m", "1k", "100m",
 	  "Largest webhook body; GitHub sends at most 25 MB." },
 	{ "receiver.workers", CONF_INT, "1", "1", "30",
@@ -51,13 +65,33 @@ static const struct conf_option options[] = {
 	  "How long a kept-alive connection may be silent." },
 };
 
-const struct conf_table receiver_conf = { "Receiver", options, ARRAY_LEN(options) };
+static int check_option(const char *key, const char *text, struct err *err)
+{
+	struct address_list list = { 0 };
+
+	if (text_starts(key, "gitlab.") || text_starts(key, "generic."))
+		return auth_check_secret(text, err);
+	if (strcmp(key, "receiver.trusted_proxies") != 0)
+		return 0;
+	if (address_list_parse(text, &list, err) < 0)
+		return -1;
+	address_list_done(&list);
+	return 0;
+}
+
+const struct conf_table receiver_conf = {
+	.title = "Receiver",
+	.options = options,
+	.n = ARRAY_LEN(options),
+	.check = check_option,
+};
 
 struct receiver {
 	struct conf *conf;
 	struct keyspace ks;
 	struct event_base *base;
 	struct handover *handover;
+	struct sources *sources;
 	struct intake *intake;
 	struct admin *admin;
 	struct http_server *server;
@@ -175,7 +209,8 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 
 	UNUSED(sig);
 	UNUSED(what);
-	if (conf_reload_secrets(r->conf, &err) < 0)
+	if (conf_reload_secrets(r->conf, &err) < 0 ||
+	    sources_reload_secrets(r->sources, r->conf, &err) < 0)
 		log_error("secrets not reloaded", KV("why", err.msg));
 	else if (r->tls && tls_reload(r->tls, &err) < 0)
 		log_error("certificate not reloaded", KV("why", err.msg));
@@ -194,6 +229,8 @@ static int listen_all(struct receiver *r, struct err *err)
 	limits.max_connections = (unsigned)conf_int(r->conf, "receiver.max_connections");
 	limits.request_timeout_ms = conf_int(r->conf, "receiver.request_timeout");
 	limits.idle_timeout_ms = conf_int(r->conf, "receiver.idle_timeout");
+	limits.max_body_of = sources_max_body;
+	limits.arg = r->sources;
 	if (http_server_new(r->base, listen, &limits, on_request, r, &r->server, err) < 0)
 		return -1;
 	http_server_tls(r->server, r->tls);
@@ -227,6 +264,23 @@ static void stop_with(struct receiver *r, const char *why)
 		(void)event_base_loopbreak(r->base);
 }
 
+/* A source that somebody wrote down wants webhooks, and without any secret nobody gets in. */
+static void warn_about_secrets(const struct receiver *r)
+{
+	const struct source *s;
+	size_t with = 0;
+
+	for (size_t i = 0; (s = sources_at(r->sources, i)); i++) {
+		with += s->auth.n_keys > 0;
+		if (!s->auth.n_keys && strcmp(s->name, s->provider->name) != 0)
+			log_warn("a source has no secret: its deliveries will be refused",
+				 KV("source", s->name));
+	}
+	if (!with)
+		log_warn("no webhook secret is set: every delivery will be refused",
+			 KV("key", "github.webhook_secret"));
+}
+
 static void serve(void *arg)
 {
 	struct receiver *r = arg;
@@ -238,9 +292,7 @@ static void serve(void *arg)
 		stop_with(r, err.msg);
 		return;
 	}
-	if (!conf_secret(r->conf, "github.webhook_secret", 0))
-		log_warn("no webhook secret is set: every delivery will be refused",
-			 KV("key", "github.webhook_secret"));
+	warn_about_secrets(r);
 	print_address(r, "receiver ready", r->server);
 	if (r->admin_server)
 		print_address(r, " admin", r->admin_server);
@@ -258,14 +310,15 @@ static int receiver_open(struct receiver *r, struct err *err)
 {
 	const struct handover_watch watch = { serve, on_misfit, r };
 
-	if (settings_keyspace(r->conf, &r->ks, err) < 0 || settings_tls(r->conf, &r->tls, err) < 0)
+	if (settings_keyspace(r->conf, &r->ks, err) < 0 ||
+	    settings_tls(r->conf, &r->tls, err) < 0 || sources_new(r->conf, &r->sources, err) < 0)
 		return -1;
 	r->base = event_base_new();
 	if (!r->base)
 		return err_set(err, ERR_BUG, "no event loop");
 	if (handover_new(r->base, r->conf, &r->ks, &watch, &r->handover, err) < 0)
 		return -1;
-	r->intake = intake_new(r->conf, &r->ks, r->handover);
+	r->intake = intake_new(r->sources, &r->ks, r->handover);
 	if (admin_new(r->base, r->conf, "receiver", &r->admin, err) < 0)
 		return -1;
 	r->sigterm = evsignal_new(r->base, SIGTERM, on_signal, r);
@@ -289,6 +342,7 @@ static void receiver_close(struct receiver *r)
 	http_server_free(r->server);
 	admin_free(r->admin);
 	intake_free(r->intake);
+	sources_free(r->sources);
 	for (size_t i = 0; i < ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);

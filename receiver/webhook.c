@@ -9,7 +9,6 @@
 #include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
-#include "core/conf.h"
 #include "core/crypto.h"
 #include "core/http_parse.h"
 #include "core/http_server.h"
@@ -22,9 +21,9 @@
 #include "receiver/handover.h"
 #include "receiver/provider.h"
 #include "receiver/redact.h"
+#include "receiver/source.h"
 
 enum {
-	SOURCES_MAX = 8,
 	TRACE_BYTES = 24,
 	TRACES_AHEAD = 64,
 	QUIET_MS = 10000, /* one line per problem and period: strangers must not fill the log */
@@ -32,42 +31,11 @@ enum {
 
 static const char json_type[] = "application/json";
 
-enum result {
-	RESULT_ACCEPTED,
-	RESULT_DUPLICATE,
-	RESULT_IGNORED,
-	RESULT_QUARANTINED,
-	RESULT_UNAUTHORIZED,
-	RESULT_REFUSED,
-	RESULT_UNAVAILABLE,
-	RESULT_COUNT,
-};
-
-static const char *const result_names[] = {
-	"accepted", "duplicate", "ignored", "quarantined", "unauthorized", "refused", "unavailable",
-};
-
-/* Something that is logged once per QUIET_MS, with how often it happened. */
-struct quiet {
-	int64_t times, logged_ms;
-};
-
-/* A provider with its own secrets; one per provider until sources are configurable. */
-struct source {
-	char name[32];
-	const struct provider *provider;
-	int64_t dedupe_ttl_ms;
-	struct metric *received[RESULT_COUNT];
-	struct quiet refused, unavailable;
-};
-
 struct intake {
-	const struct conf *conf;
 	const struct keyspace *ks;
 	struct handover *handover;
 	struct buf record; /* of the webhook at hand */
-	struct source sources[SOURCES_MAX];
-	size_t n_sources;
+	struct sources *sources;
 	struct metric *duration, *enqueued, *duplicate;
 	/* Randomness for trace ids to come: asking for it costs a system call. */
 	unsigned char traces[TRACES_AHEAD][TRACE_BYTES];
@@ -87,32 +55,33 @@ struct delivery {
 	char id[64]; /* the sender's: what the answer names while there is no entry */
 };
 
-struct intake *intake_new(const struct conf *conf, const struct keyspace *ks,
+static struct metric *received(struct source *s, enum webhook_result result)
+{
+	char labels[96];
+
+	if (!s->received[result]) {
+		(void)snprintf(labels, sizeof(labels), "source=\"%s\",result=\"%s\"", s->name,
+			       webhook_result_name(result));
+		s->received[result] = metrics_handle("webhooks_received_total", labels);
+	}
+	return s->received[result];
+}
+
+struct intake *intake_new(struct sources *sources, const struct keyspace *ks,
 			  struct handover *handover)
 {
 	struct intake *in = xcalloc(1, sizeof(*in));
-	const struct provider *p;
+	struct source *s;
 
-	in->conf = conf;
 	in->ks = ks;
 	in->handover = handover;
 	buf_init(&in->record, ENQUEUE_RECORD_MAX);
+	in->sources = sources;
 	LIST_INIT(&in->pending);
-	while (in->n_sources < SOURCES_MAX && (p = provider_at(in->n_sources))) {
-		struct source *s = &in->sources[in->n_sources++];
-
-		(void)text_copy(s->name, sizeof(s->name), p->name, strlen(p->name));
-		s->provider = p;
-		s->dedupe_ttl_ms = conf_int(conf, p->dedupe_ttl_key);
-		s->refused.logged_ms = s->unavailable.logged_ms = -QUIET_MS;
-		for (size_t i = 0; i < RESULT_COUNT; i++) {
-			char labels[96];
-
-			(void)snprintf(labels, sizeof(labels), "source=\"%s\",result=\"%s\"",
-				       s->name, result_names[i]);
-			s->received[i] = metrics_handle("webhooks_received_total", labels);
-		}
-	}
+	/* Zeros are worth showing where webhooks are expected. */
+	for (size_t i = 0; (s = sources_at(sources, i)); i++)
+		for (unsigned r = 0; s->auth.n_keys && r < RESULT_COUNT; r++)
+			(void)received(s, (enum webhook_result)r);
 	in->duration = metrics_handle("webhook_duration_seconds", "");
 	in->enqueued = metrics_handle("events_enqueued_total", "");
 	in->duplicate = metrics_handle("events_duplicate_total", "");
@@ -140,11 +109,24 @@ size_t intake_pending(const struct intake *in)
 
 /* --- answers --- */
 
-static void answer(struct intake *in, struct source *s, struct http_request *req,
-		   int64_t started_us, enum result result, int status, const char *body)
+/* The access log; nothing of the request that could be a secret, so not its path. */
+static void log_webhook(const struct source *s, const struct http_request *req, int64_t us,
+			enum webhook_result result, int status)
 {
-	metric_add(s->received[result], 1);
-	metric_observe_ms(in->duration, (double)(clock_mono_us() - started_us) / 1000.0);
+	log_debug("webhook", KV("source", s->name), KV("result", webhook_result_name(result)),
+		  KV("status", status), KV("bytes", req->body_len), KV("us", us),
+		  KV("trace", req->trace), KV("peer", req->peer));
+}
+
+static void answer(struct intake *in, struct source *s, struct http_request *req,
+		   int64_t started_us, enum webhook_result result, int status, const char *body)
+{
+	int64_t us = clock_mono_us() - started_us;
+
+	metric_add(received(s, result), 1);
+	metric_observe_ms(in->duration, (double)us / 1000.0);
+	if (log_enabled(LEVEL_DEBUG))
+		log_webhook(s, req, us, result, status);
 	http_reply_text(req, status, json_type, body);
 }
 
@@ -226,23 +208,49 @@ static void on_handed_over(enum handover_result result, const char *detail, void
 
 /* --- one request --- */
 
-/*
- * The sender's id when it is one; else made from the body, so that a signed event
- * is neither refused for its header nor taken twice.
- */
-static void delivery_id(const struct webhook *hook, char out[static 64])
+static bool usable_id(const char *id)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789-_.:";
+	size_t n = id ? strlen(id) : 0;
+
+	return n && n < 64 && strspn(id, allowed) == n;
+}
+
+enum body_kind { BODY_OTHER, BODY_JSON, BODY_FORM };
+
+/* One request on its way through; everything borrowed. */
+struct visit {
+	struct source *source;
+	struct http_request *req;
+	struct webhook hook;
+	const struct auth_scheme *proof; /* what the sender showed */
+	const char *topic;
+	enum body_kind kind;
+	int64_t started_us;
+};
+
+/*
+ * The sender's id when it is one; else what the provider made of the event; else made from
+ * the body, so that a signed event is neither refused for its header nor taken twice. An id that
+ * was signed goes before any that was not.
+ */
+static void delivery_id(const struct visit *v, const char *of_event, char out[static 64])
+{
+	const char *const *names = v->source->provider->delivery_headers;
+	const char *id = auth_signs_id(v->proof) ? http_request_header(v->req, "webhook-id") : NULL;
 	unsigned char digest[SHA256_BYTES];
 	char hex[SHA256_HEX + 1];
-	size_t n = hook->delivery ? strlen(hook->delivery) : 0;
 
-	if (n && n < 64 && strspn(hook->delivery, allowed) == n) {
-		(void)text_copy(out, 64, hook->delivery, n);
+	for (size_t i = 0; !id && i < ARRAY_LEN(v->source->provider->delivery_headers); i++)
+		id = names[i] ? http_request_header(v->req, names[i]) : NULL;
+	if (!usable_id(id))
+		id = usable_id(of_event) ? of_event : NULL;
+	if (id) {
+		(void)text_copy(out, 64, id, strlen(id));
 		return;
 	}
-	sha256(hook->body ? hook->body : "", hook->body_len, digest);
+	sha256(v->hook.body ? v->hook.body : "", v->hook.body_len, digest);
 	hex_encode(digest, sizeof(digest), hex);
 	(void)snprintf(out, 64, "sha256-%.40s", hex);
 }
@@ -260,13 +268,15 @@ static bool traceparent_ok(const char *s)
 	       hex_field(s + 53, 2, false);
 }
 
-static void trace_of(struct intake *in, const struct http_request *req, char out[static 56])
+static void set_trace(struct intake *in, struct http_request *req)
 {
 	const char *sent = http_request_header(req, "traceparent");
 	char id[2 * TRACE_BYTES + 1];
 
+	if (*req->trace)
+		return;
 	if (traceparent_ok(sent)) {
-		(void)text_copy(out, 56, sent, 55);
+		(void)text_copy(req->trace, sizeof(req->trace), sent, 55);
 		return;
 	}
 	if (in->n_traces == 0) {
@@ -274,78 +284,141 @@ static void trace_of(struct intake *in, const struct http_request *req, char out
 		in->n_traces = TRACES_AHEAD;
 	}
 	hex_encode(in->traces[--in->n_traces], TRACE_BYTES, id);
-	(void)snprintf(out, 56, "00-%.32s-%.16s-01", id, id + 32);
+	(void)snprintf(req->trace, sizeof(req->trace), "00-%.32s-%.16s-01", id, id + 32);
 }
 
-/* Every secret is tried, also after one has matched: the time says nothing about which. */
-static bool verified(const struct intake *in, const struct source *s, const struct webhook *hook,
-		     const struct http_request *req)
-{
-	unsigned matches = 0;
-	const char *secret;
+/* --- refusals --- */
 
-	for (size_t i = 0; (secret = conf_secret(in->conf, s->provider->secret_key, i)); i++)
-		matches += s->provider->verify(hook, secret);
-	return matches && http_request_header_count(req, s->provider->signature_header) == 1;
+static void refuse(struct intake *in, const struct visit *v, enum webhook_result result, int status,
+		   const char *reason)
+{
+	char body[sizeof(((struct err *)0)->msg) + 64];
+
+	(void)snprintf(body, sizeof(body), "{\"status\":\"%s\",\"reason\":\"%s\"}\n",
+		       result == RESULT_IGNORED ? "ignored" : "refused", reason);
+	answer(in, v->source, v->req, v->started_us, result, status, body);
 }
 
-static void refuse_unsigned(struct intake *in, struct source *s, struct http_request *req,
-			    int64_t started_us)
+static void refuse_unsigned(struct intake *in, const struct visit *v)
 {
-	const char *secret = conf_secret(in->conf, s->provider->secret_key, 0);
+	struct source *s = v->source;
 	int64_t times = quiet_count(&s->refused);
 
 	if (times)
 		log_warn("webhook refused: not signed with a secret of this source",
-			 KV("source", s->name), KV("peer", req->peer), KV("times", times),
-			 KV("secrets", secret ? "set" : "none"));
-	answer(in, s, req, started_us, RESULT_UNAUTHORIZED, 401, "{\"status\":\"unauthorized\"}\n");
+			 KV("source", s->name), KV("peer", v->req->peer), KV("times", times),
+			 KV("secrets", s->auth.n_keys ? "set" : "none"));
+	for (size_t i = 0; i < s->auth.n_schemes; i++)
+		if (s->auth.schemes[i]->challenge)
+			http_reply_header(v->req, "WWW-Authenticate",
+					  s->auth.schemes[i]->challenge);
+	answer(in, s, v->req, v->started_us, RESULT_UNAUTHORIZED, 401,
+	       "{\"status\":\"unauthorized\"}\n");
 }
 
-static void quarantine(struct intake *in, struct source *s, struct http_request *req,
-		       int64_t started_us, const struct webhook *hook, const char *reason)
+static const char *forwarded_line(const void *req, size_t i)
+{
+	return http_request_header_at(req, "X-Forwarded-For", i);
+}
+
+static bool address_allowed(const struct intake *in, const struct visit *v)
+{
+	const struct address_list *allow = &v->source->allow;
+	struct address client;
+
+	if (!allow->n)
+		return true;
+	return address_of_client(v->req->peer, sources_trusted(in->sources), forwarded_line, v->req,
+				 &client) &&
+	       address_list_has(allow, &client);
+}
+
+static void refuse_address(struct intake *in, const struct visit *v)
+{
+	int64_t times = quiet_count(&v->source->refused);
+
+	if (times)
+		log_warn("webhook refused: the sender's address is not in the source's list",
+			 KV("source", v->source->name), KV("peer", v->req->peer),
+			 KV("times", times));
+	refuse(in, v, RESULT_REFUSED, 403, "address");
+}
+
+/* Counted after the signature, so that strangers cannot use up what a sender may. */
+static bool limited(struct intake *in, const struct visit *v)
+{
+	int64_t wait_ms = bucket_take(&v->source->rate, clock_mono_ms());
+	char seconds[24];
+
+	if (!wait_ms)
+		return false;
+	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)(wait_ms + 999) / 1000);
+	http_reply_header(v->req, "Retry-After", seconds);
+	refuse(in, v, RESULT_LIMITED, 429, "rate");
+	return true;
+}
+
+static void quarantine(struct intake *in, const struct visit *v, const char *reason)
 {
 	OWNED(buf_done) struct buf body;
-	struct dead_webhook dead = { .provider = s->provider->name,
-				     .source = s->name,
-				     .topic = hook->topic,
+	struct dead_webhook dead = { .provider = v->source->provider->name,
+				     .source = v->source->name,
+				     .topic = v->topic,
 				     .reason = reason,
-				     .at_ms = clock_wall_ms() };
-	size_t n = hook->body_len < ENQUEUE_BODY_MAX ? hook->body_len : ENQUEUE_BODY_MAX;
+				     .at_ms = v->hook.now_ms };
+	size_t n = v->hook.body_len < ENQUEUE_BODY_MAX ? v->hook.body_len : ENQUEUE_BODY_MAX;
 	struct delivery *d;
 	char id[64];
 
-	delivery_id(hook, id);
+	delivery_id(v, NULL, id);
 	buf_init(&body, ENQUEUE_BODY_MAX);
-	redact(hook->body ? hook->body : "", n, &body);
+	redact(v->hook.body ? v->hook.body : "", n, &body);
 	dead.delivery = id;
 	dead.body = buf_text(&body);
 	dead.body_len = body.len;
-	log_warn("webhook quarantined", KV("source", s->name), KV("delivery", id),
+	log_warn("webhook quarantined", KV("source", v->source->name), KV("delivery", id),
 		 KV("reason", reason));
-	d = delivery_new(in, s, req, started_us);
+	d = delivery_new(in, v->source, v->req, v->started_us);
 	d->quarantined = true;
 	buf_reset(&in->record);
 	enqueue_record_dead(&dead, &in->record);
 	handover_put(in->handover, in->record.data, in->record.len, on_handed_over, d);
 }
 
-enum body_kind { BODY_OTHER, BODY_JSON, BODY_FORM };
+/* --- the body --- */
 
-static enum body_kind body_kind(const struct http_request *req)
+static bool is_type(const char *sent, size_t n, const char *expected)
 {
-	const char *type = http_request_header(req, "Content-Type");
+	return n == strlen(expected) && strncasecmp(sent, expected, n) == 0;
+}
+
+static enum body_kind body_kind(const struct visit *v)
+{
+	const char *sent = http_request_header(v->req, "Content-Type");
 	size_t n;
 
-	if (!type)
+	if (!sent || http_request_header_at(v->req, "Content-Type", 1))
 		return BODY_OTHER;
-	n = strcspn(type, "; \t");
-	if (n == strlen(json_type) && strncasecmp(type, json_type, n) == 0)
+	n = strcspn(sent, "; \t");
+	if (is_type(sent, n, json_type) || is_type(sent, n, "application/cloudevents+json"))
 		return BODY_JSON;
-	if (n == strlen("application/x-www-form-urlencoded") &&
-	    strncasecmp(type, "application/x-www-form-urlencoded", n) == 0)
+	if (v->source->provider->takes_form &&
+	    is_type(sent, n, "application/x-www-form-urlencoded"))
 		return BODY_FORM;
 	return BODY_OTHER;
+}
+
+/* NULL when it can be read; otherwise the reason for 415. */
+static const char *unreadable(const struct visit *v)
+{
+	const char *coding = http_request_header(v->req, "Content-Encoding");
+	const char *hint = v->source->provider->type_hint;
+
+	if (coding && strcasecmp(coding, "identity") != 0)
+		return "Content-Encoding: send the body as it is";
+	if (v->kind == BODY_OTHER)
+		return hint ? hint : "content type";
+	return NULL;
 }
 
 /* The JSON in payload=..., which is how GitHub sends it when a hook is set to form encoding. */
@@ -371,103 +444,137 @@ static char *form_payload(const char *s, size_t n)
 	return NULL;
 }
 
-static void take_event(struct intake *in, struct source *s, struct http_request *req,
-		       int64_t started_us, const struct webhook *hook)
+static void count_unknown_values(struct source *s, const struct ci_event *ev)
+{
+	unsigned n = provider_unknown_values(ev);
+	char labels[64];
+
+	if (!n)
+		return;
+	if (!s->unknown) {
+		(void)snprintf(labels, sizeof(labels), "source=\"%s\"", s->name);
+		s->unknown = metrics_handle("events_unknown_values_total", labels);
+	}
+	metric_add(s->unknown, n);
+}
+
+static void take_event(struct intake *in, const struct visit *v)
 {
 	OWNED(freep) char *payload = NULL;
-	const char *json = hook->body ? hook->body : "";
-	size_t n = hook->body_len;
+	const char *json = v->hook.body ? v->hook.body : "";
+	size_t n = v->hook.body_len;
+	struct source *s = v->source;
 	struct err err = { 0 };
 	struct delivery *d;
 	struct ci_event ev;
+	char id[64];
+	int rc;
 
-	if (body_kind(req) == BODY_FORM) {
+	if (v->kind == BODY_FORM) {
 		payload = form_payload(json, n);
 		json = payload ? payload : "";
 		n = strlen(json);
 	}
-	if (s->provider->normalise(hook->topic, json, n, &ev, &err) < 0) {
-		quarantine(in, s, req, started_us, hook, err.msg);
+	rc = s->provider->normalise(v->topic, json, n, &ev, &err);
+	if (rc < 0) {
+		quarantine(in, v, err.msg);
 		return;
 	}
+	if (rc == NORMALISE_IGNORED) {
+		refuse(in, v, RESULT_IGNORED, 200, err.msg);
+		return;
+	}
+	count_unknown_values(s, &ev);
 	(void)text_copy(ev.source, sizeof(ev.source), s->name, strlen(s->name));
-	delivery_id(hook, ev.delivery);
-	trace_of(in, req, ev.trace);
-	ev.received_at_ms = clock_wall_ms();
-	d = delivery_new(in, s, req, started_us);
-	(void)text_copy(d->id, sizeof(d->id), ev.delivery, strlen(ev.delivery));
+	delivery_id(v, ev.delivery, id);
+	(void)text_copy(ev.delivery, sizeof(ev.delivery), id, strlen(id));
+	set_trace(in, v->req);
+	(void)text_copy(ev.trace, sizeof(ev.trace), v->req->trace, strlen(v->req->trace));
+	ev.received_at_ms = v->hook.now_ms;
+	d = delivery_new(in, s, v->req, v->started_us);
+	(void)text_copy(d->id, sizeof(d->id), id, strlen(id));
 	buf_reset(&in->record);
 	enqueue_record(&ev, s->dedupe_ttl_ms, &in->record);
 	handover_put(in->handover, in->record.data, in->record.len, on_handed_over, d);
 }
 
-static void take_webhook(struct intake *in, struct source *s, struct http_request *req)
+/* It is known by now who sent it. */
+static void take_verified(struct intake *in, struct visit *v)
 {
-	const struct provider *p = s->provider;
-	int64_t started_us = clock_mono_us();
-	struct webhook hook = { .signature = http_request_header(req, p->signature_header),
-				.topic = http_request_header(req, p->topic_header),
-				.delivery = http_request_header(req, p->delivery_header),
-				.body = req->body,
-				.body_len = req->body_len };
+	const struct provider *p = v->source->provider;
 	const char *reason;
-	char body[96];
 
-	if (body_kind(req) == BODY_OTHER) {
-		answer(in, s, req, started_us, RESULT_REFUSED, 415,
-		       "{\"status\":\"refused\",\"reason\":\"content type\"}\n");
+	if (limited(in, v))
+		return;
+	v->topic = p->topic_header ? http_request_header(v->req, p->topic_header) : "";
+	if (!v->topic || (p->topic_header && !*v->topic)) {
+		quarantine(in, v, "the header that names the event is missing");
 		return;
 	}
-	if (!verified(in, s, &hook, req)) {
-		refuse_unsigned(in, s, req, started_us);
-		return;
-	}
-	if (!hook.topic || !*hook.topic) {
-		quarantine(in, s, req, started_us, &hook,
-			   "the header that names the event is missing");
-		return;
-	}
-	reason = p->ignores(hook.topic);
-	if (reason) {
-		(void)snprintf(body, sizeof(body), "{\"status\":\"ignored\",\"reason\":\"%s\"}\n",
-			       reason);
-		answer(in, s, req, started_us, RESULT_IGNORED, 200, body);
-		return;
-	}
-	take_event(in, s, req, started_us, &hook);
+	reason = p->ignores(v->topic);
+	if (reason)
+		refuse(in, v, RESULT_IGNORED, 200, reason);
+	else
+		take_event(in, v);
 }
 
-/* "github" or "github/SOURCE"; NULL when there is no such source. */
-static struct source *source_of(struct intake *in, const char *path)
+static const char *header_of(const void *req, const char *name, size_t i)
 {
-	size_t n = strcspn(path, "/");
-	const struct provider *p = provider_find(path, n);
-	const char *name = path[n] ? path + n + 1 : path;
+	return http_request_header_at(req, name, i);
+}
 
-	for (size_t i = 0; p && i < in->n_sources; i++)
-		if (in->sources[i].provider == p && strcmp(in->sources[i].name, name) == 0)
-			return &in->sources[i];
-	return NULL;
+static void take_webhook(struct intake *in, struct source *s, struct http_request *req,
+			 const char *path_secret)
+{
+	struct visit v = { .source = s,
+			   .req = req,
+			   .hook = { .header = header_of,
+				     .headers = req,
+				     .path_secret = path_secret,
+				     .body = req->body,
+				     .body_len = req->body_len,
+				     .now_ms = clock_wall_ms() },
+			   .started_us = clock_mono_us() };
+	const char *reason;
+
+	if (log_enabled(LEVEL_DEBUG))
+		set_trace(in, req);
+	if (!address_allowed(in, &v)) {
+		refuse_address(in, &v);
+		return;
+	}
+	if (strcmp(req->method, "POST") != 0) {
+		http_reply_header(req, "Allow", "POST");
+		refuse(in, &v, RESULT_REFUSED, 405, "method");
+		return;
+	}
+	v.kind = body_kind(&v);
+	reason = unreadable(&v);
+	if (reason) {
+		refuse(in, &v, RESULT_REFUSED, 415, reason);
+		return;
+	}
+	v.proof = auth_verify(&s->auth, &v.hook);
+	if (v.proof)
+		take_verified(in, &v);
+	else
+		refuse_unsigned(in, &v);
 }
 
 bool intake_handle(struct intake *in, struct http_request *req)
 {
-	static const char prefix[] = "/webhooks/";
+	const char *secret;
 	struct source *s;
 
-	if (!text_starts(req->path, prefix))
+	if (!text_starts(req->path, "/webhooks/"))
 		return false;
-	s = source_of(in, req->path + strlen(prefix));
-	if (!s) {
-		metrics_add("webhooks_received_total", "source=\"\",result=\"refused\"", 1);
-		http_reply_text(req, 404, json_type,
-				"{\"status\":\"refused\",\"reason\":\"unknown source\"}\n");
-	} else if (strcmp(req->method, "POST") != 0) {
-		http_reply_header(req, "Allow", "POST");
-		answer(in, s, req, clock_mono_us(), RESULT_REFUSED, 405,
-		       "{\"status\":\"refused\",\"reason\":\"method\"}\n");
-	} else {
-		take_webhook(in, s, req);
+	s = sources_find(in->sources, req->path, &secret);
+	if (s) {
+		take_webhook(in, s, req, secret);
+		return true;
 	}
+	metrics_add("webhooks_received_total", "source=\"\",result=\"refused\"", 1);
+	http_reply_text(req, 404, json_type,
+			"{\"status\":\"refused\",\"reason\":\"unknown source\"}\n");
 	return true;
 }

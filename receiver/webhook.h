@@ -7,14 +7,14 @@
 
 #include "core/base.h"
 
-struct conf;
 struct http_request;
 struct intake;
 struct keyspace;
 struct handover;
+struct sources;
 
 /* Everything borrowed; must outlive it. */
-struct intake *intake_new(const struct conf *, const struct keyspace *, struct handover *);
+struct intake *intake_new(struct sources *, const struct keyspace *, struct handover *);
 /* Only when intake_pending() is 0, or after the Redis connection was freed. */
 void intake_free(struct intake *);
 DEFINE_OWNED(struct intake, intake_free)

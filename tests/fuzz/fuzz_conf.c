@@ -20,7 +20,9 @@ static const struct conf_option options[] = {
 	{ "part.token", CONF_SECRET, NULL, NULL, NULL, "A secret." },
 	{ "part.inner.depth", CONF_INT, "1", "0", "9", "Two levels down." },
 };
-static const struct conf_table table = { "Fuzz", options, ARRAY_LEN(options) };
+static const struct conf_table table = { .title = "Fuzz",
+					 .options = options,
+					 .n = ARRAY_LEN(options) };
 static const struct conf_table *const tables[] = { &table };
 
 static void check_value(const struct conf_table *t, const struct conf_option *o, const char *value,

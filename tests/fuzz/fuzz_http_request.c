@@ -30,7 +30,9 @@ static void describe(struct http_parse *p, struct buf *out)
 static void parse_all(const char *data, size_t n, size_t piece, struct buf *out)
 {
 	size_t budget = BUDGET;
-	struct http_parse_limits limits = { HEAD_MAX, BODY_MAX, &budget };
+	struct http_parse_limits limits = { .max_header_bytes = HEAD_MAX,
+					    .max_body_bytes = BODY_MAX,
+					    .body_budget = &budget };
 	OWNED(http_parse_freep) struct http_parse *p = http_parse_new(&limits);
 	size_t at = 0;
 

@@ -126,6 +126,8 @@ static size_t answer_length(struct dialog *d, size_t *head_len)
 	*head_len = (size_t)(end - d->in.data) + 4;
 	head = xstrndup(d->in.data, *head_len);
 	length = header(head, "Content-Length:");
+	if (!length && strncmp(head, "HTTP/1.1 1", 10) == 0)
+		return *head_len; /* "100 Continue" */
 	if (!length)
 		return d->eof ? d->in.len : 0;
 	want = *head_len + strtoul(length, NULL, 10);

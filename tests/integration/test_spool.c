@@ -437,6 +437,81 @@ static void nothing_accepted_is_lost_or_doubled_whatever_dies(struct rig *r)
 	assert_true(accepted > CHAOS * 3 / 4);
 }
 
+/* --- at random, with the simulator as the sender ------------------------------------------ */
+
+/* What the simulator sent and was answered, against what is in the stream. */
+struct ledger {
+	size_t sent, answered, wrong; /* answered 202, and not there exactly once */
+};
+
+static unsigned times_in(const char *stream_text, const char *guid)
+{
+	size_t n = strlen(guid);
+	unsigned times = 0;
+
+	for (const char *p = stream_text; (p = strstr(p, guid)); p += n)
+		times += p[n] == ',';
+	return times;
+}
+
+static struct ledger compare(struct rig *r)
+{
+	struct answer a = http_get(r, simulator_port(r), "/_sim/deliveries");
+	struct json_object *list = json_at(a.json, "deliveries");
+	const char *text = stream(r);
+	struct ledger l = { 0 };
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *d = json_object_array_get_idx(list, i);
+
+		/* 200 is for what is of no use to us, such as its ping. */
+		l.sent++;
+		if (json_i64(d, "status", 0) != 202)
+			continue;
+		l.answered++;
+		l.wrong += times_in(text, json_str(d, "guid", "?")) != 1;
+	}
+	return l;
+}
+
+static bool all_told(struct rig *r, int64_t runs)
+{
+	struct answer a = http_get(r, simulator_port(r), "/_sim/summary");
+
+	return json_i64(a.json, "runs", 0) >= runs && json_i64(a.json, "running", -1) == 0 &&
+	       json_i64(a.json, "webhooks_waiting", -1) == 0;
+}
+
+static void the_simulators_ledger_agrees_whatever_dies(struct rig *r)
+{
+	enum { RUNS = 120, ROUNDS = 40 };
+	struct chaos c = { .r = r, .seed = 4711, .redis_up = true };
+	struct ledger l;
+
+	c.receiver = start_again(r);
+	(void)simulator_start(r, "--rate", "30", "--count", rig_printf(r, "%d", RUNS));
+	for (int i = 0; i < ROUNDS; i++) {
+		int64_t until = clock_mono_ms() + 100;
+
+		trouble(&c);
+		if (draw(&c, 8) == 0) {
+			proc_kill(c.receiver);
+			c.receiver = start_again(r);
+		}
+		while (clock_mono_ms() < until)
+			rig_tick(r);
+	}
+	let_redis_be(&c);
+	WAIT(r, all_told(r, RUNS));
+	WAIT(r, metric(r, "spool_bytes") == 0);
+	WAIT(r, compare(r).wrong == 0);
+	l = compare(r);
+	/* While the receiver was being started again nobody answered, and the sender does not
+	 * repeat. */
+	assert_true(l.sent > (size_t)3 * RUNS);
+	assert_true(l.answered > l.sent / 4);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +529,7 @@ int main(int argc, char **argv)
 		RIG_TEST(tells_another_redis_what_the_last_one_acknowledged),
 		RIG_TEST(the_same_redis_is_told_nothing_twice),
 		RIG_TEST(nothing_accepted_is_lost_or_doubled_whatever_dies),
+		RIG_TEST(the_simulators_ledger_agrees_whatever_dies),
 	};
 
 	return rig_main(tests);

@@ -190,7 +190,7 @@ static void a_bad_secret_file_leaves_the_old_workers_in_place(struct rig *r)
 {
 	const char *secret = rig_path(r, "rotated");
 	struct proc *p;
-	pid_t was[16], now[16];
+	pid_t was[16] = { 0 }, now[16] = { 0 };
 	struct answer a;
 
 	rig_write(r, "rotated", WEBHOOK_SECRET, 0600);

@@ -27,8 +27,12 @@ static const struct conf_option deeper[] = {
 	{ "part.key_file", CONF_STR, NULL, NULL, NULL, "A path, no secret." },
 	{ "part.inner.depth", CONF_INT, "1", "0", NULL, "Two levels down." },
 };
-static const struct conf_table table_a = { "Common", common, ARRAY_LEN(common) };
-static const struct conf_table table_b = { "Part", deeper, ARRAY_LEN(deeper) };
+static const struct conf_table table_a = { .title = "Common",
+					   .options = common,
+					   .n = ARRAY_LEN(common) };
+static const struct conf_table table_b = { .title = "Part",
+					   .options = deeper,
+					   .n = ARRAY_LEN(deeper) };
 static const struct conf_table *const tables[] = { &table_a, &table_b };
 
 /* A conf, files that it reads, and what it says. */

@@ -19,7 +19,9 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
-	const struct http_parse_limits limits = { HEAD_MAX, BODY_MAX, &f->budget };
+	const struct http_parse_limits limits = { .max_header_bytes = HEAD_MAX,
+						  .max_body_bytes = BODY_MAX,
+						  .body_budget = &f->budget };
 
 	f->budget = BUDGET;
 	f->p = http_parse_new(&limits);
@@ -222,7 +224,9 @@ static void bodies_share_a_budget(void **state)
 	static const char head[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n";
 	static const char small[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n";
 	struct fixture *f = *state;
-	const struct http_parse_limits limits = { HEAD_MAX, BODY_MAX, &f->budget };
+	const struct http_parse_limits limits = { .max_header_bytes = HEAD_MAX,
+						  .max_body_bytes = BODY_MAX,
+						  .body_budget = &f->budget };
 	OWNED(http_parse_freep) struct http_parse *second = http_parse_new(&limits);
 	OWNED(http_parse_freep) struct http_parse *third = http_parse_new(&limits);
 	size_t used;

@@ -56,6 +56,131 @@ static void reads_fields_by_path(void **state)
 	assert_true(t.at == 1785319289000);
 }
 
+struct listed {
+	uint64_t highest, id;
+	char reason[16], culprit[16];
+	int64_t at;
+};
+
+static const struct field listed_fields[] = {
+	FIELD("builds[].id", FIELD_MAX, false, struct listed, highest),
+	FIELD("builds[].reason", FIELD_TEXT, false, struct listed, reason),
+	FIELD("culprits[]", FIELD_TEXT, false, struct listed, culprit),
+	FIELD("id", FIELD_NUM, true, struct listed, id),
+	FIELD("at", FIELD_TIME, false, struct listed, at),
+};
+
+static int run_listed(const char *json, struct listed *out, struct err *err)
+{
+	struct field_tree tree;
+
+	*out = (struct listed){ 0 };
+	*err = (struct err){ 0 };
+	field_tree_init(&tree, listed_fields, ARRAY_LEN(listed_fields));
+	return normalise(&tree, json, strlen(json), out, err);
+}
+
+static void reads_what_is_in_arrays(void **state)
+{
+	static const struct {
+		const char *why, *json;
+		uint64_t highest;
+		const char *reason, *culprit;
+	} rows[] = {
+		{ "the largest, wherever it stands",
+		  "{\"builds\":[{\"id\":5},{\"x\":[{\"id\":99}],\"id\":9},{\"id\":7}],\"id\":1}", 9,
+		  "", "" },
+		{ "the first text",
+		  "{\"id\":1,\"builds\":[{\"reason\":null},{\"reason\":\"a\"},"
+		  "{\"reason\":\"b\"}],\"culprits\":[\"x\",\"y\"]}",
+		  0, "a", "x" },
+		{ "empty arrays", "{\"builds\":[],\"culprits\":[],\"id\":1}", 0, "", "" },
+		{ "other things in the array",
+		  "{\"builds\":[3,null,\"s\",[{\"id\":4}],{\"id\":2}],\"culprits\":[1,{"
+		  "\"culprits\":\"n\"},"
+		  "\"x\"],\"id\":1}",
+		  2, "", "x" },
+		{ "something else than an array",
+		  "{\"builds\":{\"id\":4},\"culprits\":\"x\",\"id\":1}", 0, "", "" },
+		{ "an object that calls itself one", "{\"builds\":{\"[]\":{\"id\":4}},\"id\":1}", 0,
+		  "", "" },
+		{ "the first of two arrays",
+		  "{\"builds\":[{\"id\":2}],\"builds\":[{\"id\":4}],\"id\":1}", 2, "", "" },
+		{ "the first of two keys in an element",
+		  "{\"builds\":[{\"id\":2,\"id\":4}],\"id\":1}", 2, "", "" },
+		{ "numbers as text, and what is none",
+		  "{\"builds\":[{\"id\":\"12\"},{\"id\":\"x\"},{\"id\":-5},{\"id\":1.5},{\"id\":"
+		  "true}],"
+		  "\"id\":\"1\"}",
+		  12, "", "" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct listed got;
+		struct err err;
+
+		if (run_listed(rows[i].json, &got, &err) < 0)
+			fail_msg("row \"%s\": %s", rows[i].why, err.msg);
+		assert_case(got.id == 1, rows[i].why);
+		assert_case(got.highest == rows[i].highest, rows[i].why);
+		assert_case(strcmp(got.reason, rows[i].reason) == 0, rows[i].why);
+		assert_case(strcmp(got.culprit, rows[i].culprit) == 0, rows[i].why);
+	}
+}
+
+static void numbers_may_be_text_where_the_table_says_so(void **state)
+{
+	static const struct {
+		const char *json, *says; /* NULL: good */
+	} rows[] = {
+		{ "{\"id\":7}", NULL },
+		{ "{\"id\":\"7\"}", NULL },
+		{ "{\"id\":\"\"}", "id: is not a usable integer" },
+		{ "{\"id\":\"7 \"}", "id: is not a usable integer" },
+		{ "{\"id\":\"-7\"}", "id: is not a usable integer" },
+		{ "{\"id\":\"9223372036854775808\"}", "id: is not a usable integer" },
+		{ "{\"id\":7e2}", "id: is not a usable integer" },
+		{ "{\"id\":null}", "id: is missing" },
+		{ "{\"id\":[7]}", "id: has the wrong type" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct listed got;
+		struct err err;
+		int rc = run_listed(rows[i].json, &got, &err);
+
+		assert_case(rows[i].says ? rc < 0 && strstr(err.msg, rows[i].says) != NULL
+					 : rc == 0 && got.id == 7,
+			    rows[i].json);
+	}
+}
+
+static void times_need_not_be_iso(void **state)
+{
+	static const struct {
+		const char *json;
+		int64_t at;
+	} rows[] = {
+		{ "{\"id\":1,\"at\":\"2016-08-12 15:23:28 UTC\"}", 1471015408000 },
+		{ "{\"id\":1,\"at\":\"2016-08-12 17:23:28 +0200\"}", 1471015408000 },
+		{ "{\"id\":1,\"at\":\"2016-08-12T15:23:28.5Z\"}", 1471015408500 },
+		{ "{\"id\":1,\"at\":\"2016-08-12 15:23:28\"}", 0 },
+		{ "{\"id\":1,\"at\":\"2016-08-12 15:23:28 CEST\"}", 0 },
+		{ "{\"id\":1,\"at\":1471015408}", 0 },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct listed got;
+		struct err err;
+
+		assert_ok(run_listed(rows[i].json, &got, &err), &err);
+		assert_case(got.at == rows[i].at, rows[i].json);
+	}
+}
+
 static void first_of_duplicate_keys_wins(void **state)
 {
 	static const struct {
@@ -237,6 +362,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_fields_by_path),
+		cmocka_unit_test(reads_what_is_in_arrays),
+		cmocka_unit_test(numbers_may_be_text_where_the_table_says_so),
+		cmocka_unit_test(times_need_not_be_iso),
 		cmocka_unit_test(first_of_duplicate_keys_wins),
 		cmocka_unit_test(refuses_what_is_malformed),
 		cmocka_unit_test(wrong_types_matter_only_where_needed),

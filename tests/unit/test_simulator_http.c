@@ -556,7 +556,6 @@ static void the_app_is_known_by_its_signature(void **state)
 static void an_installation_token_reaches_as_far_as_it_was_asked_for(void **state)
 {
 	struct fixture *f = *state;
-	OWNED(freep) char *line = NULL;
 	OWNED(json_putp) struct json_object *o = NULL;
 	struct run *r, *other;
 	char path[256];
