@@ -26,8 +26,9 @@ struct work {
 	struct event *poll;
 	struct take {
 		struct work *work;
-		bool busy; /* a take is on its way */
-	} * takes;         /* per partition */
+		bool busy;  /* a take is on its way */
+		bool again; /* work came up meanwhile, which it may have missed */
+	} * takes;          /* per partition */
 	struct task *tasks;
 	size_t n_tasks;
 	void (*idle)(void *);
@@ -544,8 +545,9 @@ static void on_taken(const struct redisReply *reply, void *arg)
 		if (redis_str(redis_at(redis_at(reply, i), 0)))
 			task_begin(w, (unsigned)(take - w->takes), redis_at(reply, i));
 	/* A full hand means that there may be more. */
-	if (redis_len(reply) == TAKE_MAX)
+	if (redis_len(reply) == TAKE_MAX || take->again)
 		work_kick(w);
+	take->again = false;
 }
 
 static void take_from(struct work *w, unsigned partition, int64_t room)
@@ -581,7 +583,9 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 	for (unsigned p = 0; p < w->e->ks.partitions; p++) {
 		int64_t room = w->e->opt.concurrency - (int64_t)w->n_tasks;
 
-		if (room > 0 && !w->takes[p].busy)
+		if (w->takes[p].busy)
+			w->takes[p].again = true;
+		else if (room > 0)
 			take_from(w, p, room);
 	}
 }
