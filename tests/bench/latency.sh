@@ -3,14 +3,17 @@
 # second for SECS seconds; receiver, Redis with every write on disk, and dispatcher do the rest, the
 # job's log fetched and read. Says also what was lost, done twice, and the CPU time of a failure.
 #
-# Usage: latency.sh BUILD_DIR      with RATE, SECS, ROUNDS, BENCH_PORT in the environment
+# About ten steps of a failure wait for the disk, one after the other, so the time of a synced write is
+# printed too. REDIS_DIR puts Redis elsewhere: in a folder in memory the rest of the time is left.
+#
+# Usage: latency.sh BUILD_DIR      with RATE, SECS, ROUNDS, REDIS_DIR, BENCH_PORT in the environment
 set -u
 
 build=$(cd "${1:?usage: latency.sh BUILD_DIR}" && pwd)
 guard=$build/cli/pipeline-guard
 simulator=$build/tests/simulator/pipeline-guard-simulator
 rate=${RATE:-50} secs=${SECS:-20} rounds=${ROUNDS:-3} port=${BENCH_PORT:-18293}
-work=$build/bench-latency
+work=$build/bench-latency redis_dir=${REDIS_DIR:-$build/bench-latency/redis}
 
 for tool in redis-server redis-cli curl; do
 	command -v "$tool" >/dev/null || {
@@ -59,13 +62,21 @@ number() { # number NAME: of the summary
 	grep -o "\"$1\":[0-9]*" <<<"$summary" | head -n 1 | cut -d: -f2
 }
 
+# What one small write costs when it has to be on the disk.
+synced_write_ms() {
+	local writes=200
+	LC_ALL=C dd if=/dev/zero of="$redis_dir/probe" bs=512 count="$writes" oflag=dsync 2>&1 |
+		awk -v n="$writes" '/copied/ { printf "%.2f", $(NF - 3) * 1000 / n }'
+	rm -f "$redis_dir/probe"
+}
+
 start_all() {
-	rm -rf "$work"
+	rm -rf "$work" "${redis_dir:?}/appendonlydir"
 	umask 077
-	mkdir -p "$work/redis"
+	mkdir -p "$work" "$redis_dir"
 	printf 'a secret for benchmarks only' >"$work/secret"
 	printf token-for-benchmarks-only >"$work/token"
-	redis-server --port 0 --unixsocket "$work/redis.sock" --dir "${REDIS_DIR:-$work/redis}" --save '' \
+	redis-server --port 0 --unixsocket "$work/redis.sock" --dir "$redis_dir" --save '' \
 		--appendonly yes --appendfsync always >"$work/redis.log" 2>&1 &
 	redis=$!
 	pids+=("$redis")
@@ -98,8 +109,9 @@ wait_for_the_last() {
 }
 
 once() {
-	local before=() after=() cpu=() i names=(receiver dispatcher redis)
+	local before=() after=() cpu=() i sync names=(receiver dispatcher redis)
 	start_all
+	sync=$(synced_write_ms)
 	for i in "$receiver" "$dispatcher" "$redis"; do
 		before+=("$(ticks "$i")")
 	done
@@ -117,9 +129,9 @@ once() {
 		cpu+=("${names[i]} $(awk -v t=$((after[i] - before[i])) -v hz="$(getconf CLK_TCK)" \
 			-v n="$count" 'BEGIN { printf "%.2f", t * 1000 / hz / n }')")
 	done
-	printf '%s failures/s: ms p50 %s p90 %s p99 %s max %s; of %s lost %s, twice %s; webhooks %s; cpu_ms/failure: %s\n' \
+	printf '%s failures/s: ms p50 %s p90 %s p99 %s max %s; of %s lost %s, twice %s; webhooks %s; synced write %s ms; cpu_ms/failure: %s\n' \
 		"$rate" "$(number p50)" "$(number p90)" "$(number p99)" "$(number max)" "$count" \
-		"$((count - $(number rerun_accepted)))" "$(number rerun_twice)" "$(number webhooks)" \
+		"$((count - $(number rerun_accepted)))" "$(number rerun_twice)" "$(number webhooks)" "$sync" \
 		"$(printf '%s, ' "${cpu[@]}" | sed 's/, $//')"
 	stop
 }
