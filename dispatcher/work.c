@@ -40,13 +40,19 @@ struct work {
 #define NOW "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
 /*
- * KEYS due work; ARGV max lease_ms.
- * Returns {item, epoch, tries}... The lease is the new score: an item whose
- * worker dies is simply due again.
+ * KEYS due work; ARGV max lease_ms run_prefix plan_prefix.
+ * Returns {item, epoch, tries, lost, run, plan}... The lease is the new score: an item whose
+ * worker dies is simply due again. Run and plan come along, and a planned plan becomes
+ * leased here: where every write waits for the disk, another round trip would be another wait.
+ * Their keys are known only here; they have the hash tag of the others.
  */
 static struct redis_script take_script = {
 	.name = "take",
-	.body = NOW "local out = {} "
+	.body = NOW "local function hash(key) "
+		    "  local h = redis.pcall('HGETALL', key) "
+		    "  return h.err and {} or h "
+		    "end "
+		    "local out = {} "
 		    "for _, item in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, "
 		    "'LIMIT', 0, ARGV[1])) do "
 		    "  local was = redis.call('HGET', KEYS[2], item) or '0 0 0' "
@@ -56,24 +62,21 @@ static struct redis_script take_script = {
 		    "  local epoch = redis.call('HINCRBY', KEYS[2], '#', 1) "
 		    "  redis.call('HSET', KEYS[2], item, epoch .. ' ' .. tries .. ' ' .. lost) "
 		    "  redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], item) "
-		    "  out[#out + 1] = {item, epoch, tries, lost} "
+		    "  local stage, id = string.match(item, '^(%a+):(.+)$') "
+		    "  local run, plan = {}, {} "
+		    "  if stage == 'diagnose' then "
+		    "    run = hash(ARGV[3] .. id) "
+		    "  elseif stage == 'act' or stage == 'await' then "
+		    "    local key = ARGV[4] .. id "
+		    "    if redis.pcall('HGET', key, 'state') == 'planned' then "
+		    "      redis.call('HSET', key, 'state', 'leased', 'epoch', epoch) "
+		    "    end "
+		    "    plan = hash(key) "
+		    "    run = hash(ARGV[3] .. (string.match(id, '^(.*):') or id)) "
+		    "  end "
+		    "  out[#out + 1] = {item, epoch, tries, lost, run, plan} "
 		    "end "
 		    "return out",
-};
-
-/* KEYS work run [plan]; ARGV item epoch. A planned plan becomes leased here. */
-static struct redis_script load_script = {
-	.name = "load",
-	.body = "local w = redis.call('HGET', KEYS[1], ARGV[1]) "
-		"if not w or string.match(w, '^%d+') ~= ARGV[2] then return false end "
-		"local plan = {} "
-		"if KEYS[3] then "
-		"  if redis.call('HGET', KEYS[3], 'state') == 'planned' then "
-		"    redis.call('HSET', KEYS[3], 'state', 'leased', 'epoch', ARGV[2]) "
-		"  end "
-		"  plan = redis.call('HGETALL', KEYS[3]) "
-		"end "
-		"return {redis.call('HGETALL', KEYS[2]), plan}",
 };
 
 /*
@@ -417,22 +420,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	task_retry(t, -1, "took longer than its lease allows");
 }
 
-static void on_loaded(const struct redisReply *reply, void *arg)
+/* With its run and plan as they were when it was taken. */
+static void start(struct task *t, const struct redisReply *run, const struct redisReply *plan)
 {
-	struct task *t = arg;
 	char why[80];
 
-	if (t->settling)
-		return;
-	if (redis_len(reply) != 2) {
-		if (redis_is_error(reply, NULL))
-			log_warn("could not load", KV("item", t->item),
-				 KV("why", redis_why(reply)));
-		task_end(t);
-		return;
-	}
-	run_read(redis_at(reply, 0), t->arena, &t->run);
-	plan_read(redis_at(reply, 1), t->arena, &t->plan);
+	run_read(run, t->arena, &t->run);
+	plan_read(plan, t->arena, &t->plan);
 	if (!*t->run.repo || (t->stage->has_plan && !*t->plan.id)) {
 		bury(t, "its run or plan is not in Redis any more");
 		return;
@@ -447,23 +441,6 @@ static void on_loaded(const struct redisReply *reply, void *arg)
 		return;
 	}
 	t->stage->start(t);
-}
-
-static void load(struct task *t)
-{
-	char key[3][KEY_MAX];
-	struct redis_cmd cmd;
-	int n = t->stage->has_plan ? 3 : 2;
-
-	key_part(&t->e->ks, t->partition, "work", key[0]);
-	key_part_of(&t->e->ks, t->partition, "run", t->ref, key[1]);
-	key_part_of(&t->e->ks, t->partition, "plan", t->plan_id, key[2]);
-	redis_script_cmd(&cmd, &load_script, n);
-	for (int i = 0; i < n; i++)
-		redis_arg(&cmd, key[i]);
-	redis_arg(&cmd, t->item);
-	redis_arg_i64(&cmd, t->epoch);
-	redis_send_script(t->e->writer, &load_script, &cmd, on_loaded, t);
 }
 
 static const struct stage *stage_of(const char *item, const char **subject)
@@ -528,7 +505,7 @@ static void task_begin(struct work *w, unsigned partition, const struct redisRep
 		return;
 	}
 	(void)evtimer_add(t->deadline, &tv);
-	load(t);
+	start(t, redis_at(row, 4), redis_at(row, 5));
 }
 
 /* --- taking --------------------------------------------------------------- */
@@ -552,7 +529,7 @@ static void on_taken(const struct redisReply *reply, void *arg)
 
 static void take_from(struct work *w, unsigned partition, int64_t room)
 {
-	char due[KEY_MAX], key[KEY_MAX];
+	char due[KEY_MAX], key[KEY_MAX], run[KEY_MAX], plan[KEY_MAX];
 	struct take *take = &w->takes[partition];
 	struct redis_cmd cmd;
 
@@ -560,11 +537,15 @@ static void take_from(struct work *w, unsigned partition, int64_t room)
 	take->busy = true;
 	key_part(&w->e->ks, partition, "due", due);
 	key_part(&w->e->ks, partition, "work", key);
+	key_part_of(&w->e->ks, partition, "run", "", run);
+	key_part_of(&w->e->ks, partition, "plan", "", plan);
 	redis_script_cmd(&cmd, &take_script, 2);
 	redis_arg(&cmd, due);
 	redis_arg(&cmd, key);
 	redis_arg_i64(&cmd, room < TAKE_MAX ? room : TAKE_MAX);
 	redis_arg_i64(&cmd, w->e->opt.lease_ms);
+	redis_arg(&cmd, run);
+	redis_arg(&cmd, plan);
 	redis_send_script(w->e->writer, &take_script, &cmd, on_taken, take);
 }
 
