@@ -470,7 +470,8 @@ static void promises_hold_while_everything_dies(struct rig *r)
 	c.receiver = new_receiver(&c);
 	c.sim = simulator_start(r, "--rate", rig_printf(r, "%d", RATE), "--count",
 				rig_printf(r, "%u", RATE * seconds), "--transient-rate", "0.6",
-				"--duplicate", "0.1", "--reorder", "0.1", NULL);
+				"--heal-rate", "0.6", "--duplicate", "0.1", "--reorder", "0.1",
+				NULL);
 	for (int i = 0; i < DISPATCHERS; i++)
 		c.dispatcher[i] = new_dispatcher(&c, i);
 	end = clock_mono_ms() + (int64_t)seconds * 1000;
