@@ -96,7 +96,7 @@ measure() { # measure NAME COMMAND...
 		'BEGIN { printf "%.1f", t * 1e6 / hz / n }')
 	per_s=$(awk '/Requests\/sec/ { print $2 }' <<<"$out")
 	printf '%-14s cpu_us/event %6s   events/s %8s   p50 %8s   p99 %8s\n' "$name" "$us" "$per_s" \
-		"$(awk '/50%/ { print $2 }' <<<"$out")" "$(awk '/99%/ { print $2 }' <<<"$out")"
+		"$(awk '$1 == "50%" { print $2 }' <<<"$out")" "$(awk '$1 == "99%" { print $2 }' <<<"$out")"
 	echo "$name $us $per_s" >>"$BENCH_WORK/results"
 }
 
