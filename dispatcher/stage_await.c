@@ -45,6 +45,12 @@ static void judge(struct task *t, const char *conclusion)
 	}
 }
 
+/* Nobody waits longer for a diagnosis than for the re-run itself. */
+static int64_t diagnosis_ms(const struct task *t)
+{
+	return t->e->opt.heal_timeout_ms < DIAGNOSIS_MS ? t->e->opt.heal_timeout_ms : DIAGNOSIS_MS;
+}
+
 /* No webhook told us; the provider has the last word. */
 static void on_run(const struct api_result *r, void *arg)
 {
@@ -59,7 +65,7 @@ static void on_run(const struct api_result *r, void *arg)
 	else if (r->fate == API_OK && r->generation > t->plan.generation &&
 		 strcmp(r->status, "completed") == 0 && t->tries <= EVENT_TRIES)
 		/* After a long pause its event is still in the stream, and will be diagnosed. */
-		task_retry(t, DIAGNOSIS_MS, "it failed, and its event is not here yet");
+		task_retry(t, diagnosis_ms(t), "it failed, and its event is not here yet");
 	else
 		task_outcome(t, "timed_out",
 			     arena_printf(t->arena, "no completion was reported in time; it is %s",
@@ -86,7 +92,7 @@ static void await_start(struct task *t)
 	if (r->generation > t->plan.generation && r->rank == CI_COMPLETED) {
 		if (r->failed && r->finding_generation < r->generation &&
 		    task_now_ms(t) - (int64_t)r->updated_at_ms < DIAGNOSIS_MAX_MS) {
-			later.again_ms = DIAGNOSIS_MS;
+			later.again_ms = diagnosis_ms(t);
 			task_settle(t, &later);
 			return;
 		}
