@@ -145,6 +145,8 @@ static void print_plan(const struct redisReply *plan)
 
 void run_print(const char *ref, const struct redisReply *run, const struct redisReply *plan)
 {
+	char attempt[ATTEMPT_TEXT_MAX];
+
 	printf("%s", term_bold());
 	term_put(run_field(run, "repo"));
 	printf(": ");
@@ -152,7 +154,8 @@ void run_print(const char *ref, const struct redisReply *run, const struct redis
 	printf("%s\n", term_plain());
 	line("run", ref);
 	painted_line("state", run_view_state(run));
-	line("attempt", run_field(run, "generation"));
+	run_view_attempt_of(run, attempt);
+	line("attempt", attempt);
 	line("status", run_field(run, "status"));
 	line("conclusion", run_field(run, "conclusion"));
 	line("branch", run_field(run, "branch"));

@@ -278,6 +278,48 @@ static void a_run_is_found_by_any_of_its_names(struct rig *r)
 	says(out, "2 runs have the number");
 }
 
+/* A job's id is no attempt, and a build is a build: in status, logs, and for programs. */
+static void attempts_have_the_names_of_their_provider(struct rig *r)
+{
+	static const struct {
+		const char *provider, *generation, *reruns, *line, *feed, *outcome;
+	} rows[] = {
+		{ "github", "2", "0", "attempt      attempt 2\n", "attempt 2: failure",
+		  "escalate for attempt 2: why" },
+		{ "gitlab", "55000000012", "1", "attempt      retry 1\n", "retry 1: failure",
+		  "escalate for retry 1: why" },
+		{ "gitlab", "55000000013", "0", NULL, "  failure", "escalate: why" },
+		{ "jenkins", "57", "0", "attempt      build 57\n", "build 57: failure",
+		  "escalate for build 57: why" },
+	};
+	const char *out;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *g = rows[i].generation;
+
+		seed_run(r, "failure");
+		(void)redis_do(r, "DEL %s %s", FEED, OUTCOMES);
+		(void)redis_do(r, "HSET %s provider %s generation %s reruns %s", RUN,
+			       rows[i].provider, g, rows[i].reruns);
+		(void)redis_do(r, "XADD %s 100-1 run " REF " what %s", FEED,
+			       rig_printf(r, "attempt %s", g));
+		(void)redis_do(r,
+			       "XADD %s 300-1 run " REF " repo acme/shop pipeline Build generation "
+			       "%s provider %s reruns %s strategy escalate result escalated "
+			       "detail why",
+			       OUTCOMES, g, rows[i].provider, rows[i].reruns);
+		assert_int_equal(guard(r, &out, "status", REF, NULL), 0);
+		if (rows[i].line)
+			says(out, rows[i].line);
+		else
+			assert_null(strstr(out, g));
+		assert_int_equal(guard(r, &out, "logs", NULL), 0);
+		says(out, rows[i].feed);
+		says(out, rows[i].outcome);
+		assert_true(strcmp(rows[i].provider, "gitlab") != 0 || !strstr(out, g));
+	}
+}
+
 /* --- logs -------------------------------------------------------------------------- */
 
 static void logs_tell_the_story_in_order(struct rig *r)
@@ -730,6 +772,7 @@ int main(int argc, char **argv)
 		RIG_TEST(the_stop_switch_is_only_said),
 		RIG_TEST(a_run_is_found_by_any_of_its_names),
 		RIG_TEST(logs_tell_the_story_in_order),
+		RIG_TEST(attempts_have_the_names_of_their_provider),
 		RIG_TEST(logs_follow),
 		RIG_TEST(heal_keeps_the_promises),
 		RIG_TEST(heal_leaves_other_runs_alone),
