@@ -81,7 +81,9 @@ enum role { SIMULATOR, RECEIVER, DISPATCHER };
 
 /* Whoever takes webhooks in holds no provider token, and the other way round. */
 static const char *const provider_secrets[] = { "PIPELINE_GUARD_GITHUB_TOKEN",
-						"PIPELINE_GUARD_GITHUB_APP_", NULL };
+						"PIPELINE_GUARD_GITHUB_APP_",
+						"PIPELINE_GUARD_GITLAB_TOKEN",
+						"PIPELINE_GUARD_JENKINS_TOKEN", NULL };
 static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET",
 					       "PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN",
 					       "PIPELINE_GUARD_GITLAB_SIGNING_TOKEN",
@@ -139,6 +141,50 @@ static const char *page_address(const struct start *s)
 	return s->admin_fd >= 0 ? s->admin_address : s->address;
 }
 
+/* Where each provider's webhooks go, and what switches on those that have no secret yet. */
+static const struct door {
+	const char *provider, *keys[2], *section, *variable;
+} doors[] = {
+	{ "github", { "github.webhook_secret" }, "sources.github.secret", NULL },
+	{ "gitlab",
+	  { "gitlab.webhook_token", "gitlab.signing_token" },
+	  "sources.gitlab.secret",
+	  "PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN_FILE" },
+	{ "jenkins",
+	  { "jenkins.webhook_token" },
+	  "sources.jenkins.secret",
+	  "PIPELINE_GUARD_JENKINS_WEBHOOK_TOKEN_FILE" },
+};
+
+static bool has_secret(const struct conf *conf, const struct door *d)
+{
+	const char *name;
+
+	for (size_t i = 0; i < ARRAY_LEN(d->keys) && d->keys[i]; i++)
+		if (conf_secret(conf, d->keys[i], 0))
+			return true;
+	for (size_t i = 0; (name = conf_section_name(conf, "sources", i)); i++)
+		if (strcmp(name, d->provider) == 0)
+			return conf_secret(conf, d->section, 0) != NULL;
+	return false;
+}
+
+static void print_doors(const struct start *s)
+{
+	for (size_t i = 0; i < (demo ? 1 : ARRAY_LEN(doors)); i++) {
+		const struct door *d = &doors[i];
+
+		printf("  %-9s %s://%s/webhooks/%-7s  ", i ? "" : "Webhooks", s->scheme, s->address,
+		       d->provider);
+		if (!d->variable && !s->given_secret)
+			printf("secret: cat %s\n", s->secret);
+		else if (has_secret(s->cli->conf, d))
+			printf("secret as configured\n");
+		else
+			printf("401 until %s is set\n", d->variable);
+	}
+}
+
 static void print_block(struct start *s)
 {
 	const char *why, *mode = dispatcher_mode(s->cli->conf, &why);
@@ -149,13 +195,10 @@ static void print_block(struct start *s)
 		why = "on the simulated GitHub only";
 	}
 	printf("\nPipeline Guard is running.\n\n"
-	       "  Page      %s://%s/\n"
-	       "  Webhook   %s://%s/webhooks/github\n"
-	       "  Secret    %s%s%s\n"
-	       "  Mode      %s: %s\n",
-	       s->scheme, page_address(s), s->scheme, s->address,
-	       s->given_secret ? "as configured" : "cat ", s->given_secret ? "" : s->secret, "",
-	       mode, why);
+	       "  Page      %s://%s/\n",
+	       s->scheme, page_address(s));
+	print_doors(s);
+	printf("  Mode      %s: %s\n", mode, why);
 	if (s->private_redis)
 		printf("  Redis     redis-cli -s %s/redis.sock\n", s->folder);
 	printf("  Data      %s\n\n", s->folder);
@@ -169,7 +212,8 @@ static void print_block(struct start *s)
 		       "GitHub\n"
 		       "reaches it, content type application/json, the secret, and choose the "
 		       "events\n"
-		       "\"Workflow runs\" and \"Workflow jobs\".%s%s\nCtrl-C stops it.\n\n",
+		       "\"Workflow runs\" and \"Workflow jobs\". GitLab and Jenkins: "
+		       "docs/senders.md.%s%s\nCtrl-C stops it.\n\n",
 		       strcmp(mode, "act") == 0 ? "" : "\nTo let it re-run jobs: ",
 		       strcmp(mode, "act") == 0 ? "" : token);
 	printf("guard ready %s://%s\n", s->scheme, s->address);
