@@ -143,6 +143,17 @@ static void print_plan(const struct redisReply *plan)
 	time_line("at", run_number(plan, "done_at_ms"));
 }
 
+/* "build 57": its word is the label. */
+static void print_attempt(char *text)
+{
+	char *count = strchr(text, ' ');
+
+	if (!count)
+		return;
+	*count = '\0';
+	line(text, count + 1);
+}
+
 void run_print(const char *ref, const struct redisReply *run, const struct redisReply *plan)
 {
 	char attempt[ATTEMPT_TEXT_MAX];
@@ -155,7 +166,7 @@ void run_print(const char *ref, const struct redisReply *run, const struct redis
 	line("run", ref);
 	painted_line("state", run_view_state(run));
 	run_view_attempt_of(run, attempt);
-	line("attempt", attempt);
+	print_attempt(attempt);
 	line("status", run_field(run, "status"));
 	line("conclusion", run_field(run, "conclusion"));
 	line("branch", run_field(run, "branch"));

@@ -299,12 +299,12 @@ static void attempts_have_the_names_of_their_provider(struct rig *r)
 	static const struct {
 		const char *provider, *generation, *reruns, *line, *feed, *outcome;
 	} rows[] = {
-		{ "github", "2", "0", "attempt      attempt 2\n", "attempt 2: failure",
+		{ "github", "2", "0", "  attempt      2\n", "attempt 2: failure",
 		  "escalate for attempt 2: why" },
-		{ "gitlab", "55000000012", "1", "attempt      retry 1\n", "retry 1: failure",
+		{ "gitlab", "55000000012", "1", "  retry        1\n", "retry 1: failure",
 		  "escalate for retry 1: why" },
 		{ "gitlab", "55000000013", "0", NULL, "  failure", "escalate: why" },
-		{ "jenkins", "57", "0", "attempt      build 57\n", "build 57: failure",
+		{ "jenkins", "57", "0", "  build        57\n", "build 57: failure",
 		  "escalate for build 57: why" },
 	};
 	const char *out;
