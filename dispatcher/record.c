@@ -61,6 +61,7 @@ static const struct column plan_columns[] = {
 	TEXT(plan, confidence),   TEXT(plan, trace),
 	NUMBER(plan, generation), NUMBER(plan, created_at_ms),
 	NUMBER(plan, sent_at_ms), NUMBER(plan, sends),
+	NUMBER(plan, reruns),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

@@ -20,7 +20,7 @@ struct run {
 struct plan {
 	const char *id, *run, *strategy, *risk, *mode, *state, *reason, *category, *fingerprint,
 		*rule, *confidence, *trace;
-	uint64_t generation, created_at_ms, sent_at_ms, sends;
+	uint64_t generation, created_at_ms, sent_at_ms, sends, reruns;
 };
 
 /* From flat HGETALL replies. run->repo == "" means there is no such run. */

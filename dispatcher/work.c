@@ -362,7 +362,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 {
 	const struct plan *p = &t->plan;
 	const struct run *r = &t->run;
-	char now[24], generation[24], created[24], sent[24], stat[64];
+	char now[24], generation[24], reruns[24], created[24], sent[24], stat[64];
 	struct settle s = {
 		.again_ms = -1,
 		.feed = result,
@@ -387,6 +387,10 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 				   r->branch,
 				   "generation",
 				   generation,
+				   "provider",
+				   r->provider,
+				   "reruns",
+				   reruns,
 				   "strategy",
 				   p->strategy,
 				   "mode",
@@ -415,6 +419,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 
 	(void)snprintf(now, sizeof(now), "%" PRId64, task_now_ms(t));
 	(void)snprintf(generation, sizeof(generation), "%" PRIu64, p->generation);
+	(void)snprintf(reruns, sizeof(reruns), "%" PRIu64, p->reruns);
 	(void)snprintf(created, sizeof(created), "%" PRIu64, p->created_at_ms);
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);
