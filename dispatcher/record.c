@@ -24,31 +24,19 @@ struct column {
 	}
 
 static const struct column run_columns[] = {
-	TEXT(run, provider),
-	TEXT(run, source),
-	TEXT(run, repo),
-	TEXT(run, pipeline),
-	TEXT(run, branch),
-	TEXT(run, default_branch),
-	TEXT(run, sha),
-	TEXT(run, url),
-	TEXT(run, conclusion),
-	TEXT(run, trace),
-	TEXT(run, finding),
-	TEXT(run, fingerprint),
-	TEXT(run, category),
-	TEXT(run, awaiting),
-	NUMBER(run, repo_id),
-	NUMBER(run, run_id),
-	NUMBER(run, pipeline_id),
-	NUMBER(run, installation),
-	NUMBER(run, generation),
-	NUMBER(run, rank),
-	NUMBER(run, diagnosed),
-	NUMBER(run, finding_generation),
-	NUMBER(run, failed),
-	NUMBER(run, reruns),
-	TEXT(run, failure_reason),
+	TEXT(run, provider),      TEXT(run, source),
+	TEXT(run, repo),          TEXT(run, pipeline),
+	TEXT(run, branch),        TEXT(run, default_branch),
+	TEXT(run, sha),           TEXT(run, url),
+	TEXT(run, conclusion),    TEXT(run, trace),
+	TEXT(run, finding),       TEXT(run, fingerprint),
+	TEXT(run, category),      TEXT(run, awaiting),
+	NUMBER(run, repo_id),     NUMBER(run, run_id),
+	NUMBER(run, pipeline_id), NUMBER(run, installation),
+	NUMBER(run, generation),  NUMBER(run, rank),
+	NUMBER(run, diagnosed),   NUMBER(run, finding_generation),
+	NUMBER(run, failed),      NUMBER(run, reruns),
+	NUMBER(run, at_ms),       TEXT(run, failure_reason),
 };
 
 static const struct column plan_columns[] = {
@@ -60,6 +48,7 @@ static const struct column plan_columns[] = {
 	TEXT(plan, confidence),   TEXT(plan, trace),
 	NUMBER(plan, generation), NUMBER(plan, created_at_ms),
 	NUMBER(plan, sent_at_ms), NUMBER(plan, sends),
+	NUMBER(plan, held_ms),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,
