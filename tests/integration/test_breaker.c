@@ -148,6 +148,22 @@ static void a_limit_is_everybodys(struct rig *r)
 	assert_false(is_state(r, "open"));
 }
 
+/* The last call that is left is the one that asks about the run: then it is not even tried. */
+static void a_limit_holds_the_call_itself(struct rig *r)
+{
+	uint64_t run;
+
+	world_start(r);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	sim_post(r, "/_sim/rate-limit", "{\"limit\":5000,\"remaining\":3,\"reset_ms\":5000}");
+	run = sim_run(r, HEALABLE);
+	WAIT(r, *plan_field(r, run, 1, "held_ms"));
+	assert_string_not_equal(breaker(r, "limited_until_ms"), "");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 0);
+	all_healed(r, &run, 1);
+	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
+}
+
 static void a_forgetful_redis_closes_it(struct rig *r)
 {
 	uint64_t run;
@@ -177,6 +193,7 @@ int main(int argc, char **argv)
 		RIG_TEST(an_outage_does_not_age_a_plan),
 		RIG_TEST(half_open_lets_one_probe_through_whoever_dies),
 		RIG_TEST(a_limit_is_everybodys),
+		RIG_TEST(a_limit_holds_the_call_itself),
 		RIG_TEST(a_forgetful_redis_closes_it),
 	};
 
