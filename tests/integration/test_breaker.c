@@ -95,6 +95,8 @@ static void an_outage_does_not_age_a_plan(struct rig *r)
 	assert_true(STAYS_FALSE(r, redis_int_of(r, "XLEN %s", OUTCOMES) > 0, 5000));
 	assert_string_not_equal(plan_field(r, run, 1, "held_ms"), "");
 	sim_no_faults(r);
+	/* Older than heal.give_up by the clock, but not by what could be tried. */
+	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"status\",\"status\":503}");
 	all_healed(r, &run, 1);
 }
 
