@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/work.h"
 
 /* A failed attempt is compared once it is diagnosed; that wakes us, this is only the net below. */
@@ -58,7 +59,7 @@ static void on_run(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
-		task_retry(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
 	else if (r->fate == API_OK && r->generation > t->plan.generation &&
 		 strcmp(r->status, "completed") == 0 && !ci_conclusion_failed(r->conclusion))
 		judge(t, r->conclusion);
@@ -72,13 +73,21 @@ static void on_run(const struct api_result *r, void *arg)
 					  r->fate == API_OK ? r->status : r->why));
 }
 
+static void ask_run(struct task *t)
+{
+	struct await *a = t->state;
+	struct api_run run;
+
+	run_api(&t->run, &run);
+	t->call = a->ops->get_run(a->api, &run, on_run, t);
+}
+
 static void await_start(struct task *t)
 {
 	struct await *a = t->state;
 	const struct run *r = &t->run;
 	int64_t left = (int64_t)t->plan.sent_at_ms + t->e->opt.heal_timeout_ms - task_now_ms(t);
 	struct settle later = SETTLE_INIT;
-	struct api_run run;
 
 	if (strcmp(t->plan.state, "awaiting") != 0) {
 		task_settle(t, &later);
@@ -109,8 +118,7 @@ static void await_start(struct task *t)
 		task_outcome(t, "timed_out", "no completion was reported in time");
 		return;
 	}
-	run_api(r, &run);
-	t->call = a->ops->get_run(a->api, &run, on_run, t);
+	breaker_ask(t, ask_run);
 }
 
 static void await_cancel(struct task *t)

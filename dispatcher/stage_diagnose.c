@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/text.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
 #include "dispatcher/work.h"
@@ -234,7 +235,7 @@ static void on_log(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT) {
-		task_retry(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
 		return;
 	}
 	if (r->fate == API_REFUSED && !d->no_log_why)
@@ -349,7 +350,7 @@ static void on_jobs(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT) {
-		task_retry(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
 		return;
 	}
 	if (r->fate == API_REFUSED) {
@@ -368,11 +369,19 @@ static void on_jobs(const struct api_result *r, void *arg)
 		next_log(t);
 }
 
+static void ask_jobs(struct task *t)
+{
+	struct diagnose *d = t->state;
+	struct api_run run;
+
+	run_api(&t->run, &run);
+	t->call = d->ops->list_jobs(d->api, &run, on_jobs, t);
+}
+
 static void diagnose_start(struct task *t)
 {
 	struct diagnose *d = t->state;
 	struct settle nothing = SETTLE_INIT;
-	struct api_run run;
 	char why[80];
 
 	if (!t->run.failed || t->run.rank < CI_COMPLETED || t->run.diagnosed >= t->run.generation) {
@@ -391,8 +400,7 @@ static void diagnose_start(struct task *t)
 		(void)snprintf(why, sizeof(why), "%" PRId64 " tries did not succeed", t->tries - 1);
 		conclude_without_log(t, why);
 	} else {
-		run_api(&t->run, &run);
-		t->call = d->ops->list_jobs(d->api, &run, on_jobs, t);
+		breaker_ask(t, ask_jobs);
 	}
 }
 

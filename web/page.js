@@ -609,6 +609,13 @@ function showBanners(s) {
 		'No dispatcher is running: ' + s.lag + ' events wait to be read.' : '');
 }
 
+function showProviders(s) {
+	const down = (s.providers || []).filter((p) => p.breaker !== 'closed').map((p) => p.host);
+	const limited = (s.providers || []).filter((p) => p.limited_until > s.now_ms).map((p) => p.host);
+	banner('down', '', down.length ? down.join(', ') + (down.length > 1 ? ' do' : ' does') + ' not answer: waiting, nothing is given up.' : '');
+	banner('limited', '', limited.length ? 'Rate limit of ' + limited.join(', ') + ' is used up: waiting for it to end.' : '');
+}
+
 function showCauses(s) {
 	const found = Object.entries(s.today.findings || {}).sort((a, b) => b[1] - a[1]).slice(0, 8);
 	const most = found.length ? found[0][1] : 1;
@@ -651,6 +658,7 @@ function showStatus(s) {
 	showCounters(s);
 	showMarks(s);
 	showBanners(s);
+	showProviders(s);
 	showCauses(s);
 	showSystem(s);
 	if (held)
