@@ -142,7 +142,7 @@ static void a_limit_is_everybodys(struct rig *r)
 	WAIT(r, *breaker(r, "limited_until_ms"));
 	/* Another process, which has had no answer itself. */
 	(void)redis_do(r, "HSET " BREAKER " limited_until_ms %lld",
-		       (long long)(clock_wall_ms() + 10000));
+		       (long long)clock_wall_ms() + 10000);
 	WAIT(r, strstr(told(r, "/status"), "\"limited_until\":1"));
 	(void)dispatcher_start(r, "b", few_rules(r), NULL);
 	assert_true(STAYS_FALSE(r, calls(r) > 1, 1500));
@@ -173,7 +173,7 @@ static void a_forgetful_redis_closes_it(struct rig *r)
 	world_start(r);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "breaker.open_cap=1h", NULL);
 	(void)redis_do(r, "HSET " BREAKER " state open opened 1 open_until_ms %lld",
-		       (long long)(clock_wall_ms() + 3000000));
+		       (long long)clock_wall_ms() + 3000000);
 	run = sim_run(r, HEALABLE);
 	WAIT(r, strcmp(sim_word(r, run, "status"), "completed") == 0);
 	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 1);
@@ -183,7 +183,7 @@ static void a_forgetful_redis_closes_it(struct rig *r)
 	all_healed(r, &run, 1);
 	/* Nor does it believe an end that nobody can have set. */
 	(void)redis_do(r, "HSET " BREAKER " state open opened 1 open_until_ms %lld",
-		       (long long)(clock_wall_ms() + 36000000));
+		       (long long)clock_wall_ms() + 36000000);
 	run = sim_run(r, HEALABLE);
 	all_healed(r, &run, 1);
 }
