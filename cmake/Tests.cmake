@@ -31,14 +31,22 @@ function(guard_fuzz_target name)
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
 
-# guard_integration_test(NAME LIBS ...): tests/integration/test_NAME.c; real processes.
+# guard_integration_test(NAME [APART TEST...] [LIBS ...]): tests/integration/test_NAME.c; real
+# processes. Tests that may have to be skipped here are run, and counted, APART.
 function(guard_integration_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "APART;LIBS")
   add_executable(integration_${name} test_${name}.c)
   target_link_libraries(integration_${name} PRIVATE ${arg_LIBS} integration_harness guard_build)
   add_dependencies(integration_${name} pipeline-guard pipeline-guard-simulator)
-  add_test(NAME integration/${name} COMMAND integration_${name})
-  set_tests_properties(integration/${name} PROPERTIES LABELS integration TIMEOUT 300
+  set(tests integration/${name})
+  set(without ${arg_APART})
+  list(TRANSFORM without PREPEND "-")
+  add_test(NAME integration/${name} COMMAND integration_${name} ${without})
+  foreach(test IN LISTS arg_APART)
+    list(APPEND tests integration/${name}/${test})
+    add_test(NAME integration/${name}/${test} COMMAND integration_${name} ${test})
+  endforeach()
+  set_tests_properties(${tests} PROPERTIES LABELS integration TIMEOUT 300
     SKIP_RETURN_CODE 77 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     ENVIRONMENT "GUARD_BIN=$<TARGET_FILE:pipeline-guard>;GUARD_SIMULATOR=$<TARGET_FILE:pipeline-guard-simulator>")
 endfunction()

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
@@ -520,9 +521,12 @@ void rig_run(void **state)
 	r->passed = true;
 }
 
+static unsigned n_skipped;
+
 void rig_skip(struct rig *r, const char *why)
 {
 	print_message("skipped: %s\n", why);
+	n_skipped++;
 	r->passed = true;
 	skip();
 	abort();
@@ -599,14 +603,37 @@ static bool redis_installed(void)
 	return false;
 }
 
+/* By the arguments: "NAME" only these, "-NAME" without those. */
+static bool is_wanted(const char *test, int argc, char **argv)
+{
+	bool only = false, named = false;
+
+	for (int i = 1; i < argc; i++) {
+		if (argv[i][0] == '-' && fnmatch(argv[i] + 1, test, 0) == 0)
+			return false;
+		if (argv[i][0] != '-') {
+			only = true;
+			named |= fnmatch(argv[i], test, 0) == 0;
+		}
+	}
+	return named || !only;
+}
+
 int rig_main_n(const struct CMUnitTest *tests, size_t n, const char *name, int argc, char **argv)
 {
+	OWNED(freep) struct CMUnitTest *wanted = xcalloc(n, sizeof(*wanted));
+	size_t n_wanted = 0;
+	int failed;
+
 	if (!redis_installed() || !getenv("GUARD_BIN") || !getenv("GUARD_SIMULATOR")) {
 		print_message("skipped: needs redis-server, GUARD_BIN and GUARD_SIMULATOR\n");
 		return EXIT_SKIP;
 	}
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+	for (size_t i = 0; i < n; i++)
+		if (is_wanted(tests[i].name, argc, argv))
+			wanted[n_wanted++] = tests[i];
+	failed = _cmocka_run_group_tests(name, wanted, n_wanted, NULL, NULL);
+	/* What was skipped altogether must not count as passed. */
+	return !failed && n_wanted && n_skipped == n_wanted ? EXIT_SKIP : failed;
 }

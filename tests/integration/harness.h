@@ -47,7 +47,10 @@ struct rig_case {
 			fn                                            \
 		}                                                     \
 	}
-/* Runs them; 77 when there is no redis-server. An argument runs the tests whose names match it. */
+/*
+ * Runs them; 77 when there is no redis-server, or all were skipped. Arguments: "NAME" runs the
+ * tests whose names match, "-NAME" those that do not.
+ */
 #define rig_main(tests) rig_main_n((tests), ARRAY_LEN(tests), #tests, argc, argv)
 int rig_main_n(const struct CMUnitTest *tests, size_t n, const char *name, int argc, char **argv);
 /* Ends the test here, visibly: what it needs is not on this machine. */
