@@ -273,7 +273,7 @@ static void resend_with_body(struct redis *r, struct pending *p)
 {
 	static const char sha_head[] = "$7\r\nEVALSHA\r\n$40\r\n";
 	const size_t sha_len = sizeof(sha_head) - 1 + 40 + 2;
-	size_t first = (size_t)(strchr(p->text, '\n') - p->text) + 1;
+	size_t first = (size_t)((char *)memchr(p->text, '\n', p->text_len) - p->text) + 1;
 	struct evbuffer *out = bufferevent_get_output(r->bev);
 
 	(void)evbuffer_add(out, p->text, first);
