@@ -46,7 +46,7 @@ struct ci_event {
 	 */
 	uint64_t repo_id;       /* stable identity of the repository; Jenkins: the job */
 	char repo[140];         /* "owner/name", "group/sub/project", "folder/job": for display */
-	uint64_t run_id;        /* workflow run, pipeline, build; for CI_CHECK the check suite */
+	uint64_t run_id;        /* workflow run, pipeline; Jenkins: 1; for CI_CHECK the check suite */
 	uint64_t generation;    /* run_attempt; GitLab: highest job id; Jenkins: build number */
 	uint64_t job_id;        /* CI_JOB: job; CI_CHECK: check run */
 	uint64_t installation;  /* GitHub App installation, 0 when none */

@@ -50,6 +50,7 @@ struct answer_head {
 	char location[LOCATION_MAX];
 	char content_type[128];
 	char etag[256];
+	char cookies[1024];
 	int64_t retry_after_ms, rate_remaining, rate_reset_at_ms;
 };
 
@@ -192,7 +193,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 static void head_reset(struct answer_head *h)
 {
 	h->body_began = false;
-	h->location[0] = h->content_type[0] = h->etag[0] = '\0';
+	h->location[0] = h->content_type[0] = h->etag[0] = h->cookies[0] = '\0';
 	h->retry_after_ms = h->rate_remaining = h->rate_reset_at_ms = -1;
 }
 
@@ -211,6 +212,18 @@ static void keep_number(int64_t *out, const char *value)
 		*out = (int64_t)v;
 }
 
+/* What a Cookie header would send back: without attributes; one that does not fit is left out. */
+static void keep_cookie(struct answer_head *h, const char *value)
+{
+	size_t have = strlen(h->cookies), n = strcspn(value, ";");
+
+	if (!n || have + n + 3 > sizeof(h->cookies))
+		return;
+	if (have)
+		have += text_copy(h->cookies + have, sizeof(h->cookies) - have, "; ", 2) ? 2 : 0;
+	(void)text_copy(h->cookies + have, sizeof(h->cookies) - have, value, n);
+}
+
 static void keep_header(struct answer_head *h, const char *name, const char *value)
 {
 	if (strcasecmp(name, "location") == 0) {
@@ -219,13 +232,16 @@ static void keep_header(struct answer_head *h, const char *name, const char *val
 		keep_text(h->content_type, sizeof(h->content_type), value);
 	} else if (strcasecmp(name, "etag") == 0) {
 		keep_text(h->etag, sizeof(h->etag), value);
+	} else if (strcasecmp(name, "set-cookie") == 0) {
+		keep_cookie(h, value);
 	} else if (strcasecmp(name, "retry-after") == 0) {
 		if (h->retry_after_ms < 0)
 			h->retry_after_ms = http_retry_after_ms(value, clock_wall_ms());
 	} else if (strcasecmp(name, "x-ratelimit-remaining") == 0 ||
 		   strcasecmp(name, "ratelimit-remaining") == 0) {
 		keep_number(&h->rate_remaining, value);
-	} else if (strcasecmp(name, "x-ratelimit-reset") == 0) {
+	} else if (strcasecmp(name, "x-ratelimit-reset") == 0 ||
+		   strcasecmp(name, "ratelimit-reset") == 0) {
 		int64_t at = -1;
 
 		keep_number(&at, value);
@@ -329,6 +345,7 @@ static void call_free(struct http_call *call)
 		OPENSSL_cleanse(call->body, call->body_len);
 	free(call->body);
 	free(call->url);
+	OPENSSL_cleanse(call->head.cookies, sizeof(call->head.cookies));
 	tail_buf_done(&call->body_in);
 	free(call);
 }
@@ -623,6 +640,8 @@ static void report(struct http_call *call)
 		.dropped_lines = call->body_in.dropped_lines,
 		.content_type = call->head.content_type,
 		.etag = call->head.etag,
+		.location = call->head.location,
+		.cookies = call->head.cookies,
 		.retry_after_ms = call->head.retry_after_ms,
 		.rate_remaining = call->head.rate_remaining,
 		.rate_reset_at_ms = call->head.rate_reset_at_ms,

@@ -75,16 +75,16 @@ static struct redis_script group_script = {
 /*
  * KEYS events run due runs feed
  * ARGV 1 group, 2 entry, 3 ref, 4 generation, 5 rank, 6 at_ms, 7 ttl_s, 8 failed, 9 delay_ms,
- *      10 runs kept, fields...
+ *      10 runs kept, 11 sha, 12 succeeded, fields...
  * State moves forward only, by (generation, rank, at). Returns 1 when it moved, 2 when work is due
- * now.
+ * now. Re-runs are counted anew after a success, and for another commit: a Jenkins job has both.
  */
 static struct redis_script record_script = {
 	.name = "record",
 	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local cur = redis.call('HMGET', KEYS[2], 'generation', 'rank', 'at_ms', "
 		"'diagnosed', "
-		"  'awaiting') "
+		"  'awaiting', 'sha', 'reruns') "
 		"local g, r, a = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) "
 		"local cg, cr, ca = tonumber(cur[1]) or 0, tonumber(cur[2]) or 0, tonumber(cur[3]) "
 		"or 0 "
@@ -93,7 +93,11 @@ static struct redis_script record_script = {
 		"  result = 1 "
 		"  redis.call('HSET', KEYS[2], 'generation', ARGV[4], 'rank', ARGV[5], 'at_ms', "
 		"ARGV[6], "
-		"    'failed', ARGV[8], 'updated_at_ms', now, unpack(ARGV, 11)) "
+		"    'failed', ARGV[8], 'updated_at_ms', now, unpack(ARGV, 13)) "
+		"  if cur[7] and (ARGV[12] == '1' or (ARGV[11] ~= '' and (cur[6] or '') ~= '' "
+		"      and cur[6] ~= ARGV[11])) then "
+		"    redis.call('HDEL', KEYS[2], 'reruns') "
+		"  end "
 		"  redis.call('HSETNX', KEYS[2], 'first_seen_ms', now) "
 		"  redis.call('EXPIRE', KEYS[2], ARGV[7]) "
 		"  redis.call('ZADD', KEYS[4], now, ARGV[3]) "
@@ -293,6 +297,8 @@ static void add_texts(struct redis_cmd *cmd, const struct ci_event *ev)
 		ci_status_name(ev->status),
 		"conclusion",
 		ev->conclusion,
+		"failure_reason",
+		ev->failure_reason,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
@@ -303,7 +309,9 @@ static void record(struct consumer *c, unsigned partition, const char *id,
 		   const struct ci_event *ev)
 {
 	static const char *const names[] = { "events", "run", "due", "runs", "feed" };
-	bool failed = ev->status == CI_COMPLETED && ci_conclusion_failed(ev->conclusion);
+	bool over = ev->status == CI_COMPLETED;
+	bool failed = over && ci_conclusion_failed(ev->conclusion);
+	bool succeeded = over && strcmp(ev->conclusion, "success") == 0;
 	char key[ARRAY_LEN(names)][KEY_MAX], ref[RUN_REF_MAX];
 	struct redis_cmd cmd;
 
@@ -326,6 +334,8 @@ static void record(struct consumer *c, unsigned partition, const char *id,
 	redis_arg(&cmd, failed ? "1" : "0");
 	redis_arg_i64(&cmd, c->e->opt.diagnose_delay_ms);
 	redis_arg_i64(&cmd, RUNS_KEEP);
+	redis_arg(&cmd, ev->sha);
+	redis_arg(&cmd, succeeded ? "1" : "0");
 	redis_arg(&cmd, "v");
 	redis_arg_i64(&cmd, CI_EVENT_VERSION);
 	redis_arg(&cmd, "repo_id");

@@ -51,9 +51,11 @@ static bool deploys(const struct question *q)
 
 static bool tried_enough(const struct question *q)
 {
-	return q->facts->generation > (uint64_t)q->opt->reruns_per_run &&
-	       say(q, "attempt %" PRIu64 " failed too: no more than %" PRId64 " re-run%s per run",
-		   q->facts->generation, q->opt->reruns_per_run,
+	return q->facts->reruns >= (uint64_t)q->opt->reruns_per_run &&
+	       say(q,
+		   "it failed after %" PRIu64 " re-run%s: no more than %" PRId64
+		   " re-run%s per run",
+		   q->facts->reruns, q->facts->reruns == 1 ? "" : "s", q->opt->reruns_per_run,
 		   q->opt->reruns_per_run == 1 ? "" : "s");
 }
 

@@ -19,7 +19,7 @@ struct decide_options {
 
 /* What is known about the run besides the finding. */
 struct decide_facts {
-	uint64_t generation;    /* 1 for the first attempt */
+	uint64_t reruns;        /* made of this run already, by whomever */
 	const char *conclusion; /* of the run */
 	const char
 		*deploy_job; /* a failed or possibly dependent deploy or publish job; NULL: none */

@@ -25,6 +25,7 @@
 #include "dispatcher/consumer.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
+#include "dispatcher/record.h"
 #include "dispatcher/work.h"
 #include "web/admin.h"
 
@@ -107,9 +108,6 @@ static const struct {
 #undef N
 };
 
-/* The providers we can talk to; one row each. */
-static const struct provider_api *const provider_list[] = { &provider_api_github };
-
 struct daemon {
 	struct engine engine;
 	struct conf *conf;
@@ -127,8 +125,8 @@ const char *dispatcher_mode(const struct conf *conf, const char **why)
 		*why = "it is configured so";
 		return "observe";
 	}
-	for (size_t i = 0; i < ARRAY_LEN(provider_list); i++) {
-		if (provider_list[i]->configured(conf)) {
+	for (size_t i = 0; provider_apis[i]; i++) {
+		if (provider_apis[i]->configured(conf)) {
 			*why = "a provider token is configured; only re-runs act by themselves";
 			return "act";
 		}
@@ -137,10 +135,31 @@ const char *dispatcher_mode(const struct conf *conf, const char **why)
 	return "observe";
 }
 
-struct api *engine_provider(struct engine *e, const char *name, const struct provider_api **ops)
+/* Numbers of one GitLab mean something else on another, and so do names of Jenkins' jobs. */
+static bool source_served(const struct conf *conf, const struct provider_api *ops,
+			  const char *source)
+{
+	const char *list = ops->sources_key ? conf_str(conf, ops->sources_key) : NULL;
+	size_t n = strlen(source);
+
+	if (!list)
+		return true;
+	while (*list) {
+		size_t len = strcspn(list, ", ");
+
+		if (len == n && strncmp(list, source, n) == 0)
+			return true;
+		list += len + strspn(list + len, ", ");
+	}
+	return false;
+}
+
+struct api *engine_provider(struct engine *e, const struct run *run,
+			    const struct provider_api **ops)
 {
 	for (unsigned i = 0; i < e->n_providers; i++) {
-		if (strcmp(e->providers[i].ops->name, name) == 0) {
+		if (strcmp(e->providers[i].ops->name, run->provider) == 0 &&
+		    source_served(e->conf, e->providers[i].ops, run->source)) {
 			*ops = e->providers[i].ops;
 			return e->providers[i].api;
 		}
@@ -192,8 +211,8 @@ static void make_name(struct engine *e)
 static int open_providers(struct engine *e, struct err *err)
 {
 	e->http = http_client_new(e->base, "pipeline-guard");
-	for (size_t i = 0; i < ARRAY_LEN(provider_list); i++) {
-		const struct provider_api *ops = provider_list[i];
+	for (size_t i = 0; provider_apis[i]; i++) {
+		const struct provider_api *ops = provider_apis[i];
 
 		if (!ops->configured(e->conf))
 			continue;

@@ -18,6 +18,7 @@ struct detector;
 struct event_base;
 struct http_client;
 struct redis;
+struct run;
 struct work;
 
 enum { ENGINE_PROVIDERS_MAX = 4, ENGINE_NAME_MAX = 96 };
@@ -55,8 +56,8 @@ struct engine {
 	bool draining;
 };
 
-/* NULL when that provider has no credentials here. */
-struct api *engine_provider(struct engine *, const char *name, const struct provider_api **ops);
+/* NULL when there are no credentials here for the provider of that run, or for its source. */
+struct api *engine_provider(struct engine *, const struct run *, const struct provider_api **ops);
 
 /* Full jitter: somewhere in (0, min(cap, base * 2^tries)], at least `at_least_ms` when that is >=
  * 0. */

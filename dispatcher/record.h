@@ -12,9 +12,9 @@ struct redisReply;
 /* Missing texts are "", missing numbers 0. Strings live in the arena. */
 struct run {
 	const char *provider, *source, *repo, *pipeline, *branch, *default_branch, *sha, *url,
-		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting;
+		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason;
 	uint64_t repo_id, run_id, pipeline_id, installation, generation, rank, diagnosed,
-		finding_generation, failed;
+		finding_generation, failed, reruns;
 };
 
 struct plan {

@@ -144,6 +144,13 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 	}
 }
 
+/* The run as the plan was made for it. */
+static void planned_run(const struct task *t, struct api_run *out)
+{
+	run_api(&t->run, out);
+	out->generation = t->plan.generation;
+}
+
 static void call(struct task *t)
 {
 	struct act *a = t->state;
@@ -155,7 +162,7 @@ static void call(struct task *t)
 		return;
 	}
 	test_hook_kill("before_send");
-	run_api(&t->run, &a->attempt.run);
+	planned_run(t, &a->attempt.run);
 	a->attempt.healer = a->healer;
 	a->attempt.provider = a->ops;
 	a->attempt.api = a->api;
@@ -178,7 +185,10 @@ static void write_sent(struct task *t)
 		.plan_pairs = { "state", "sent", "sent_at_ms",
 				arena_printf(t->arena, "%" PRId64, clock_wall_ms()), "sends",
 				arena_printf(t->arena, "%" PRIu64, t->plan.sends + 1) },
-		.run_pairs = { "plan_state", "sent" },
+		/* Sending again what did not arrive is the same re-run. */
+		.run_pairs = { "plan_state", "sent", "reruns",
+			       arena_printf(t->arena, "%" PRIu64,
+					    t->run.reruns + (t->plan.sends == 0)) },
 	};
 
 	task_step(t, &s, call);
@@ -232,6 +242,21 @@ static void admit(struct task *t)
 
 /* --- the fence ------------------------------------------------------------ */
 
+/* A later generation exists, and we may have made it. */
+static void perhaps_applied(struct task *t, const struct api_result *r)
+{
+	const struct act *a = t->state;
+
+	if (r->unproven)
+		finish(t, "unknown",
+		       "the call was interrupted; it ran again since, but nothing says that we did "
+		       "that");
+	else if (a->ops->rerun_repeats && t->plan.sends < SENDS_MAX)
+		admit(t); /* for what it did not get to */
+	else
+		await_outcome(t, "the interrupted call had arrived");
+}
+
 /* The run is as the plan left it, although a call may have been made. */
 static void not_applied(struct task *t)
 {
@@ -263,7 +288,7 @@ static void on_fence(const struct api_result *r, void *arg)
 	else if (r->fate == API_REFUSED)
 		finish(t, "refused", r->why);
 	else if (r->generation > t->plan.generation && is_sent(t))
-		await_outcome(t, "the interrupted call had arrived");
+		perhaps_applied(t, r);
 	else if (r->generation > t->plan.generation)
 		finish(t, "superseded", "somebody else re-ran it");
 	else if (r->generation < t->plan.generation)
@@ -302,12 +327,12 @@ static void act_start(struct task *t)
 		call(t);
 		return;
 	}
-	a->api = engine_provider(t->e, t->run.provider, &a->ops);
+	a->api = engine_provider(t->e, &t->run, &a->ops);
 	if (!a->api) {
 		task_outcome(t, "refused", "no provider token is configured");
 		return;
 	}
-	run_api(&t->run, &run);
+	planned_run(t, &run);
 	t->call = a->ops->get_run(a->api, &run, on_fence, t);
 }
 

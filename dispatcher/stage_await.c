@@ -77,7 +77,7 @@ static void await_start(struct task *t)
 		task_settle(t, &later);
 		return;
 	}
-	a->api = engine_provider(t->e, r->provider, &a->ops);
+	a->api = engine_provider(t->e, r, &a->ops);
 	if (!a->api) {
 		task_outcome(t, "timed_out", "no completion was reported in time");
 		return;

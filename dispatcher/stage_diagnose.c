@@ -12,6 +12,7 @@
 #include "core/metrics.h"
 #include "core/text.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/failure_reason.h"
 #include "dispatcher/work.h"
 
 enum { JOBS_MAX = 16 };
@@ -25,6 +26,7 @@ struct diagnose {
 	bool has_best;
 	const char *no_log_why;
 	const char *deploy_job;
+	bool deploy_is_stage; /* of a build: the log may say that it was skipped */
 };
 
 static void next_log(struct task *t);
@@ -79,13 +81,23 @@ static void add_plan(struct task *t, const struct decision *d, struct settle *s)
 	s->next_item = arena_printf(a, "act:%s", t->plan_id);
 }
 
+/* Attempts that people made count too, where the provider counts them. */
+static uint64_t reruns_so_far(const struct task *t)
+{
+	const struct provider_api *ops = provider_api_find(t->run.provider);
+
+	if (!ops || !ops->counts_attempts)
+		return t->run.reruns;
+	return t->run.generation > 0 ? t->run.generation - 1 : 0;
+}
+
 static void conclude(struct task *t)
 {
 	struct diagnose *d = t->state;
 	const struct finding *f = &d->best;
 	OWNED(json_putp) struct json_object *json = finding_to_json(f);
 	struct decide_facts facts = {
-		.generation = t->run.generation,
+		.reruns = reruns_so_far(t),
 		.conclusion = t->run.conclusion,
 		.deploy_job = d->deploy_job,
 		.no_log_why = d->no_log_why,
@@ -156,6 +168,16 @@ static const char *failed_step(const struct api_job *job)
 	return NULL;
 }
 
+/* A declarative Pipeline lists the stages it left out after a failure as failed, too. */
+static bool stage_was_skipped(const struct detect_input *in, const char *stage)
+{
+	char line[160];
+	int n = snprintf(line, sizeof(line), "Stage \"%.90s\" skipped due to earlier failure(s)",
+			 stage);
+
+	return n > 0 && in->len && memmem(in->text, in->len, line, (size_t)n);
+}
+
 static void weigh(struct task *t, const struct api_result *r)
 {
 	struct diagnose *d = t->state;
@@ -168,11 +190,16 @@ static void weigh(struct task *t, const struct api_result *r)
 		.job = job->name,
 		.failed_step = failed_step(job),
 		.conclusion = job->conclusion,
-		.no_failed_step = job->n_steps > 0 && !failed_step(job),
+		/* Of stages it says nothing: much of a build happens outside of them. */
+		.no_failed_step =
+			!d->ops->steps_are_stages && job->n_steps > 0 && !failed_step(job),
 	};
 	struct finding f;
 
 	detector_scan(t->e->detector, &in, t->arena, &f);
+	failure_reason_weigh(job->failure_reason, t->arena, &f);
+	if (d->deploy_is_stage && stage_was_skipped(&in, d->deploy_job))
+		d->deploy_job = NULL;
 	f.job = job->name;
 	metrics_observe_ms("check_duration_seconds", "", f.scan_ms);
 	if (!d->has_best || finding_compare(&f, &d->best) < 0)
@@ -216,6 +243,8 @@ static void copy_job(struct task *t, const struct api_job *from, struct api_job 
 {
 	*to = *from;
 	to->name = arena_strdup(t->arena, from->name);
+	to->stage = arena_strdup(t->arena, from->stage);
+	to->failure_reason = arena_strdup(t->arena, from->failure_reason);
 	to->status = arena_strdup(t->arena, from->status);
 	to->conclusion = arena_strdup(t->arena, from->conclusion);
 	to->runner = arena_strdup(t->arena, from->runner);
@@ -241,11 +270,50 @@ static const char *deploy_in_the_way(struct task *t, const struct api_result *r)
 		const struct api_job *job = &r->jobs[i];
 		bool ran = strcmp(job->conclusion, "skipped") != 0 && job->started_at_ms > 0;
 
-		if (decide_is_deploy(job->name) && (ci_conclusion_failed(job->conclusion) ||
-						    (ran && job->started_at_ms >= first_failure)))
+		if ((decide_is_deploy(job->name) || decide_is_deploy(job->stage)) &&
+		    (ci_conclusion_failed(job->conclusion) ||
+		     (ran && job->started_at_ms >= first_failure)))
 			return arena_strdup(t->arena, job->name);
 	}
 	return NULL;
+}
+
+/* A build is repeated as a whole, with the stages that passed. */
+static const char *deploy_stage(struct task *t, const struct api_result *r)
+{
+	for (unsigned i = 0; i < r->n_jobs; i++) {
+		const struct api_job *job = &r->jobs[i];
+
+		for (unsigned k = 0; k < job->n_steps; k++)
+			if (decide_is_deploy(job->steps[k].name) &&
+			    strcmp(job->steps[k].conclusion, "skipped") != 0)
+				return arena_strdup(t->arena, job->steps[k].name);
+	}
+	return NULL;
+}
+
+static void look_for_deploy(struct task *t, const struct api_result *r)
+{
+	struct diagnose *d = t->state;
+
+	d->deploy_job = deploy_in_the_way(t, r);
+	if (d->deploy_job || !d->ops->steps_are_stages)
+		return;
+	d->deploy_job = deploy_stage(t, r);
+	d->deploy_is_stage = d->deploy_job != NULL;
+}
+
+/* It runs again already, and what failed cannot be seen any more: its next end will tell. */
+static void ran_on(struct task *t)
+{
+	struct settle s = {
+		.again_ms = -1,
+		.create_plan = true, /* ends the diagnosis, though with no plan */
+		.run_pairs = { "diagnosed", arena_printf(t->arena, "%" PRIu64, t->run.generation) },
+	};
+
+	log_info("ran again before it was diagnosed", KV("run", t->ref), KV("repo", t->run.repo));
+	task_settle(t, &s);
 }
 
 static void on_jobs(const struct api_result *r, void *arg)
@@ -263,11 +331,13 @@ static void on_jobs(const struct api_result *r, void *arg)
 		conclude_without_log(t, r->why);
 		return;
 	}
-	d->deploy_job = deploy_in_the_way(t, r);
+	look_for_deploy(t, r);
 	for (unsigned i = 0; i < r->n_jobs && d->n_jobs < most; i++)
 		if (ci_conclusion_failed(r->jobs[i].conclusion))
 			copy_job(t, &r->jobs[i], &d->jobs[d->n_jobs++]);
-	if (d->n_jobs == 0)
+	if (d->n_jobs == 0 && r->generation > t->run.generation)
+		ran_on(t);
+	else if (d->n_jobs == 0)
 		conclude_without_log(t, "the run failed, but none of its jobs did");
 	else
 		next_log(t);
@@ -284,7 +354,7 @@ static void diagnose_start(struct task *t)
 		task_settle(t, &nothing);
 		return;
 	}
-	d->api = engine_provider(t->e, t->run.provider, &d->ops);
+	d->api = engine_provider(t->e, &t->run, &d->ops);
 	if (known_from_conclusion(t)) {
 		conclude(t);
 	} else if (!d->api) {

@@ -21,6 +21,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "healers/api_core.h"
 #include "healers/github_reply.h"
 
 enum {
@@ -333,16 +334,15 @@ static void judge_app(const struct http_reply *r, const struct grant *g, struct 
 
 	github_reply_judge(r, &ask, clock_wall_ms(), out);
 	if (r->status == 401)
-		github_refuse(out, 401,
-			      "401: %s does not accept the App: check github.app_id, its key file "
-			      "and this machine's clock",
-			      ask.host);
+		api_refuse(out, 401,
+			   "401: %s does not accept the App: check github.app_id, its key file "
+			   "and this machine's clock",
+			   ask.host);
 	else if (r->status == 404)
-		github_refuse(out, 404, "404: the GitHub App is not installed on %s", g->repo);
+		api_refuse(out, 404, "404: the GitHub App is not installed on %s", g->repo);
 	else if (r->status == 422)
-		github_refuse(out, 422,
-			      "422: the GitHub App's installation on %s does not grant %s", g->repo,
-			      ask.need);
+		api_refuse(out, 422, "422: the GitHub App's installation on %s does not grant %s",
+			   g->repo, ask.need);
 	if (g->auth->target.seen)
 		g->auth->target.seen(r, g->auth->target.arg);
 }
@@ -370,8 +370,8 @@ static void on_token(const struct http_reply *r, void *arg)
 	expires = json_str(o, "expires_at", "");
 	expires_at = text_iso8601_ms(expires);
 	if (!token[0] || strlen(token) > TOKEN_MAX || strpbrk(token, "\r\n") || expires_at < 0) {
-		github_refuse(&result, r->status, "%s gave an App token we cannot read",
-			      g->auth->target.host);
+		api_refuse(&result, r->status, "%s gave an App token we cannot read",
+			   g->auth->target.host);
 		settle_all(g, &result);
 		return;
 	}
@@ -419,8 +419,8 @@ static void on_installation(const struct http_reply *r, void *arg)
 	}
 	id = json_parse(r->body, r->body_len, &o, &err) < 0 ? 0 : json_i64(o, "id", 0);
 	if (id <= 0) {
-		github_refuse(&result, r->status, "%s named no installation for %s",
-			      g->auth->target.host, g->repo);
+		api_refuse(&result, r->status, "%s named no installation for %s",
+			   g->auth->target.host, g->repo);
 		settle_all(g, &result);
 		return;
 	}

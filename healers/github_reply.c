@@ -1,37 +1,13 @@
 #include "healers/github_reply.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/http_client.h"
 #include "core/json.h"
 #include "core/text.h"
+#include "healers/api_core.h"
 
-enum {
-	LIMIT_PAUSE_MS = 60000, /* GitHub's advice when it says no time: a minute at least */
-	LIMIT_PAUSE_MIN_MS = 1000,
-	LIMIT_PAUSE_MAX_MS = 3600 * 1000, /* limits are per hour; a longer one is a wrong clock */
-	MESSAGE_MAX = 90,
-};
-
-void github_say(struct api_result *out, enum api_fate fate, int status, int64_t retry_after_ms,
-		const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	out->fate = fate;
-	out->http_status = status;
-	out->retry_after_ms = retry_after_ms;
-	(void)text_copy(out->why, sizeof(out->why), text, strlen(text));
-}
+enum { MESSAGE_MAX = 90 };
 
 struct complaint {
 	char message[MESSAGE_MAX + 1];
@@ -64,19 +40,6 @@ static bool says_limited(const struct complaint *c)
 	       text_ends(c->about, "#abuse-rate-limits");
 }
 
-static int64_t limit_pause(const struct http_reply *r, int64_t now_ms)
-{
-	int64_t pause = LIMIT_PAUSE_MS;
-
-	if (r->retry_after_ms >= 0)
-		pause = r->retry_after_ms;
-	else if (r->rate_remaining == 0 && r->rate_reset_at_ms >= 0)
-		pause = r->rate_reset_at_ms - now_ms;
-	if (pause < LIMIT_PAUSE_MIN_MS)
-		return LIMIT_PAUSE_MIN_MS;
-	return pause < LIMIT_PAUSE_MAX_MS ? pause : LIMIT_PAUSE_MAX_MS;
-}
-
 /* 403 means five things; the order is from the most to the least certain. */
 static void judge_forbidden(const struct http_reply *r, const struct github_ask *ask,
 			    int64_t now_ms, struct api_result *out)
@@ -85,30 +48,29 @@ static void judge_forbidden(const struct http_reply *r, const struct github_ask 
 
 	read_complaint(r, &c);
 	if (r->status == 403 && strcasestr(c.message, "already running")) {
-		github_say(out, API_WAIT, r->status, -1, "the run is already running again");
+		api_say(out, API_WAIT, r->status, -1, "the run is already running again");
 		return;
 	}
 	if (r->status == 429 || r->retry_after_ms >= 0 || r->rate_remaining == 0 ||
 	    says_limited(&c)) {
-		github_postpone(out, r->status, limit_pause(r, now_ms), "%d: rate limit of %s",
-				r->status, ask->host);
+		api_postpone(out, r->status, api_limit_pause(r, now_ms), "%d: rate limit of %s",
+			     r->status, ask->host);
 		return;
 	}
 	if (strcasestr(c.message, "month") || strcasestr(c.message, "too old"))
-		github_refuse(out, r->status,
-			      "403: the run is too old, GitHub keeps runs re-runnable "
-			      "for a month");
+		api_refuse(out, r->status,
+			   "403: the run is too old, GitHub keeps runs re-runnable "
+			   "for a month");
 	else if (strcasestr(c.message, "saml"))
-		github_refuse(out, r->status,
-			      "403: the token is not authorised for the organisation's "
-			      "single sign-on: authorise it in the token's settings");
+		api_refuse(out, r->status,
+			   "403: the token is not authorised for the organisation's "
+			   "single sign-on: authorise it in the token's settings");
 	else if (!c.message[0] || strcasestr(c.message, "not accessible") ||
 		 strcasestr(c.message, "admin rights"))
-		github_refuse(out, r->status, "403: the token lacks %s on %s", ask->need,
-			      ask->repo);
+		api_refuse(out, r->status, "403: the token lacks %s on %s", ask->need, ask->repo);
 	else
-		github_refuse(out, r->status, "403: %s (needs %s on %s)", c.message, ask->need,
-			      ask->repo);
+		api_refuse(out, r->status, "403: %s (needs %s on %s)", c.message, ask->need,
+			   ask->repo);
 }
 
 static void judge_refusal(const struct http_reply *r, const struct github_ask *ask,
@@ -118,18 +80,18 @@ static void judge_refusal(const struct http_reply *r, const struct github_ask *a
 
 	read_complaint(r, &c);
 	if (r->status == 401)
-		github_refuse(out, r->status,
-			      "401: %s does not know this token: it is wrong, expired or revoked",
-			      ask->host);
+		api_refuse(out, r->status,
+			   "401: %s does not know this token: it is wrong, expired or revoked",
+			   ask->host);
 	else if (r->status == 404)
-		github_refuse(out, r->status,
-			      "404: not there, or hidden from this token: it needs %s on %s",
-			      ask->need, ask->repo);
+		api_refuse(out, r->status,
+			   "404: not there, or hidden from this token: it needs %s on %s",
+			   ask->need, ask->repo);
 	else if (r->status == 410)
-		github_refuse(out, r->status, "410: gone for good: expired, or deleted");
+		api_refuse(out, r->status, "410: gone for good: expired, or deleted");
 	else
-		github_refuse(out, r->status, "%d: %s", r->status,
-			      c.message[0] ? c.message : "an answer we do not expect");
+		api_refuse(out, r->status, "%d: %s", r->status,
+			   c.message[0] ? c.message : "an answer we do not expect");
 }
 
 void github_reply_judge(const struct http_reply *r, const struct github_ask *ask, int64_t now_ms,
@@ -138,18 +100,18 @@ void github_reply_judge(const struct http_reply *r, const struct github_ask *ask
 	int s = r->status;
 
 	if (!s) {
-		github_postpone(out, r->status, -1, "no answer from %s: %s", ask->host,
-				r->error ? r->error : "?");
+		api_postpone(out, r->status, -1, "no answer from %s: %s", ask->host,
+			     r->error ? r->error : "?");
 	} else if (r->error) {
-		github_refuse(out, r->status, "%d: %s", s, r->error);
+		api_refuse(out, r->status, "%d: %s", s, r->error);
 	} else if (s >= 200 && s < 300) {
-		github_say(out, API_OK, s, -1, "%s", "");
+		api_say(out, API_OK, s, -1, "%s", "");
 	} else if (s >= 300 && s < 400) {
-		github_refuse(out, r->status, "%d: unexpected redirect: check github.api_url", s);
+		api_refuse(out, r->status, "%d: unexpected redirect: check github.api_url", s);
 	} else if (s == 403 || s == 429) {
 		judge_forbidden(r, ask, now_ms, out);
 	} else if (s == 408 || s >= 500) {
-		github_postpone(out, s, r->retry_after_ms, "%d: %s is in trouble", s, ask->host);
+		api_postpone(out, s, r->retry_after_ms, "%d: %s is in trouble", s, ask->host);
 	} else {
 		judge_refusal(r, ask, out);
 	}

@@ -19,11 +19,4 @@ struct github_ask {
 void github_reply_judge(const struct http_reply *, const struct github_ask *, int64_t now_ms,
 			struct api_result *out);
 
-/* The whole of a verdict; words are cut to fit, control characters become '?'. */
-void github_say(struct api_result *out, enum api_fate, int status, int64_t retry_after_ms,
-		const char *fmt, ...) PRINTF_LIKE(5, 6);
-#define github_refuse(out, status, ...) github_say((out), API_REFUSED, (status), -1, __VA_ARGS__)
-#define github_postpone(out, status, retry_after_ms, ...) \
-	github_say((out), API_RETRY, (status), (retry_after_ms), __VA_ARGS__)
-
 #endif

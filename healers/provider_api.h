@@ -23,9 +23,13 @@ enum api_fate {
 	API_REFUSED, /* 401, 403, 404, 410, 422, garbage: trying again will not help */
 };
 
-/* Which run we talk about. Borrowed during the call that takes it. */
+/*
+ * Which run we talk about, and in which state we believe it to be. Borrowed during the call
+ * that takes it. Generation: run_attempt (GitHub), highest job id (GitLab), build number
+ * (Jenkins, whose run is the job).
+ */
 struct api_run {
-	const char *repo; /* "owner/name" */
+	const char *repo; /* "owner/name", "group/sub/project", "folder/job" */
 	uint64_t repo_id;
 	uint64_t run_id;
 	uint64_t generation;
@@ -38,9 +42,11 @@ struct api_step {
 	const char *name, *conclusion;
 	unsigned number;
 };
+/* Texts are "" when unknown; statuses and conclusions are in GitHub's words. */
 struct api_job {
 	uint64_t id;
-	const char *name, *status, *conclusion;
+	const char *name, *stage, *status, *conclusion;
+	const char *failure_reason; /* the provider's word for a failure: "runner_system_failure" */
 	int64_t started_at_ms, completed_at_ms; /* 0 when unknown */
 	const char *runner;
 	struct api_step steps[API_STEPS_MAX];
@@ -54,9 +60,11 @@ struct api_result {
 	int64_t retry_after_ms; /* with API_RETRY; -1: the provider did not say */
 	char why[200];          /* for people, when fate is not API_OK; never a secret */
 
-	/* get_run */
+	/* get_run; list_jobs where only the latest generation can be listed, else 0 */
 	uint64_t generation;
 	const char *status, *conclusion;
+	/* The generation is newer than run->generation, but that may be anybody's doing. */
+	bool unproven;
 
 	/* list_jobs */
 	const struct api_job *jobs;
@@ -76,6 +84,14 @@ struct api_call;
 
 struct provider_api {
 	const char *name; /* "github" */
+	/* A generation counts the attempts of a run, from 1. Else only we know how many we made. */
+	bool counts_attempts;
+	/* rerun_failed_jobs may be repeated for a generation: it does only what is not done yet. */
+	bool rerun_repeats;
+	/* Steps are stages: a re-run repeats those that passed too, and one may be a deployment. */
+	bool steps_are_stages;
+	/* Option with the names of the sources that the configured server sends; NULL: all. */
+	const char *sources_key;
 
 	/* False: no credentials are configured, so nothing can be asked or done. */
 	bool (*configured)(const struct conf *);
@@ -86,12 +102,12 @@ struct provider_api {
 
 	/* Uncached state of the run. */
 	struct api_call *(*get_run)(struct api *, const struct api_run *, api_fn *, void *arg);
-	/* Jobs of run->generation, all pages up to API_JOBS_MAX. */
+	/* Jobs of run->generation (GitLab: the latest), all pages up to API_JOBS_MAX. */
 	struct api_call *(*list_jobs)(struct api *, const struct api_run *, api_fn *, void *arg);
 	/* Log of one job: the plain-text link, else the run's zip archive. */
 	struct api_call *(*get_log)(struct api *, const struct api_run *, const struct api_job *,
 				    api_fn *, void *arg);
-	/* One run-level call; API_OK: accepted, API_WAIT: already running. */
+	/* What failed in run->generation; API_OK: accepted, API_WAIT: it runs again already. */
 	struct api_call *(*rerun_failed_jobs)(struct api *, const struct api_run *, api_fn *,
 					      void *arg);
 
@@ -101,9 +117,13 @@ struct provider_api {
 };
 
 extern const struct provider_api provider_api_github;
-extern const struct conf_table
-	provider_api_conf; /* github.api_url, github.token, github.app_id, ... */
+extern const struct provider_api provider_api_gitlab;
+extern const struct provider_api provider_api_jenkins;
+/* github.api_url, github.token, gitlab.url, jenkins.url, ... */
+extern const struct conf_table provider_api_conf;
 
+/* All of them, NULL-terminated. */
+extern const struct provider_api *const provider_apis[];
 /* NULL when there is none of that name. */
 const struct provider_api *provider_api_find(const char *name);
 

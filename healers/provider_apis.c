@@ -25,6 +25,36 @@ static const struct conf_option options[] = {
 	  "Of a longer job log only the end is read." },
 	{ "github.archive_max", CONF_SIZE, "64m", "64k", "512m",
 	  "Largest run archive that is fetched when a job's own log is gone." },
+	{ "gitlab.url", CONF_STR, "https://gitlab.com", NULL, NULL,
+	  "GitLab's address, without /api/v4. Plain http only on loopback." },
+	{ "gitlab.token", CONF_SECRET, NULL, NULL, NULL,
+	  "Access token with the scope api; a list during rotation, the next one is used when "
+	  "GitLab "
+	  "refuses the first." },
+	{ "gitlab.sources", CONF_STR, "gitlab", NULL, NULL,
+	  "Names of the webhook sources that this GitLab sends; what others send is only "
+	  "recorded." },
+	{ "gitlab.timeout", CONF_DURATION, "30s", "100ms", "10m",
+	  "A call that takes longer than this has no answer; four times as long for logs." },
+	{ "gitlab.write_interval", CONF_DURATION, "0s", "0s", "1m",
+	  "Least time between two re-runs, one at a time; 0 removes both." },
+	{ "gitlab.log_max", CONF_SIZE, "16m", "64k", "256m",
+	  "Of a longer job log only the end is read." },
+	{ "jenkins.url", CONF_STR, NULL, NULL, NULL,
+	  "Jenkins' address, with the path it is served under. Plain http only on loopback." },
+	{ "jenkins.user", CONF_STR, NULL, NULL, NULL, "Jenkins user the guard acts as." },
+	{ "jenkins.token", CONF_SECRET, NULL, NULL, NULL,
+	  "API token of that user; a password works too, but costs a crumb and a session for each "
+	  "re-run." },
+	{ "jenkins.sources", CONF_STR, "jenkins", NULL, NULL,
+	  "Names of the webhook sources that this Jenkins sends; what others send is only "
+	  "recorded." },
+	{ "jenkins.timeout", CONF_DURATION, "30s", "100ms", "10m",
+	  "A call that takes longer than this has no answer; four times as long for logs." },
+	{ "jenkins.write_interval", CONF_DURATION, "0s", "0s", "1m",
+	  "Least time between two re-runs, one at a time; 0 removes both." },
+	{ "jenkins.log_max", CONF_SIZE, "16m", "64k", "256m",
+	  "Of a longer build log only the end is read." },
 };
 
 const struct conf_table provider_api_conf = {
@@ -33,12 +63,17 @@ const struct conf_table provider_api_conf = {
 	.n = ARRAY_LEN(options),
 };
 
+const struct provider_api *const provider_apis[] = {
+	&provider_api_github,
+	&provider_api_gitlab,
+	&provider_api_jenkins,
+	NULL,
+};
+
 const struct provider_api *provider_api_find(const char *name)
 {
-	static const struct provider_api *const all[] = { &provider_api_github };
-
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (strcmp(all[i]->name, name) == 0)
-			return all[i];
+	for (size_t i = 0; provider_apis[i]; i++)
+		if (strcmp(provider_apis[i]->name, name) == 0)
+			return provider_apis[i];
 	return NULL;
 }

@@ -324,7 +324,12 @@ void sim_no_faults(struct rig *r)
 
 static const char *ref_of(struct rig *r, uint64_t run)
 {
-	return rig_printf(r, "github:%" PRId64 ":%" PRIu64, sim_number(r, run, "repo_id"), run);
+	struct json_object *o = sim_look(r, run);
+	const char *provider = json_str(o, "provider", "");
+
+	/* Of Jenkins' jobs the job itself is the run. */
+	return rig_printf(r, "%s:%" PRId64 ":%" PRIu64, provider, json_i64(o, "repo_id", 0),
+			  strcmp(provider, "jenkins") == 0 ? 1 : run);
 }
 
 const char *run_key(struct rig *r, uint64_t run)
@@ -337,15 +342,19 @@ const char *run_field(struct rig *r, uint64_t run, const char *field)
 	return redis_text_of(r, "HGET %s %s", run_key(r, run), field);
 }
 
-const char *plan_field(struct rig *r, uint64_t run, unsigned generation, const char *field)
+static const char *plan_key(struct rig *r, uint64_t run, uint64_t generation)
 {
-	return redis_text_of(r, "HGET pg:{local:0}:plan:%s:%u %s", ref_of(r, run), generation,
-			     field);
+	return rig_printf(r, "pg:{local:0}:plan:%s:%" PRIu64, ref_of(r, run), generation);
 }
 
-const char *plan_result(struct rig *r, uint64_t run, unsigned generation)
+const char *plan_field(struct rig *r, uint64_t run, uint64_t generation, const char *field)
 {
-	const char *key = rig_printf(r, "pg:{local:0}:plan:%s:%u", ref_of(r, run), generation);
+	return redis_text_of(r, "HGET %s %s", plan_key(r, run, generation), field);
+}
+
+const char *plan_result(struct rig *r, uint64_t run, uint64_t generation)
+{
+	const char *key = plan_key(r, run, generation);
 
 	WAIT(r, strcmp(redis_text_of(r, "HGET %s state", key), "done") == 0);
 	return redis_text_of(r, "HGET %s result", key);
@@ -367,9 +376,9 @@ void plans_done(struct rig *r, const uint64_t *runs, size_t n)
 	}
 }
 
-unsigned outcomes_of(struct rig *r, uint64_t run, unsigned generation)
+unsigned outcomes_of(struct rig *r, uint64_t run, uint64_t generation)
 {
-	const char *plan = rig_printf(r, "%s:%u", ref_of(r, run), generation);
+	const char *plan = rig_printf(r, "%s:%" PRIu64, ref_of(r, run), generation);
 	redisReply *all = redis_do(r, "XRANGE %s - +", OUTCOMES);
 	unsigned n = 0;
 

@@ -84,12 +84,12 @@ void sim_no_faults(struct rig *);
 const char *run_key(struct rig *, uint64_t run);
 const char *run_field(struct rig *, uint64_t run, const char *field);
 /* Of its plan for one attempt. */
-const char *plan_field(struct rig *, uint64_t run, unsigned generation, const char *field);
+const char *plan_field(struct rig *, uint64_t run, uint64_t generation, const char *field);
 /* Waits until the plan of that attempt is done; its result. */
-const char *plan_result(struct rig *, uint64_t run, unsigned generation);
+const char *plan_result(struct rig *, uint64_t run, uint64_t generation);
 /* The same for all of them: waits until every plan of the first attempt is done. */
 void plans_done(struct rig *, const uint64_t *runs, size_t n);
 /* Outcomes in the stream for that plan: exactly-once means 1. */
-unsigned outcomes_of(struct rig *, uint64_t run, unsigned generation);
+unsigned outcomes_of(struct rig *, uint64_t run, uint64_t generation);
 
 #endif

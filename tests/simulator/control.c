@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "core/http_server.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -113,8 +114,16 @@ static void put_run(struct buf *b, const struct run *r, bool whole)
 
 	js_open(b, NULL, '{');
 	js_u64(b, "id", r->id);
+	js_str(b, "provider", flavour_name(r->flavour));
 	js_str(b, "repo", r->repo->full_name);
-	js_u64(b, "repo_id", r->repo->id);
+	js_u64(b, "repo_id",
+	       r->flavour == FLAVOUR_JENKINS
+		       ? sha256_id(r->repo->full_name, strlen(r->repo->full_name))
+		       : r->repo->id);
+	js_u64(b, "generation",
+	       r->flavour == FLAVOUR_GITLAB    ? gitlab_generation(r)
+	       : r->flavour == FLAVOUR_JENKINS ? last->build
+					       : r->n_attempts);
 	js_str(b, "workflow", r->workflow->name);
 	js_u64(b, "workflow_id", r->workflow->id);
 	js_str(b, "branch", r->branch);
@@ -167,9 +176,24 @@ static bool repo_name_ok(const char *s)
 	return owner && name && !s[owner + 1 + name] && owner + name < 140;
 }
 
+/* "group/sub/project": GitLab and Jenkins have folders in folders. */
+static bool path_ok(const char *s)
+{
+	const char *last = strrchr(s, '/');
+	char copy[NAME_MAX_BYTES];
+
+	if (!last || strlen(s) >= 140 || strstr(s, "//") || *s == '/')
+		return false;
+	(void)text_copy(copy, sizeof(copy), s, strlen(s));
+	for (char *p = copy; p < copy + (last - s); p++)
+		if (*p == '/')
+			*p = '-';
+	return repo_name_ok(copy);
+}
+
 static const char *check_wish(const struct run_wish *w)
 {
-	if (w->repo && !repo_name_ok(w->repo))
+	if (w->repo && !(w->flavour == FLAVOUR_GITHUB ? repo_name_ok : path_ok)(w->repo))
 		return "repo is owner/name, of letters, digits, - _ and .";
 	if (w->job_ms < -1 || w->job_ms > 3600 * 1000)
 		return "job_ms is 0 to 3600000";
@@ -195,10 +219,14 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 		.logs_expired = json_flag(o, "logs_expired", false),
 		.passes = json_flag(o, "passes", false),
 	};
-	const char *wrong = check_wish(&wish);
+	const char *wrong = NULL;
 	struct run *r;
 	struct err err;
 
+	if (!flavour_find(json_str(o, "provider", "github"), &wish.flavour))
+		wrong = "provider is github, gitlab or jenkins";
+	else
+		wrong = check_wish(&wish);
 	if (!find_rule(json_str(o, "rerun", "by_cause"), &wish.rule))
 		wrong = "rerun is by_cause, pass, same, different or flaky";
 	if (wrong)
@@ -293,7 +321,9 @@ static void get_summary(struct sim *sim, struct http_request *http)
 	js_u64(&b, "webhooks_ok", t.webhooks_ok);
 	js_u64(&b, "webhooks_failed", t.webhooks_failed);
 	js_u64(&b, "webhooks_duplicate", t.webhooks_duplicate);
-	js_u64(&b, "webhooks_waiting", hooks_waiting(sim->hooks));
+	js_u64(&b, "webhooks_waiting",
+	       hooks_waiting(sim->hooks) + hooks_waiting(sim->gitlab_hooks) +
+		       hooks_waiting(sim->jenkins_hooks));
 	js_u64(&b, "webhooks_not_sent", sim->hooks_untold);
 	js_u64(&b, "webhooks_other", sim->hooks_other);
 	js_u64(&b, "log_reads", t.log_reads);
@@ -434,13 +464,19 @@ static void post_webhook(struct sim *sim, struct http_request *http, struct json
 static void post_hook(struct sim *sim, struct http_request *http, struct json_object *o)
 {
 	const char *url = json_str(o, "url", NULL);
+	enum flavour flavour;
 
 	if (!url || (*url && !text_starts(url, "http://") && !text_starts(url, "https://"))) {
 		refuse(http, 400, "url is http or https, or empty for none");
 		return;
 	}
-	hooks_set_url(sim->hooks, url);
-	sim_ping(sim);
+	if (!flavour_find(json_str(o, "provider", "github"), &flavour)) {
+		refuse(http, 400, "provider is github, gitlab or jenkins");
+		return;
+	}
+	hooks_set_url(sim_hooks(sim, flavour), url);
+	if (flavour == FLAVOUR_GITHUB)
+		sim_ping(sim);
 	reply_ok(http, 201, "hook_id", 481516234);
 }
 

@@ -1,5 +1,7 @@
 #include "tests/simulator/hooks.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +115,8 @@ static struct lane *lane_of(struct hooks *h, const struct delivery *d)
 }
 
 static void lane_go(struct hooks *h, struct lane *lane);
+static struct delivery *repeat(struct hooks *, const struct delivery *old);
+static void leave_late(struct delivery *);
 
 static void finish(struct delivery *d, int status)
 {
@@ -121,6 +125,21 @@ static void finish(struct delivery *d, int status)
 	d->over = true;
 	d->hooks->waiting--;
 	d->hooks->watch.over(d, d->hooks->watch.arg);
+}
+
+/* The plugin's mistake: all of the tries that are configured, whether one got through or not. */
+static void try_again(struct hooks *h, const struct delivery *old)
+{
+	struct hook_body *body = old->body;
+
+	body->users++;
+	for (int64_t i = 0; i < h->opt.retries && make_room(h); i++) {
+		struct delivery *d = repeat(h, old);
+
+		d->retry = d->duplicate = true;
+		leave_late(d);
+	}
+	body_put(h, body);
 }
 
 static void on_answer(const struct http_reply *r, void *arg)
@@ -134,34 +153,121 @@ static void on_answer(const struct http_reply *r, void *arg)
 	if (!lane->first)
 		lane->tail = &lane->first;
 	finish(d, r->status);
+	if (r->status == 0 && !d->retry)
+		try_again(h, d);
 	lane_go(h, lane);
+}
+
+/* --- what is said in front of a body --------------------------------------- */
+
+enum { HEADERS_MAX = 10, HEADER_BYTES = 256 };
+struct head {
+	char lines[HEADERS_MAX][HEADER_BYTES];
+	size_t n;
+};
+
+static void add(struct head *head, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void add(struct head *head, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (head->n == HEADERS_MAX)
+		abort();
+	va_start(ap, fmt);
+	(void)vsnprintf(head->lines[head->n++], HEADER_BYTES, fmt, ap);
+	va_end(ap);
+}
+
+static void github_head(const struct delivery *d, struct head *head)
+{
+	char sha256[192], sha1[192];
+
+	add(head, "X-GitHub-Hook-ID: 481516234");
+	add(head, "X-GitHub-Hook-Installation-Target-ID: 38302899");
+	add(head, "X-GitHub-Event: %s", d->event);
+	add(head, "X-GitHub-Delivery: %s", d->guid);
+	add(head, "X-GitHub-Hook-Installation-Target-Type: %s", d->hooks->opt.target_type);
+	if (!d->body->secret && !d->hooks->opt.secret)
+		return;
+	sign(d, sha256, sha1);
+	add(head, "%s", sha1);
+	add(head, "%s", sha256);
+}
+
+/* Standard Webhooks: HMAC over "id.timestamp.body" with the decoded rest of whsec_... */
+static void gitlab_signature(const struct delivery *d, const char *key, struct head *head)
+{
+	int64_t now = clock_wall_ms() / 1000;
+	unsigned char raw[512], mac[SHA256_BYTES];
+	OWNED(freep) char *text = NULL, *signature = NULL;
+	size_t n = strlen(key), head_len, raw_len = 0;
+
+	text = xasprintf("%s.%" PRId64 ".%.*s", d->guid, now, (int)d->body->len, d->body->data);
+	head_len = strlen(text);
+	if (!base64_decode(key + strlen("whsec_"), n - strlen("whsec_"), raw, sizeof(raw),
+			   &raw_len))
+		abort();
+	hmac_sha256(raw, raw_len, text, head_len, mac);
+	signature = base64_encode(mac, sizeof(mac));
+	add(head, "webhook-id: %s", d->guid);
+	add(head, "webhook-timestamp: %" PRId64, now);
+	add(head, "webhook-signature: v1,%s", signature);
+}
+
+/* The event's UUID is another one each time, and says nothing. */
+static void gitlab_head(const struct delivery *d, struct head *head)
+{
+	const char *token = d->body->secret ? d->body->secret : d->hooks->opt.secret;
+	char uuid[GUID_MAX];
+
+	make_guid(uuid);
+	add(head, "X-Gitlab-Event: %s", d->event);
+	add(head, "X-Gitlab-Instance: %s", d->hooks->opt.instance);
+	add(head, "X-Gitlab-Webhook-UUID: 8f1a2b3c-4d5e-4f60-8172-93a4b5c6d7e8");
+	add(head, "X-Gitlab-Event-UUID: %s", uuid);
+	add(head, "Idempotency-Key: %s", d->guid);
+	if (token)
+		add(head, "X-Gitlab-Token: %s", token);
+	if (d->hooks->opt.signing)
+		gitlab_signature(d, d->hooks->opt.signing, head);
+}
+
+/* From the user info of the URL; no event and no id. */
+static void jenkins_head(const struct delivery *d, struct head *head)
+{
+	const char *secret = d->body->secret ? d->body->secret : d->hooks->opt.secret;
+	OWNED(freep) char *pair = NULL, *basic = NULL;
+
+	if (!secret)
+		return;
+	pair = xasprintf("jenkins:%s", secret);
+	basic = base64_encode(pair, strlen(pair));
+	add(head, "Authorization: Basic %s", basic);
 }
 
 static void lane_go(struct hooks *h, struct lane *lane)
 {
+	static void (*const writers[])(const struct delivery *, struct head *) = {
+		[FLAVOUR_GITHUB] = github_head,
+		[FLAVOUR_GITLAB] = gitlab_head,
+		[FLAVOUR_JENKINS] = jenkins_head,
+	};
 	struct delivery *d = lane->first;
-	char event[80], guid[80], type[80], sha256[192], sha1[192];
+	struct head head = { .n = 0 };
 	struct http_call_options o = {
 		.method = "POST",
 		.url = h->url ? h->url : "",
-		.headers = { "Accept: */*", "Content-Type: application/json",
-			     "X-GitHub-Hook-ID: 481516234",
-			     "X-GitHub-Hook-Installation-Target-ID: 38302899", event, guid, type },
+		.headers = { "Accept: */*", "Content-Type: application/json" },
 		.timeout_ms = TIMEOUT_MS,
 		.max_body_bytes = 64 << 10,
 	};
 
 	if (lane->call || !d)
 		return;
-	(void)snprintf(event, sizeof(event), "X-GitHub-Event: %s", d->event);
-	(void)snprintf(guid, sizeof(guid), "X-GitHub-Delivery: %s", d->guid);
-	(void)snprintf(type, sizeof(type), "X-GitHub-Hook-Installation-Target-Type: %s",
-		       h->opt.target_type);
-	if (d->body->secret || h->opt.secret) {
-		sign(d, sha256, sha1);
-		o.headers[7] = sha1;
-		o.headers[8] = sha256;
-	}
+	writers[h->opt.flavour](d, &head);
+	for (size_t i = 0; i < head.n; i++)
+		o.headers[2 + i] = head.lines[i];
 	o.body = d->body->data;
 	o.body_len = d->body->len;
 	d->delivered_ms = clock_wall_ms();
@@ -310,12 +416,14 @@ const char *hooks_url(const struct hooks *h)
 struct hooks *hooks_new(struct event_base *base, const struct hook_options *opt,
 			const struct hook_watch *watch)
 {
+	static const char *const agents[] = { "GitHub-Hookshot/5f1e0c7", "GitLab/17.5.1-ee",
+					      "Java/17.0.13" };
 	struct hooks *h = xcalloc(1, sizeof(*h));
 
 	h->base = base;
 	h->opt = *opt;
 	h->watch = *watch;
-	h->http = http_client_new(base, "GitHub-Hookshot/5f1e0c7");
+	h->http = http_client_new(base, agents[opt->flavour]);
 	rng_seed(&h->rng, opt->seed, 9);
 	h->first = h->next = 1;
 	for (size_t i = 0; i < LANES; i++)

@@ -1,6 +1,9 @@
 /*
- * Delivers webhooks like GitHub: signed, ten seconds for an answer, never again by
- * itself. What belongs to one run leaves in order, unless --reorder says otherwise.
+ * Delivers webhooks as one CI server does. GitHub: signed, ten seconds for an answer, never
+ * again by itself. GitLab: with a token, a signature, or both. Jenkins: by its Notification
+ * plugin, with a password, which tries again when there was no answer, and once it has
+ * begun with that goes on when another try got through. What belongs to one run leaves in
+ * order, unless --reorder says otherwise.
  */
 #ifndef GUARD_TESTS_HOOKS_H
 #define GUARD_TESTS_HOOKS_H
@@ -10,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "tests/simulator/world.h"
 
 struct event_base;
 struct hooks;
@@ -22,7 +26,7 @@ struct delivery {
 	char event[32], action[32];
 	uint64_t run_id, repo_id;
 	bool failed_run; /* it says that a run failed */
-	bool redelivery, duplicate, over;
+	bool redelivery, duplicate, retry, over;
 	int64_t delivered_ms, began_us, took_us;
 	int status; /* 0: no answer */
 	struct hook_body *body;
@@ -32,7 +36,11 @@ struct delivery {
 };
 
 struct hook_options {
-	const char *secret; /* NULL: unsigned */
+	enum flavour flavour;
+	const char *secret;  /* NULL: unsigned */
+	const char *signing; /* GitLab: "whsec_..."; NULL: none */
+	const char *instance;
+	int64_t retries; /* Jenkins */
 	double duplicate, reorder;
 	uint64_t seed;
 	size_t bytes_max;        /* of bodies that are remembered for redelivery */

@@ -12,6 +12,7 @@ struct writer {
 	const struct run *run;
 	struct rng volatile_rng; /* differs from attempt to attempt */
 	int64_t at_us, step_us;
+	bool plain; /* no times, and none of GitHub's marks */
 };
 
 /* --- what {name} stands for ---------------------------------------------- */
@@ -141,6 +142,8 @@ static void put_time(struct writer *w)
 {
 	char iso[25];
 
+	if (w->plain)
+		return;
 	text_from_ms(iso, w->at_us / 1000);
 	iso[23] = '\0';
 	buf_printf(w->out, "%s%03d%" PRIu64 "Z ", iso, (int)(w->at_us % 1000),
@@ -167,14 +170,26 @@ static void put_text(struct writer *w, struct buf *out, const char *s, size_t n)
 	}
 }
 
+/* Length of the mark of GitHub's in front of a line. */
+static size_t mark(const char *s)
+{
+	static const char *const marks[] = { "##[error]", "##[group]", "##[endgroup]",
+					     "##[warning]" };
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+		if (text_starts(s, marks[i]))
+			return strlen(marks[i]);
+	return 0;
+}
+
 /* Each line of the text gets its time. */
 static void put_lines(struct writer *w, const char *text)
 {
 	while (*text) {
-		size_t n = strcspn(text, "\n");
+		size_t n = strcspn(text, "\n"), skip = w->plain ? mark(text) : 0;
 
 		put_time(w);
-		put_text(w, w->out, text, n);
+		put_text(w, w->out, text + skip, n - skip);
 		buf_putc(w->out, '\n');
 		text += n + (text[n] == '\n');
 	}
@@ -269,6 +284,72 @@ static void put_command(struct writer *w, const char *command)
 	put_lines(w, "##[endgroup]\n");
 }
 
+/* --- GitLab: sections, colours, and the last word is the runner's ----------- */
+
+static void put_section(struct writer *w, const char *what, const char *name, const char *title)
+{
+	buf_printf(w->out, "section_%s:%" PRId64 ":%s\r\x1b[0K%s", what, w->at_us / 1000000, name,
+		   *title ? "\x1b[0K\x1b[36;1m" : "");
+	if (*title)
+		buf_printf(w->out, "%s\x1b[0;m\n", title);
+}
+
+static void gitlab_log(struct writer *w, const struct job *job, const struct story *story,
+		       unsigned noise)
+{
+	put_lines(w, "\x1b[0KRunning with gitlab-runner 17.5.0 (12030cf4)\x1b[0;m\n");
+	put_section(w, "start", "prepare_executor", "Preparing the \"docker\" executor");
+	put_lines(w, "Using Docker executor with image {image} ...\n");
+	put_section(w, "end", "prepare_executor", "");
+	put_section(w, "start", "get_sources", "Getting source from Git repository");
+	put_lines(w, "\x1b[32;1mFetching changes with git depth set to 20...\x1b[0;m\n"
+		     "\x1b[32;1mChecking out {sha} as detached HEAD...\x1b[0;m\n");
+	put_section(w, "end", "get_sources", "");
+	put_section(w, "start", "step_script", "Executing \"step_script\" stage of the job script");
+	buf_puts(w->out, "\x1b[32;1m$ ");
+	put_lines(w, story ? story->command : "make check");
+	buf_puts(w->out, "\x1b[0;m");
+	put_noise(w, noise);
+	if (story)
+		put_lines(w, story->text);
+	if (job->cause && job->cause->no_failed_step) {
+		put_lines(w, "\x1b[31;1mERROR: Job failed (system failure): runner gone\x1b[0;m\n");
+		return;
+	}
+	put_section(w, "end", "step_script", "");
+	buf_puts(w->out, "\n");
+	if (!story)
+		put_lines(w, "\x1b[32;1mJob succeeded\x1b[0;m\n");
+	else
+		buf_printf(w->out, "\x1b[31;1mERROR: Job failed: exit code %d\n\x1b[0;m\n",
+			   story->exit_code ? story->exit_code : 1);
+}
+
+/* --- Jenkins: one log of a Pipeline ---------------------------------------- */
+
+static void jenkins_log(struct writer *w, const struct job *job, const struct story *story,
+			unsigned noise)
+{
+	put_lines(w, "Started by an SCM change\n"
+		     "[Pipeline] Start of Pipeline\n"
+		     "[Pipeline] node\n"
+		     "Running on agent-{small} in /var/lib/jenkins/workspace/{svc}\n"
+		     "[Pipeline] {\n"
+		     "[Pipeline] stage\n");
+	buf_printf(w->out, "[Pipeline] { (%s)\n[Pipeline] sh\n", job->name);
+	buf_puts(w->out, "+ ");
+	put_lines(w, story ? story->command : "make check");
+	put_noise(w, noise);
+	if (story)
+		put_lines(w, story->text);
+	put_lines(w, "[Pipeline] }\n[Pipeline] // stage\n[Pipeline] }\n[Pipeline] // node\n"
+		     "[Pipeline] End of Pipeline\n");
+	if (story)
+		buf_printf(w->out, "ERROR: script returned exit code %d\n",
+			   story->exit_code ? story->exit_code : 1);
+	buf_printf(w->out, "Finished: %s\n", story ? "FAILURE" : "SUCCESS");
+}
+
 void job_log_write(struct buf *out, const struct run *run, const struct job *job, unsigned noise)
 {
 	int64_t length_us = (job->completed_ms - job->started_ms) * 1000;
@@ -277,6 +358,15 @@ void job_log_write(struct buf *out, const struct run *run, const struct job *job
 
 	rng_seed(&w.volatile_rng, run->seed ^ job->id, 77);
 	w.step_us = length_us / ((int64_t)noise + 80);
+	w.plain = run->flavour != FLAVOUR_GITHUB;
+	if (run->flavour == FLAVOUR_GITLAB) {
+		gitlab_log(&w, job, story, noise);
+		return;
+	}
+	if (run->flavour == FLAVOUR_JENKINS) {
+		jenkins_log(&w, job, story, noise);
+		return;
+	}
 	put_lines(&w, head);
 	put_time(&w);
 	buf_printf(out, "Complete job name: %s\n", job->name);

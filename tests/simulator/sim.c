@@ -47,8 +47,50 @@ static void send_hook(struct sim *sim, const struct run *r, const char *event, c
 		.len = body->len,
 	};
 
-	if (!hooks_send(sim->hooks, &e, guid))
+	if (!hooks_send(sim_hooks(sim, r->flavour), &e, guid))
 		sim->hooks_untold++;
+}
+
+struct hooks *sim_hooks(struct sim *sim, enum flavour flavour)
+{
+	switch (flavour) {
+	case FLAVOUR_GITLAB:
+		return sim->gitlab_hooks;
+	case FLAVOUR_JENKINS:
+		return sim->jenkins_hooks;
+	case FLAVOUR_GITHUB:
+		break;
+	}
+	return sim->hooks;
+}
+
+static void on_pipeline(struct sim *sim, const struct run *r, const char *action, bool failed)
+{
+	struct buf b;
+
+	buf_init(&b, PAYLOAD_MAX);
+	gitlab_pipeline_hook(&b, sim, r);
+	send_hook(sim, r, "Pipeline Hook", action, &b, failed);
+	buf_done(&b);
+}
+
+/* At its start the plugin speaks twice, and twice at its end; FINALIZED is the last word. */
+static void on_build(struct sim *sim, const struct run *r, const char *action, bool failed)
+{
+	static const char *const start[] = { "QUEUED", "STARTED", NULL };
+	static const char *const end[] = { "COMPLETED", "FINALIZED", NULL };
+	const char *const *phases = strcmp(action, "completed") == 0 ? end : start;
+	struct buf b;
+
+	if (strcmp(action, "requested") == 0)
+		return;
+	for (; *phases; phases++) {
+		buf_init(&b, PAYLOAD_MAX);
+		jenkins_notification(&b, sim, r, *phases);
+		send_hook(sim, r, "build", *phases, &b,
+			  failed && strcmp(*phases, "FINALIZED") == 0);
+		buf_done(&b);
+	}
 }
 
 static void on_run(const struct run *r, const char *action, void *arg)
@@ -60,8 +102,16 @@ static void on_run(const struct run *r, const char *action, void *arg)
 	bool suite = subscribed(sim, "check_suite") && strcmp(action, "in_progress") != 0;
 	struct buf b;
 
-	if (r->silent || !hooks_url(sim->hooks))
+	if (r->silent || !hooks_url(sim_hooks(sim, r->flavour)))
 		return;
+	if (r->flavour == FLAVOUR_GITLAB) {
+		on_pipeline(sim, r, action, failed);
+		return;
+	}
+	if (r->flavour == FLAVOUR_JENKINS) {
+		on_build(sim, r, action, failed);
+		return;
+	}
 	buf_init(&b, PAYLOAD_MAX);
 	if (suite) {
 		payload_check_suite(&b, &sim->github, r, action);
@@ -82,9 +132,18 @@ static void on_job(const struct run *r, const struct job *j, const char *action,
 	const char *check = strcmp(action, "queued") == 0 ? "created" : action;
 	struct buf b;
 
-	if (r->silent || !hooks_url(sim->hooks) || (ghost && !sim->opt.ghosts))
+	if (r->silent || !hooks_url(sim_hooks(sim, r->flavour)) || (ghost && !sim->opt.ghosts) ||
+	    r->flavour == FLAVOUR_JENKINS)
 		return;
 	buf_init(&b, PAYLOAD_MAX);
+	/* GitLab has no ghosts: a job that was not run again is the same job. */
+	if (r->flavour == FLAVOUR_GITLAB) {
+		gitlab_job_hook(&b, sim, r, j);
+		if (!ghost)
+			send_hook(sim, r, "Job Hook", action, &b, false);
+		buf_done(&b);
+		return;
+	}
 	if (subscribed(sim, "workflow_job")) {
 		payload_workflow_job(&b, &sim->github, r, j, action);
 		send_hook(sim, r, "workflow_job", action, &b, false);
@@ -205,7 +264,8 @@ static void on_request(struct http_request *http, void *arg)
 {
 	struct sim *sim = arg;
 
-	if (!control_serve(sim, http) && !page_serve(sim, http))
+	if (!control_serve(sim, http) && !page_serve(sim, http) && !gitlab_serve(sim, http) &&
+	    !jenkins_serve(sim, http))
 		rest_serve(sim, http);
 }
 
@@ -228,6 +288,27 @@ static int read_secret(const char *path, char **out, struct err *err)
 	return 0;
 }
 
+static int read_secrets(struct sim *sim, struct err *err)
+{
+	const struct options *o = &sim->opt;
+	const struct {
+		const char *path;
+		char **out;
+	} rows[] = {
+		{ o->secret_file, &sim->secret },
+		{ o->gitlab_secret_file, &sim->gitlab_secret },
+		{ o->gitlab_signing_file, &sim->gitlab_signing },
+		{ o->jenkins_secret_file, &sim->jenkins_secret },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].path && read_secret(rows[i].path, rows[i].out, err) < 0)
+			return -1;
+	if (sim->gitlab_signing && !text_starts(sim->gitlab_signing, "whsec_"))
+		return err_set(err, ERR_CONFIG, "--gitlab-signing-file: it begins with whsec_");
+	return 0;
+}
+
 static void make_world(struct sim *sim)
 {
 	const struct options *o = &sim->opt;
@@ -242,7 +323,8 @@ static void make_world(struct sim *sim)
 		.runs_max = (size_t)o->keep,
 	};
 	const struct world_watch watch = { on_run, on_job, on_forgotten, sim };
-	const struct hook_options hooks = {
+	struct hook_options hooks = {
+		.instance = sim->url,
 		.secret = sim->secret,
 		.duplicate = o->duplicate,
 		.reorder = o->reorder,
@@ -255,6 +337,17 @@ static void make_world(struct sim *sim)
 	sim->world = world_new(sim->base, &world, &watch);
 	sim->hooks = hooks_new(sim->base, &hooks, &hook_watch);
 	hooks_set_url(sim->hooks, o->webhook_url);
+	hooks.flavour = FLAVOUR_GITLAB;
+	hooks.secret = sim->gitlab_secret;
+	hooks.signing = sim->gitlab_signing;
+	sim->gitlab_hooks = hooks_new(sim->base, &hooks, &hook_watch);
+	hooks_set_url(sim->gitlab_hooks, o->gitlab_webhook_url);
+	hooks.flavour = FLAVOUR_JENKINS;
+	hooks.secret = sim->jenkins_secret;
+	hooks.signing = NULL;
+	hooks.retries = o->jenkins_retries;
+	sim->jenkins_hooks = hooks_new(sim->base, &hooks, &hook_watch);
+	hooks_set_url(sim->jenkins_hooks, o->jenkins_webhook_url);
 }
 
 static int open_all(struct sim *sim, struct err *err)
@@ -270,7 +363,7 @@ static int open_all(struct sim *sim, struct err *err)
 
 	if (o->cause && !cause_find(o->cause))
 		return err_set(err, ERR_CONFIG, "--cause: no cause \"%.60s\"", o->cause);
-	if (o->secret_file && read_secret(o->secret_file, &sim->secret, err) < 0)
+	if (read_secrets(sim, err) < 0)
 		return -1;
 	if (access_new(&access, &sim->access, err) < 0 ||
 	    storage_new(sim, &sim->storage, err) < 0 ||
@@ -309,9 +402,14 @@ void sim_free(struct sim *sim)
 	http_server_free(sim->server);
 	storage_free(sim->storage);
 	hooks_free(sim->hooks);
+	hooks_free(sim->gitlab_hooks);
+	hooks_free(sim->jenkins_hooks);
 	world_free(sim->world);
 	access_free(sim->access);
 	faults_clear(&sim->faults);
 	free(sim->secret);
+	free(sim->gitlab_secret);
+	free(sim->gitlab_signing);
+	free(sim->jenkins_secret);
 	free(sim);
 }

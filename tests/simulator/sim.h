@@ -18,6 +18,8 @@ struct event_base;
 struct hooks;
 struct http_request;
 struct http_server;
+struct job;
+struct run;
 struct storage;
 struct traffic;
 
@@ -36,8 +38,10 @@ struct sim {
 	struct github github;
 	char url[160];
 	char *secret;
+	char *gitlab_secret, *gitlab_signing, *jenkins_secret;
 	struct world *world;
-	struct hooks *hooks;
+	struct hooks *hooks; /* GitHub's */
+	struct hooks *gitlab_hooks, *jenkins_hooks;
 	struct faults faults;
 	struct access *access;
 	struct storage *storage;
@@ -62,14 +66,26 @@ void sim_totals(struct sim *, struct totals *out);
 enum rerun_answer sim_rerun(struct sim *, struct run *, bool only_failed, enum actor);
 void sim_ping(struct sim *);
 
+struct hooks *sim_hooks(struct sim *, enum flavour);
+
 /* The routes: rest_serve() and control_serve() answer each request exactly once. */
 void rest_serve(struct sim *, struct http_request *);
 void rest_free(struct sim *);
+/* False: the path is not theirs. */
+bool gitlab_serve(struct sim *, struct http_request *);
+bool jenkins_serve(struct sim *, struct http_request *);
 bool control_serve(struct sim *, struct http_request *);
 bool page_serve(struct sim *, struct http_request *);
 
 /* Runs that come by themselves: --demo and --rate. */
 struct traffic *traffic_new(struct sim *);
 void traffic_free(struct traffic *);
+
+/* The highest id of a job that the pipeline shows. */
+uint64_t gitlab_generation(const struct run *);
+/* Whole bodies of webhooks, about the last attempt; GitLab's `event` is what its header says. */
+void gitlab_pipeline_hook(struct buf *, const struct sim *, const struct run *);
+void gitlab_job_hook(struct buf *, const struct sim *, const struct run *, const struct job *);
+void jenkins_notification(struct buf *, const struct sim *, const struct run *, const char *phase);
 
 #endif

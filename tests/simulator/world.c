@@ -91,6 +91,24 @@ const char *state_name(enum state s)
 	return names[s];
 }
 
+static const char *const flavours[] = { "github", "gitlab", "jenkins" };
+
+const char *flavour_name(enum flavour f)
+{
+	return flavours[f];
+}
+
+bool flavour_find(const char *name, enum flavour *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(flavours); i++) {
+		if (strcmp(flavours[i], name) == 0) {
+			*out = (enum flavour)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 bool conclusion_failed(const char *c)
 {
 	return c && (strcmp(c, "failure") == 0 || strcmp(c, "timed_out") == 0 ||
@@ -404,6 +422,8 @@ static struct attempt *add_attempt(struct run *r, const char *actor)
 
 	a->started_ms = a->updated_ms = clock_wall_ms();
 	a->actor = actor;
+	if (r->flavour == FLAVOUR_JENKINS)
+		a->build = ++world_find_repo(r->world, r->repo->full_name)->builds;
 	r->attempts[r->n_attempts++] = a;
 	return a;
 }
@@ -684,6 +704,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 		return -1;
 	r = xcalloc(1, sizeof(*r));
 	r->world = w;
+	r->flavour = wish->flavour;
 	r->index = (unsigned)w->n_runs;
 	r->id = RUN_ID_BASE + (uint64_t)r->index * RUN_ID_STEP;
 	r->number = 100 + r->index;

@@ -34,6 +34,7 @@ struct repo {
 	char full_name[NAME_MAX_BYTES];
 	const char *about, *language;
 	enum repo_access access;
+	uint64_t builds; /* numbers given to builds, when Jenkins has a job of that name */
 };
 
 struct workflow {
@@ -48,6 +49,9 @@ struct workflow {
 	} jobs[RUN_JOBS_MAX];
 	unsigned n_jobs;
 };
+
+/* Which CI server a run is seen through. */
+enum flavour { FLAVOUR_GITHUB, FLAVOUR_GITLAB, FLAVOUR_JENKINS };
 
 enum state { STATE_QUEUED, STATE_RUNNING, STATE_COMPLETED };
 enum rerun_rule { RERUN_BY_CAUSE, RERUN_PASS, RERUN_SAME, RERUN_DIFFERENT, RERUN_FLAKY };
@@ -73,11 +77,13 @@ struct attempt {
 	enum state state;
 	const char *conclusion;
 	const char *actor; /* login of who started it */
+	uint64_t build;    /* its number in Jenkins */
 	int64_t started_ms, updated_ms;
 };
 
 struct run {
 	struct world *world;
+	enum flavour flavour;
 	uint64_t id, number, check_suite;
 	unsigned index;
 	const struct repo *repo;
@@ -111,6 +117,7 @@ struct run {
 /* What to make; everything that is zero or NULL is chosen by chance, but for job_ms. */
 struct run_wish {
 	const char *repo, *workflow, *cause, *different, *branch, *failing_job;
+	enum flavour flavour;
 	enum rerun_rule rule;
 	int64_t job_ms; /* -1: the world's */
 	int64_t age_ms; /* created so long ago */
@@ -182,6 +189,9 @@ unsigned job_steps(const struct run *, const struct job *, struct step out[stati
 		   char names[static 256]);
 
 const char *state_name(enum state);
+const char *flavour_name(enum flavour);
+/* False when there is none of that name. */
+bool flavour_find(const char *name, enum flavour *out);
 bool conclusion_failed(const char *conclusion);
 
 #endif

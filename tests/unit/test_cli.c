@@ -210,7 +210,7 @@ static void a_slip_of_the_pen_is_understood(void **state)
 static void heal_knows_the_reason_of_a_deployment(void **state)
 {
 	const struct decide_options opt = { .min_confidence = 0.6, .reruns_per_run = 1 };
-	const struct decide_facts facts = { .generation = 1,
+	const struct decide_facts facts = { .reruns = 0,
 					    .conclusion = "failure",
 					    .deploy_job = "ship it" };
 	struct decision decision;

@@ -858,7 +858,7 @@ static void healers_are_found_by_name(void **state)
 	assert_int_equal(healer_rerun_failed_jobs.start(&attempt, &err), -1);
 	assert_int_equal(err.kind, ERR_CONFIG);
 	assert_ptr_equal(provider_api_find("github"), gh);
-	assert_null(provider_api_find("gitlab"));
+	assert_null(provider_api_find("bitbucket"));
 }
 
 int main(void)

@@ -1,0 +1,451 @@
+#include "healers/api_core.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+#include <openssl/crypto.h>
+
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/mem.h"
+#include "core/metrics.h"
+#include "core/text.h"
+
+enum {
+	LIMIT_PAUSE_MS = 60000, /* when nobody says how long: a minute at least */
+	LIMIT_PAUSE_MIN_MS = 1000,
+	LIMIT_PAUSE_MAX_MS = 3600 * 1000, /* limits are per hour; a longer one is a wrong clock */
+};
+
+/* --- verdicts ------------------------------------------------------------- */
+
+void api_say(struct api_result *out, enum api_fate fate, int status, int64_t retry_after_ms,
+	     const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	out->fate = fate;
+	out->http_status = status;
+	out->retry_after_ms = retry_after_ms;
+	(void)text_copy(out->why, sizeof(out->why), text, strlen(text));
+}
+
+void api_garbled(struct api_call *c, int status, const char *what)
+{
+	api_refuse(&c->result, status, "%d: %s sent something else than %s: check %s", status,
+		   c->api->origin.host, what, c->api->kind->url_key);
+}
+
+int64_t api_limit_pause(const struct http_reply *r, int64_t now_ms)
+{
+	int64_t pause = LIMIT_PAUSE_MS;
+
+	if (r->retry_after_ms >= 0)
+		pause = r->retry_after_ms;
+	else if (r->rate_remaining == 0 && r->rate_reset_at_ms >= 0)
+		pause = r->rate_reset_at_ms - now_ms;
+	if (pause < LIMIT_PAUSE_MIN_MS)
+		return LIMIT_PAUSE_MIN_MS;
+	return pause < LIMIT_PAUSE_MAX_MS ? pause : LIMIT_PAUSE_MAX_MS;
+}
+
+/* True: a row of the provider's said what it means. */
+static bool judge_by_rows(const struct http_reply *r, const struct reply_ask *ask,
+			  struct api_result *out)
+{
+	for (const struct reply_row *row = ask->rows; row < ask->rows + ask->n_rows; row++) {
+		if (row->status != r->status || (row->says && !strcasestr(r->body, row->says)))
+			continue;
+		if (row->needs)
+			api_say(out, row->fate, r->status, -1, "%d: %s: it needs %s on %s",
+				r->status, row->why, ask->need, ask->repo);
+		else
+			api_say(out, row->fate, r->status, -1, "%d: %s", r->status, row->why);
+		return true;
+	}
+	return false;
+}
+
+void api_judge(const struct http_reply *r, const struct reply_ask *ask, int64_t now_ms,
+	       struct api_result *out)
+{
+	int s = r->status;
+
+	if (!s)
+		api_postpone(out, s, -1, "no answer from %s: %s", ask->host,
+			     r->error ? r->error : "?");
+	else if (r->error)
+		api_refuse(out, s, "%d: %s", s, r->error);
+	else if (s >= 200 && s < 300)
+		api_say(out, API_OK, s, -1, "%s", "");
+	else if (s == 429 || (s == 403 && r->retry_after_ms >= 0))
+		api_postpone(out, s, api_limit_pause(r, now_ms), "%d: rate limit of %s", s,
+			     ask->host);
+	else if (judge_by_rows(r, ask, out))
+		return;
+	else if (s >= 300 && s < 400)
+		api_refuse(out, s, "%d: unexpected redirect: check %s", s, ask->url_key);
+	else if (s == 408 || s >= 500)
+		api_postpone(out, s, r->retry_after_ms, "%d: %s is in trouble", s, ask->host);
+	else if (s == 401)
+		api_refuse(out, s,
+			   "401: %s does not know this token: it is wrong, expired or revoked",
+			   ask->host);
+	else if (s == 403)
+		api_refuse(out, s, "403: the token lacks %s on %s", ask->need, ask->repo);
+	else if (s == 404)
+		api_refuse(out, s, "404: not there, or hidden from this token: it needs %s on %s",
+			   ask->need, ask->repo);
+	else if (s == 410)
+		api_refuse(out, s, "410: gone for good: expired, or deleted");
+	else
+		api_refuse(out, s, "%d: an answer we do not expect", s);
+}
+
+/* --- life of a call ------------------------------------------------------- */
+
+static void start_writes(struct api *api);
+
+static void list_remove(struct api_call *c)
+{
+	struct api *api = c->api;
+
+	if (!c->in_link)
+		return;
+	*c->in_link = c->in_next;
+	if (c->in_next)
+		c->in_next->in_link = c->in_link;
+	else if (api->queue_tail == &c->in_next)
+		api->queue_tail = c->in_link;
+	else if (api->late_tail == &c->in_next)
+		api->late_tail = c->in_link;
+	c->in_link = NULL;
+	c->in_next = NULL;
+}
+
+static void list_append(struct api_call *c, struct api_call ***tail)
+{
+	c->in_link = *tail;
+	**tail = c;
+	*tail = &c->in_next;
+}
+
+/* From here on the api may die and the call does not notice. */
+static void detach(struct api_call *c)
+{
+	struct api *api = c->api;
+
+	list_remove(c);
+	if (!c->link)
+		return;
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	c->link = NULL;
+	if (api->writing == c) {
+		api->writing = NULL;
+		start_writes(api);
+	}
+}
+
+void api_authorize(struct api_call *c, const char *authorization)
+{
+	if (c->authorization)
+		OPENSSL_cleanse(c->authorization, strlen(c->authorization));
+	free(c->authorization);
+	c->authorization = authorization ? xstrdup(authorization) : NULL;
+}
+
+static void call_free(struct api_call *c)
+{
+	detach(c);
+	if (c->drop)
+		c->drop(c);
+	http_call_cancel(c->http);
+	api_authorize(c, NULL);
+	arena_free(c->arena);
+	free(c->jobs);
+	free(c->repo);
+	free(c->job_name);
+	free(c);
+}
+
+void api_report(struct api_call *c)
+{
+	detach(c);
+	c->delivering = true;
+	c->fn(&c->result, c->arg);
+	call_free(c);
+}
+
+void api_report_later(struct api_call *c)
+{
+	struct timeval now = { 0 };
+
+	list_append(c, &c->api->late_tail);
+	(void)evtimer_add(c->api->deliver, &now);
+}
+
+static void on_deliver(evutil_socket_t fd, short what, void *arg)
+{
+	struct api *api = arg;
+	bool freed = false;
+	size_t n = 0;
+
+	UNUSED(fd);
+	UNUSED(what);
+	for (const struct api_call *c = api->late; c; c = c->in_next)
+		n++;
+	api->freed = &freed;
+	for (; n && !freed && api->late; n--)
+		api_report(api->late);
+	if (!freed)
+		api->freed = NULL;
+}
+
+struct api_call *api_begin(struct api *api, int ask, bool writes, const struct api_run *run,
+			   api_fn *fn, void *arg)
+{
+	struct api_call *c = xcalloc(1, api->kind->call_size);
+
+	c->api = api;
+	c->drop = api->kind->drop;
+	c->ask = ask;
+	c->writes = writes;
+	c->fn = fn;
+	c->arg = arg;
+	c->repo = xstrdup(run->repo ? run->repo : "");
+	c->run = *run;
+	c->run.repo = c->repo;
+	c->page = 1;
+	c->result.retry_after_ms = -1;
+	c->next = api->calls;
+	c->link = &api->calls;
+	if (c->next)
+		c->next->link = &c->next;
+	api->calls = c;
+	return c;
+}
+
+struct api_call *api_begin_log(struct api *api, int ask, const struct api_run *run,
+			       const struct api_job *job, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin(api, ask, false, run, fn, arg);
+
+	c->job_id = job->id;
+	c->job_name = xstrdup(job->name ? job->name : "");
+	c->job_ended_ms = job->completed_at_ms;
+	return c;
+}
+
+struct api_call *api_submit(struct api_call *c)
+{
+	struct api *api = c->api;
+	const char *interval = api->kind->write_interval_key;
+
+	if (!api->kind->run_ok(&c->run)) {
+		api_refuse(&c->result, 0, "the name of the repository is not one of %s's",
+			   api->origin.host);
+		api_report_later(c);
+	} else if (c->writes && interval && conf_int(api->conf, interval) > 0) {
+		list_append(c, &api->queue_tail);
+		start_writes(api);
+	} else {
+		api->kind->start(c);
+	}
+	return c;
+}
+
+void api_cancel(struct api_call *c)
+{
+	if (c && !c->delivering)
+		call_free(c);
+}
+
+const char *api_host(const struct api *api)
+{
+	return api->origin.host;
+}
+
+struct api_job *api_add_job(struct api_call *c)
+{
+	if (!c->arena)
+		c->arena = arena_new();
+	if (!c->jobs)
+		c->jobs = xcalloc(API_JOBS_MAX, sizeof(c->jobs[0]));
+	c->result.jobs = c->jobs;
+	if (c->result.n_jobs == API_JOBS_MAX) {
+		c->result.more_jobs = true;
+		return NULL;
+	}
+	return &c->jobs[c->result.n_jobs++];
+}
+
+/* --- writes, one after the other ------------------------------------------ */
+
+static void start_writes(struct api *api)
+{
+	int64_t wait;
+	struct timeval tv;
+
+	if (api->writing || !api->queue || api->closing)
+		return;
+	wait = api->last_write_ms + conf_int(api->conf, api->kind->write_interval_key) -
+	       clock_mono_ms();
+	if (wait > 0) {
+		tv = clock_timeval(wait);
+		(void)evtimer_add(api->write_timer, &tv);
+		return;
+	}
+	api->writing = api->queue;
+	list_remove(api->writing);
+	api->kind->start(api->writing);
+}
+
+static void on_write_timer(evutil_socket_t fd, short what, void *arg)
+{
+	UNUSED(fd);
+	UNUSED(what);
+	start_writes(arg);
+}
+
+/* --- rate limits ---------------------------------------------------------- */
+
+bool api_limited(struct api_call *c)
+{
+	const struct api_limit *limits = c->api->limits;
+	int64_t left = 0;
+
+	for (size_t i = 0; i < API_LIMITS_MAX; i++)
+		if (limits[i].until_ms && limits[i].key == c->limit_key)
+			left = limits[i].until_ms - clock_wall_ms();
+	if (left <= 0)
+		return false;
+	api_postpone(&c->result, 0, left, "rate limit of %s: nothing is asked before it ends",
+		     c->api->origin.host);
+	return true;
+}
+
+static void limit_until(struct api_call *c, int64_t until_ms)
+{
+	struct api_limit *slot = &c->api->limits[0];
+
+	for (struct api_limit *l = c->api->limits; l < c->api->limits + API_LIMITS_MAX; l++) {
+		if (l->until_ms && l->key == c->limit_key) {
+			slot = l;
+			break;
+		}
+		if (l->until_ms < slot->until_ms)
+			slot = l;
+	}
+	if (slot->key == c->limit_key && slot->until_ms > until_ms)
+		return;
+	*slot = (struct api_limit){ c->limit_key, until_ms };
+}
+
+void api_note_limit(struct api_call *c, const struct http_reply *r)
+{
+	int64_t now = clock_wall_ms(), pause = -1;
+
+	if (r->rate_remaining == 0 && r->rate_reset_at_ms > now)
+		pause = r->rate_reset_at_ms - now;
+	if (c->result.fate == API_RETRY && (r->status == 403 || r->status == 429) &&
+	    c->result.retry_after_ms > pause)
+		pause = c->result.retry_after_ms;
+	if (pause <= 0)
+		return;
+	limit_until(c, now + (pause < LIMIT_PAUSE_MAX_MS ? pause : LIMIT_PAUSE_MAX_MS));
+}
+
+bool api_from_origin(const struct api *api, const struct http_reply *r)
+{
+	struct http_origin o;
+	struct err err;
+
+	return http_origin_of(r->final_url, &o, &err) < 0 ||
+	       (strcmp(o.host, api->origin.host) == 0 && strcmp(o.port, api->origin.port) == 0);
+}
+
+void api_count(const struct api *api, const struct http_reply *r)
+{
+	const char *host = api_from_origin(api, r) ? api->origin.host : "log storage";
+	char labels[320];
+
+	if (r->status)
+		(void)snprintf(labels, sizeof(labels), "host=\"%s\",code=\"%d\"", host, r->status);
+	else
+		(void)snprintf(labels, sizeof(labels), "host=\"%s\",code=\"none\"", host);
+	metrics_add("provider_requests_total", labels, 1);
+	if (r->rate_remaining >= 0) {
+		(void)snprintf(labels, sizeof(labels), "host=\"%s\"", host);
+		metrics_set("provider_rate_limit_remaining", labels, r->rate_remaining);
+	}
+}
+
+/* --- opening -------------------------------------------------------------- */
+
+static int check_url(struct api *api, struct err *err)
+{
+	const char *key = api->kind->url_key, *url = conf_str(api->conf, key);
+	size_t n;
+
+	if (!url)
+		return err_set(err, ERR_CONFIG, "%s is not set", key);
+	if (http_origin_of(url, &api->origin, err) < 0)
+		return err_wrap(err, "%s", key);
+	if (!api->origin.tls && !api->origin.loopback)
+		return err_set(err, ERR_CONFIG,
+			       "%s: a token must not travel over plain http: use https", key);
+	if (strpbrk(url, "?#"))
+		return err_set(err, ERR_CONFIG, "%s: no query or fragment belongs here", key);
+	n = strlen(url);
+	while (n && url[n - 1] == '/')
+		n--;
+	api->url = xstrndup(url, n);
+	return 0;
+}
+
+int api_init(struct api *api, const struct api_kind *kind, struct event_base *base,
+	     const struct conf *conf, struct http_client *http, struct err *err)
+{
+	api->kind = kind;
+	api->base = base;
+	api->conf = conf;
+	api->http = http;
+	api->late_tail = &api->late;
+	api->queue_tail = &api->queue;
+	api->last_write_ms = INT64_MIN / 2;
+	api->deliver = evtimer_new(base, on_deliver, api);
+	api->write_timer = evtimer_new(base, on_write_timer, api);
+	if (!api->deliver || !api->write_timer)
+		abort();
+	if (check_url(api, err) < 0) {
+		err->kind = ERR_CONFIG;
+		return -1;
+	}
+	return 0;
+}
+
+void api_done(struct api *api)
+{
+	if (api->freed)
+		*api->freed = true;
+	api->closing = true;
+	while (api->calls)
+		call_free(api->calls);
+	if (api->deliver)
+		event_free(api->deliver);
+	if (api->write_timer)
+		event_free(api->write_timer);
+	free(api->url);
+}

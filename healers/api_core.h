@@ -1,0 +1,156 @@
+/*
+ * What the clients of all providers share: the life of a call, the queue of
+ * writes, rate limits, counting, the words of a verdict. A client's own struct
+ * begins with struct api, its calls with struct api_call.
+ */
+#ifndef GUARD_HEALERS_API_CORE_H
+#define GUARD_HEALERS_API_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/http_client.h"
+#include "healers/provider_api.h"
+
+struct arena;
+struct event;
+struct json_object;
+
+enum {
+	API_LIMITS_MAX = 32,
+	API_JSON_MAX_BYTES = 8 << 20,
+	API_REDIRECTS_MAX = 5,
+	API_LOG_TIMEOUT_FACTOR = 4,
+	/* Providers show a log some seconds after its job ended. */
+	API_FRESH_LOG_MS = 2 * 60 * 1000,
+	API_FRESH_LOG_RETRY_MS = 15 * 1000,
+};
+
+struct api_kind {
+	const char *url_key;            /* "github.api_url": where people have to look */
+	const char *write_interval_key; /* NULL: writes are not queued */
+	size_t call_size;
+	/* Asks; a call that writes is started when its turn comes. */
+	void (*start)(struct api_call *);
+	/* Ends what the client's part of the call has outstanding; NULL: nothing. */
+	void (*drop)(struct api_call *);
+	/* Whether run->repo is safe to put into a path. */
+	bool (*run_ok)(const struct api_run *);
+};
+
+/* Everybody who uses one key's limit waits together. */
+struct api_limit {
+	uint64_t key;
+	int64_t until_ms; /* wall clock */
+};
+
+struct api {
+	const struct api_kind *kind;
+	struct event_base *base;
+	const struct conf *conf;
+	struct http_client *http;
+	struct http_origin origin;
+	char *url; /* without a slash at its end */
+	struct api_limit limits[API_LIMITS_MAX];
+
+	struct api_call *calls;             /* all that have not reported */
+	struct api_call *late, **late_tail; /* ended before anything was asked */
+	struct event *deliver;
+
+	struct api_call *queue, **queue_tail; /* writes, first come first served */
+	struct api_call *writing;
+	int64_t last_write_ms; /* monotonic */
+	struct event *write_timer;
+	bool closing;
+	bool *freed;
+};
+
+struct api_call {
+	struct api *api;
+	struct api_call *next, **link;       /* in calls */
+	struct api_call *in_next, **in_link; /* in queue or late */
+	int ask;                             /* the client's own enum */
+	void (*drop)(struct api_call *);     /* of the kind; the api may be gone by then */
+	bool writes;
+	api_fn *fn;
+	void *arg;
+	char *repo;
+	struct api_run run;
+	uint64_t job_id;
+	char *job_name;
+	int64_t job_ended_ms;
+	unsigned page;
+	uint64_t limit_key;
+
+	struct http_call *http;
+	char *authorization; /* as sent, to say which one was refused */
+	bool refused_once, delivering;
+
+	struct arena *arena; /* of the jobs' strings */
+	struct api_job *jobs;
+	struct api_result result;
+};
+
+/* Checks the address; ERR_CONFIG names its key. */
+int api_init(struct api *, const struct api_kind *, struct event_base *, const struct conf *,
+	     struct http_client *, struct err *) MUST_CHECK;
+/* Ends all calls; their callbacks are not called any more. Before the client frees its own. */
+void api_done(struct api *);
+
+struct api_call *api_begin(struct api *, int ask, bool writes, const struct api_run *, api_fn *,
+			   void *arg);
+struct api_call *api_begin_log(struct api *, int ask, const struct api_run *,
+			       const struct api_job *, api_fn *, void *arg);
+struct api_call *api_submit(struct api_call *);
+void api_cancel(struct api_call *); /* NULL is fine */
+const char *api_host(const struct api *);
+
+/* Ends the call with what is in its result. Only from a callback of the loop. */
+void api_report(struct api_call *);
+/* The same in the next turn of the loop, for a call that has not asked anything. */
+void api_report_later(struct api_call *);
+void api_authorize(struct api_call *, const char *authorization);
+
+/* Room for one more job; NULL, and the result says so, when there are too many. */
+struct api_job *api_add_job(struct api_call *);
+
+/* True, and the result says so, when asking now would only annoy the provider. */
+bool api_limited(struct api_call *);
+/* After the answer was judged. */
+void api_note_limit(struct api_call *, const struct http_reply *);
+bool api_from_origin(const struct api *, const struct http_reply *);
+void api_count(const struct api *, const struct http_reply *);
+
+/* --- verdicts ------------------------------------------------------------- */
+
+/* The whole of a verdict; words are cut to fit, control characters become '?'. */
+void api_say(struct api_result *out, enum api_fate, int status, int64_t retry_after_ms,
+	     const char *fmt, ...) PRINTF_LIKE(5, 6);
+#define api_refuse(out, status, ...) api_say((out), API_REFUSED, (status), -1, __VA_ARGS__)
+#define api_postpone(out, status, retry_after_ms, ...) \
+	api_say((out), API_RETRY, (status), (retry_after_ms), __VA_ARGS__)
+void api_garbled(struct api_call *, int status, const char *what);
+
+/* How long a limit lasts, by its headers; a minute when they say nothing. */
+int64_t api_limit_pause(const struct http_reply *, int64_t now_ms);
+
+/* A provider's own meanings; the first row that fits decides, before what holds for all. */
+struct reply_row {
+	int status;
+	const char *says; /* somewhere in the body, in any case; NULL: whatever it says */
+	enum api_fate fate;
+	const char *why;
+	bool needs; /* the permission is named too */
+};
+struct reply_ask {
+	const char *host, *repo, *need;
+	const char *url_key;
+	const struct reply_row *rows;
+	size_t n_rows;
+};
+/* Sets fate, http_status, retry_after_ms and why; a 2xx is API_OK. */
+void api_judge(const struct http_reply *, const struct reply_ask *, int64_t now_ms,
+	       struct api_result *out);
+
+#endif

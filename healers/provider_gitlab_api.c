@@ -1,0 +1,508 @@
+/*
+ * GitLab's REST API. A run is a pipeline, and its generation is the highest job
+ * id in it: a pipeline has no attempt, but a retried job gets a new and higher
+ * id. A re-run retries the failed jobs one by one, by id; a job that was retried
+ * cannot be retried again, so repeating the whole changes nothing.
+ */
+#include "healers/provider_api.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "healers/api_core.h"
+
+enum {
+	PAGE_JOBS = 100, /* GitLab's maximum */
+	PAGES_MAX = 20,  /* a pipeline has at most some hundred jobs */
+	RETRIES_MAX = 32,
+};
+
+/* One call may be several requests, one after the other; `at` is the one under way. */
+enum ask { ASK_RUN, ASK_JOBS, ASK_LOG, ASK_RERUN };
+enum at { AT_PIPELINE, AT_JOBS, AT_TRACE, AT_RETRY };
+
+struct gitlab {
+	struct api api;
+	size_t token; /* index in the list, during rotation */
+};
+
+struct gitlab_call {
+	struct api_call call;
+	enum at at;
+	uint64_t newest_job;
+	char status[32];
+
+	/* ASK_RERUN: what has to be retried. */
+	uint64_t failed[RETRIES_MAX];
+	unsigned n_failed, next, retried;
+	bool too_many;
+};
+
+static struct gitlab_call *gitlab_call(struct api_call *c)
+{
+	return (struct gitlab_call *)c;
+}
+
+static void request(struct api_call *c);
+
+/* --- words ---------------------------------------------------------------- */
+
+static const struct word {
+	const char *word, *status, *conclusion;
+} words[] = {
+	{ "success", "completed", "success" },
+	{ "failed", "completed", "failure" },
+	{ "canceled", "completed", "cancelled" },
+	{ "skipped", "completed", "skipped" },
+	{ "running", "in_progress", "" },
+	{ "canceling", "in_progress", "" },
+	{ "manual", "waiting", "" },
+};
+
+/* What is not listed waits for something: created, pending, preparing, scheduled, ... */
+static struct word translated(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(words[i].word, word) == 0)
+			return words[i];
+	return (struct word){ word, "queued", "" };
+}
+
+static const char *need_of(const struct api_call *c)
+{
+	return c->ask == ASK_RERUN ? "the scope api and the role Developer"
+				   : "the scope read_api and the role Reporter";
+}
+
+/* --- reading answers ------------------------------------------------------ */
+
+static void read_pipeline(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *status = json_str(o, "status", "");
+
+	if ((uint64_t)json_i64(o, "id", 0) != c->run.run_id || !*status) {
+		api_garbled(c, r->status, "a pipeline");
+		api_report(c);
+		return;
+	}
+	(void)text_copy(gitlab_call(c)->status, sizeof(gitlab_call(c)->status), status,
+			strlen(status));
+	gitlab_call(c)->at = AT_JOBS;
+	request(c);
+}
+
+static int64_t time_at(struct json_object *o, const char *path)
+{
+	int64_t ms = text_iso8601_ms(json_str(o, path, ""));
+
+	return ms > 0 ? ms : 0;
+}
+
+static void read_job(struct api_call *c, struct json_object *o)
+{
+	struct word w = translated(json_str(o, "status", ""));
+	struct api_job *job = api_add_job(c);
+
+	if (!job)
+		return;
+	/* A job that may fail does not fail its pipeline. */
+	if (json_flag(o, "allow_failure", false) && strcmp(w.conclusion, "failure") == 0)
+		w.conclusion = "neutral";
+	*job = (struct api_job){
+		.id = (uint64_t)json_i64(o, "id", 0),
+		.name = arena_strdup(c->arena, json_str(o, "name", "")),
+		.stage = arena_strdup(c->arena, json_str(o, "stage", "")),
+		.status = arena_strdup(c->arena, w.status),
+		.conclusion = w.conclusion,
+		/* GitLab has one for jobs that did not fail, too. */
+		.failure_reason =
+			strcmp(w.conclusion, "failure") == 0
+				? arena_strdup(c->arena, json_str(o, "failure_reason", ""))
+				: "",
+		.started_at_ms = time_at(o, "started_at"),
+		.completed_at_ms = time_at(o, "finished_at"),
+		.runner = arena_strdup(c->arena, json_str(o, "runner.description", "")),
+	};
+	if (strcmp(job->failure_reason, "job_execution_timeout") == 0)
+		job->conclusion = "timed_out";
+}
+
+/* What failed in the generation that is to be re-run, and was not retried since. */
+static void note_failed(struct gitlab_call *g, struct json_object *o)
+{
+	uint64_t id = (uint64_t)json_i64(o, "id", 0);
+
+	if (id > g->call.run.generation || strcmp(json_str(o, "status", ""), "failed") != 0 ||
+	    json_flag(o, "allow_failure", false))
+		return;
+	if (g->n_failed < RETRIES_MAX)
+		g->failed[g->n_failed++] = id;
+	else
+		g->too_many = true;
+}
+
+static void report_run(struct api_call *c)
+{
+	struct gitlab_call *g = gitlab_call(c);
+	struct word w = translated(g->status);
+
+	c->result.generation = g->newest_job;
+	c->result.status = w.status;
+	c->result.conclusion = w.conclusion;
+	api_report(c);
+}
+
+static void start_retries(struct api_call *c)
+{
+	struct gitlab_call *g = gitlab_call(c);
+
+	if (g->too_many) {
+		api_refuse(&c->result, 0, "more than %d jobs failed: not a case for re-runs",
+			   RETRIES_MAX);
+	} else if (!g->n_failed) {
+		api_say(&c->result, API_WAIT, 0, -1, "nothing of it is failed any more");
+	} else {
+		g->at = AT_RETRY;
+		request(c);
+		return;
+	}
+	api_report(c);
+}
+
+static void read_jobs(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	struct gitlab_call *g = gitlab_call(c);
+	size_t n;
+
+	if (!json_object_is_type(o, json_type_array)) {
+		api_garbled(c, r->status, "a list of jobs");
+		api_report(c);
+		return;
+	}
+	n = json_object_array_length(o);
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *job = json_object_array_get_idx(o, i);
+		uint64_t id = (uint64_t)json_i64(job, "id", 0);
+
+		if (id > g->newest_job)
+			g->newest_job = id;
+		if (c->ask == ASK_JOBS)
+			read_job(c, job);
+		else if (c->ask == ASK_RERUN)
+			note_failed(g, job);
+	}
+	if (n >= PAGE_JOBS && c->page < PAGES_MAX) {
+		c->page++;
+		request(c);
+	} else if (c->ask == ASK_RUN) {
+		report_run(c);
+	} else if (c->ask == ASK_RERUN) {
+		start_retries(c);
+	} else {
+		c->result.generation = g->newest_job;
+		api_report(c);
+	}
+}
+
+static void take_json(struct api_call *c, const struct http_reply *r)
+{
+	OWNED(json_putp) struct json_object *o = NULL;
+	struct err err;
+
+	if (json_parse(r->body, r->body_len, &o, &err) < 0) {
+		api_garbled(c, r->status, "JSON");
+		api_report(c);
+	} else if (gitlab_call(c)->at == AT_PIPELINE) {
+		read_pipeline(c, r, o);
+	} else {
+		read_jobs(c, r, o);
+	}
+}
+
+static bool log_is_fresh(const struct api_call *c)
+{
+	return c->job_ended_ms && clock_wall_ms() - c->job_ended_ms < API_FRESH_LOG_MS;
+}
+
+/* No trace is an empty one; so is one that was erased. */
+static void take_trace(struct api_call *c, const struct http_reply *r)
+{
+	if (r->body_len) {
+		c->result.log = r->body;
+		c->result.log_len = r->body_len;
+		c->result.log_skipped_lines = r->dropped_lines;
+	} else if (log_is_fresh(c)) {
+		api_postpone(&c->result, r->status, API_FRESH_LOG_RETRY_MS,
+			     "the log of a job that just ended is not there yet");
+	} else {
+		api_refuse(&c->result, r->status, "the job left no log, or it was erased");
+	}
+	api_report(c);
+}
+
+/* --- retries -------------------------------------------------------------- */
+
+/* One job is answered for: on to the next. */
+static void next_retry(struct api_call *c)
+{
+	struct gitlab_call *g = gitlab_call(c);
+
+	if (++g->next < g->n_failed) {
+		request(c);
+		return;
+	}
+	if (g->retried)
+		api_say(&c->result, API_OK, 201, -1, "%s", "");
+	else
+		api_say(&c->result, API_WAIT, 403, -1, "the failed jobs were retried already");
+	api_report(c);
+}
+
+static void take_answer(struct api_call *c, const struct http_reply *r)
+{
+	switch (gitlab_call(c)->at) {
+	case AT_PIPELINE:
+	case AT_JOBS:
+		take_json(c, r);
+		return;
+	case AT_TRACE:
+		take_trace(c, r);
+		return;
+	case AT_RETRY:
+		gitlab_call(c)->retried++;
+		next_retry(c);
+		return;
+	}
+}
+
+/* --- one request ---------------------------------------------------------- */
+
+static const struct reply_row rows[] = {
+	{ 401, "insufficient_scope", API_REFUSED, "the token has too small a scope", true },
+	{ 403, "insufficient_scope", API_REFUSED, "the token has too small a scope", true },
+	/* Said of a job that was retried before, and only of such a job by us. */
+	{ 403, "not retryable", API_WAIT, "the job was retried already", false },
+	{ 403, "maintenance", API_RETRY, "GitLab is read-only for now", false },
+	{ 403, NULL, API_REFUSED, "the user of the token may not do this", true },
+	{ 404, NULL, API_REFUSED, "not there, or hidden from this token", true },
+	{ 301, NULL, API_REFUSED, "the address has moved: check gitlab.url", false },
+};
+
+static void judge_log(struct api_call *c, const struct http_reply *r)
+{
+	if (r->status == 404 && log_is_fresh(c))
+		api_postpone(&c->result, r->status, API_FRESH_LOG_RETRY_MS,
+			     "404: the log of a job that just ended is not there yet");
+	else if (c->result.fate == API_REFUSED && !r->error && !api_from_origin(c->api, r))
+		api_postpone(&c->result, r->status, -1,
+			     "%d: the storage of the logs refused its own link", r->status);
+}
+
+/* True: another token of the list is tried. */
+static bool next_token(struct api_call *c, const struct http_reply *r)
+{
+	struct gitlab *gl = (struct gitlab *)c->api;
+
+	if (r->status != 401 || c->refused_once || !api_from_origin(c->api, r) ||
+	    !conf_secret(c->api->conf, "gitlab.token", 1))
+		return false;
+	c->refused_once = true;
+	gl->token++;
+	if (!conf_secret(c->api->conf, "gitlab.token", gl->token))
+		gl->token = 0;
+	request(c);
+	return true;
+}
+
+static void on_reply(const struct http_reply *r, void *arg)
+{
+	struct api_call *c = arg;
+	const struct reply_ask ask = { c->api->origin.host, c->repo, need_of(c),
+				       "gitlab.url",        rows,    ARRAY_LEN(rows) };
+
+	c->http = NULL;
+	api_count(c->api, r);
+	api_judge(r, &ask, clock_wall_ms(), &c->result);
+	api_note_limit(c, r);
+	if (c->result.fate == API_OK) {
+		take_answer(c, r);
+		return;
+	}
+	if (next_token(c, r))
+		return;
+	if (gitlab_call(c)->at == AT_RETRY && c->result.fate == API_WAIT) {
+		next_retry(c);
+		return;
+	}
+	if (c->ask == ASK_LOG)
+		judge_log(c, r);
+	/* Some run again: what comes of that decides. */
+	if (c->result.fate == API_REFUSED && gitlab_call(c)->retried)
+		c->result.fate = API_WAIT;
+	api_report(c);
+}
+
+static char *url_of(const struct api_call *c)
+{
+	const struct gitlab_call *g = (const struct gitlab_call *)c;
+	OWNED(freep)
+	char *project = xasprintf("%s/api/v4/projects/%" PRIu64, c->api->url, c->run.repo_id);
+
+	switch (g->at) {
+	case AT_PIPELINE:
+		return xasprintf("%s/pipelines/%" PRIu64, project, c->run.run_id);
+	case AT_JOBS:
+		/* The latest of each name: what was retried is not among them. */
+		return xasprintf("%s/pipelines/%" PRIu64 "/jobs?per_page=%d&page=%u", project,
+				 c->run.run_id, PAGE_JOBS, c->page);
+	case AT_TRACE:
+		return xasprintf("%s/jobs/%" PRIu64 "/trace", project, c->job_id);
+	case AT_RETRY:
+		break;
+	}
+	return xasprintf("%s/jobs/%" PRIu64 "/retry", project, g->failed[g->next]);
+}
+
+static void request(struct api_call *c)
+{
+	const struct gitlab *gl = (const struct gitlab *)c->api;
+	const struct conf *conf = c->api->conf;
+	bool retry = gitlab_call(c)->at == AT_RETRY;
+	const char *secret = conf_secret(conf, "gitlab.token", gl->token);
+	OWNED(freep) char *url = url_of(c), *token = NULL;
+	struct http_call_options o = {
+		.method = retry ? "POST" : "GET",
+		.url = url,
+		.headers = { "Accept: application/json", "Cache-Control: no-cache" },
+		.timeout_ms = conf_int(conf, "gitlab.timeout"),
+		.max_body_bytes = API_JSON_MAX_BYTES,
+		.once = retry,
+	};
+
+	if (gitlab_call(c)->at == AT_TRACE) {
+		o.headers[0] = "Accept: text/plain";
+		o.timeout_ms *= API_LOG_TIMEOUT_FACTOR;
+		o.keep_tail = true;
+		o.max_body_bytes = (size_t)conf_int(conf, "gitlab.log_max");
+		o.max_redirects = API_REDIRECTS_MAX;
+	}
+	/* After a reload the list may be shorter. */
+	token = xasprintf("PRIVATE-TOKEN: %s",
+			  secret ? secret : conf_secret(conf, "gitlab.token", 0));
+	api_authorize(c, token);
+	o.authorization = c->authorization;
+	if (retry)
+		c->api->last_write_ms = clock_mono_ms();
+	c->http = http_call_start(c->api->http, &o, on_reply, c);
+	OPENSSL_cleanse(token, strlen(token));
+}
+
+/* --- the table ------------------------------------------------------------ */
+
+static void start(struct api_call *c)
+{
+	static const enum at first[] = {
+		[ASK_RUN] = AT_PIPELINE,
+		[ASK_JOBS] = AT_JOBS,
+		[ASK_LOG] = AT_TRACE,
+		[ASK_RERUN] = AT_JOBS,
+	};
+
+	gitlab_call(c)->at = first[c->ask];
+	if (api_limited(c))
+		api_report_later(c);
+	else
+		request(c);
+}
+
+/* Paths use the project's number; the name is only for words. */
+static bool run_ok(const struct api_run *run)
+{
+	return run->repo_id && run->run_id;
+}
+
+static const struct api_kind kind = {
+	.url_key = "gitlab.url",
+	.write_interval_key = "gitlab.write_interval",
+	.call_size = sizeof(struct gitlab_call),
+	.start = start,
+	.run_ok = run_ok,
+};
+
+static struct api_call *get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(api_begin(api, ASK_RUN, false, run, fn, arg));
+}
+
+static struct api_call *list_jobs(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(api_begin(api, ASK_JOBS, false, run, fn, arg));
+}
+
+static struct api_call *get_log(struct api *api, const struct api_run *run,
+				const struct api_job *job, api_fn *fn, void *arg)
+{
+	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
+}
+
+static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
+					  void *arg)
+{
+	return api_submit(api_begin(api, ASK_RERUN, true, run, fn, arg));
+}
+
+static bool configured(const struct conf *conf)
+{
+	return conf_secret(conf, "gitlab.token", 0) != NULL;
+}
+
+static void api_close(struct api *api)
+{
+	if (!api)
+		return;
+	api_done(api);
+	free(api);
+}
+
+DEFINE_OWNED(struct api, api_close)
+
+static int api_open(struct event_base *base, const struct conf *conf, struct http_client *http,
+		    struct api **out, struct err *err)
+{
+	struct gitlab *gl = xcalloc(1, sizeof(*gl));
+	OWNED(api_closep) struct api *api = &gl->api;
+
+	if (api_init(api, &kind, base, conf, http, err) < 0)
+		return -1;
+	if (!configured(conf))
+		return err_set(err, ERR_CONFIG, "gitlab.token is not set");
+	if (text_ends(api->url, "/api/v4"))
+		return err_set(err, ERR_CONFIG,
+			       "gitlab.url: the address of GitLab itself, without /api/v4");
+	*out = TAKE(api);
+	return 0;
+}
+
+const struct provider_api provider_api_gitlab = {
+	.name = "gitlab",
+	.rerun_repeats = true,
+	.sources_key = "gitlab.sources",
+	.configured = configured,
+	.open = api_open,
+	.close = api_close,
+	.get_run = get_run,
+	.list_jobs = list_jobs,
+	.get_log = get_log,
+	.rerun_failed_jobs = rerun_failed_jobs,
+	.cancel = api_cancel,
+	.host = api_host,
+};

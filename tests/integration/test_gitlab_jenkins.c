@@ -1,0 +1,357 @@
+/*
+ * GitLab and Jenkins from a failed run to its outcome: the same promises as for GitHub, kept with
+ * what these two can tell.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/integration/product.h"
+
+#define QUICK "dispatcher.lease=1500ms", "dispatcher.claim_idle=500ms"
+
+static const char *const providers[] = { "gitlab", "jenkins" };
+
+/* Both at once: each test is about both of them. */
+struct both {
+	uint64_t run[ARRAY_LEN(providers)];
+	uint64_t first[ARRAY_LEN(providers)]; /* generation that failed */
+};
+
+#define DISPATCHER(r, ...)                                                                   \
+	LIST(rig_printf((r), "gitlab.url=%s", simulator_url(r)),                             \
+	     rig_printf((r), "gitlab.token_file=%s", rig_path((r), "token")),                \
+	     rig_printf((r), "jenkins.url=%s", simulator_url(r)), "jenkins.user=guard",      \
+	     rig_printf((r), "jenkins.token_file=%s", rig_path((r), "token")),               \
+	     "gitlab.timeout=2s", "jenkins.timeout=2s", QUICK,                               \
+	     rules_only((r), "markers.yaml", "network.yaml", "c_cpp.yaml", "languages.yaml", \
+			"javascript.yaml", "java.yaml", "python.yaml", NULL),                \
+	     __VA_ARGS__)
+
+#define GITLAB_TOKEN   "gitlab-token-of-the-integration-tests"
+#define GITLAB_SIGNING "whsec_Z2l0bGFiLXNpZ25pbmctdG9rZW4tb2YtdGhlLXRlc3Q="
+#define JENKINS_SECRET "jenkins-password-of-the-integration-tests"
+
+static const char *secret(struct rig *r, const char *name, const char *text)
+{
+	rig_write(r, name, rig_printf(r, "%s\n", text), 0600);
+	rig_hide(r, text, name);
+	return rig_path(r, name);
+}
+
+/* Receiver and simulator, with secrets on both sides. */
+static void start_world(struct rig *r)
+{
+	const char *token = secret(r, "gitlab-token", GITLAB_TOKEN);
+	const char *signing = secret(r, "gitlab-signing", GITLAB_SIGNING);
+	const char *jenkins = secret(r, "jenkins-secret", JENKINS_SECRET), *url;
+
+	(void)receiver_start(r, rig_printf(r, "gitlab.webhook_token_file=%s", token),
+			     rig_printf(r, "gitlab.signing_token_file=%s", signing),
+			     rig_printf(r, "jenkins.webhook_token_file=%s", jenkins), NULL);
+	url = rig_printf(r, "http://127.0.0.1:%d/webhooks", receiver_port(r));
+	simulator_start(r, "--gitlab-webhook-url", rig_printf(r, "%s/gitlab", url),
+			"--gitlab-secret-file", token, "--gitlab-signing-file", signing,
+			"--jenkins-webhook-url", rig_printf(r, "%s/jenkins", url),
+			"--jenkins-secret-file", jenkins, "--duplicate", "0.3", NULL);
+}
+
+static struct proc *start_dispatcher(struct rig *r, const char *name, const char *crash)
+{
+	return dispatcher_start_list(r, name, crash, DISPATCHER(r, "heal.concurrent=20"));
+}
+
+/* --- what a receiver tells, or we in its place
+ * ------------------------------------------------------------ */
+
+static uint64_t generation(struct rig *r, uint64_t run)
+{
+	return (uint64_t)sim_number(r, run, "generation");
+}
+
+static bool is_over(struct rig *r, uint64_t run)
+{
+	return strcmp(sim_word(r, run, "status"), "completed") == 0;
+}
+
+static void tell(struct rig *r, uint64_t run, const char *status, const char *conclusion)
+{
+	const char *provider = sim_word(r, run, "provider");
+	static unsigned n;
+
+	(void)redis_do(r,
+		       "XADD %s * v 1 provider %s source %s delivery d%lld kind run topic run "
+		       "action %s status %s conclusion %s repo_id %lld repo %s run_id %lld "
+		       "generation %lld pipeline ci branch main sha %s at_ms %lld "
+		       "received_at_ms %lld",
+		       EVENTS, provider, provider, (long long)++n, status, status,
+		       *conclusion ? conclusion : "-", (long long)sim_number(r, run, "repo_id"),
+		       sim_word(r, run, "repo"),
+		       strcmp(provider, "jenkins") == 0 ? 1LL : (long long)run,
+		       (long long)generation(r, run), sim_word(r, run, "sha"),
+		       (long long)clock_wall_ms(), (long long)clock_wall_ms());
+}
+
+static void wait_end(struct rig *r, uint64_t run, int n)
+{
+	WAIT(r, sim_number(r, run, "attempt") == n && is_over(r, run));
+}
+
+static void fail_both(struct rig *r, struct both *b, const char *wish)
+{
+	static const char *const repos[] = { "harbour/sea/quill", "harbour/apps/atlas" };
+
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
+		b->run[i] = sim_run(r, rig_printf(r, "{\"provider\":\"%s\",\"repo\":\"%s\",%s}",
+						  providers[i], repos[i], wish));
+		wait_end(r, b->run[i], 1);
+		b->first[i] = generation(r, b->run[i]);
+	}
+}
+
+#define HEALABLE "\"cause\":\"network_dns\",\"rerun\":\"pass\""
+#define EACH(i)  for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+
+static int64_t accepted(struct rig *r, uint64_t run)
+{
+	return sim_number(r, run, "rerun_accepted");
+}
+
+static const char *state(struct rig *r, const struct both *b, size_t i)
+{
+	return plan_field(r, b->run[i], b->first[i], "state");
+}
+
+static void healed_once(struct rig *r, const struct both *b, size_t i)
+{
+	const char *result = plan_result(r, b->run[i], b->first[i]);
+
+	if (strcmp(result, "healed") != 0)
+		fail_msg("%s: %s (%s; %s)", providers[i], result,
+			 plan_field(r, b->run[i], b->first[i], "reason"),
+			 plan_field(r, b->run[i], b->first[i], "detail"));
+	assert_case(accepted(r, b->run[i]) == 1, providers[i]);
+	assert_case(sim_number(r, b->run[i], "attempt") == 2, providers[i]);
+	assert_case(outcomes_of(r, b->run[i], b->first[i]) == 1, providers[i]);
+	assert_case(strcmp(run_field(r, b->run[i], "outcome"), "healed") == 0, providers[i]);
+	assert_case(sim_total(r, "rerun_twice") == 0, providers[i]);
+}
+
+/* --- the usual ways ------------------------------------------------------------------------ */
+
+static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	fail_both(r, &b, HEALABLE);
+	EACH(i)
+	{
+		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
+		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "1") == 0, providers[i]);
+		wait_end(r, b.run[i], 2);
+		assert_true(generation(r, b.run[i]) > b.first[i]);
+		assert_case(sim_number(r, b.run[i], "webhooks_failed") == 0, providers[i]);
+		healed_once(r, &b, i);
+		assert_case(strcmp(run_field(r, b.run[i], "category"), "network_failure") == 0,
+			    providers[i]);
+		/* It succeeded: the next failure may be re-run again. */
+		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "") == 0, providers[i]);
+	}
+}
+
+static void a_failure_that_stays_is_left_to_a_person(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	fail_both(r, &b, "\"cause\":\"build_compile\"");
+	EACH(i)
+	{
+		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "escalated");
+		assert_int_equal(accepted(r, b.run[i]), 0);
+		assert_string_equal(run_field(r, b.run[i], "category"), "build_failure");
+	}
+}
+
+static void a_second_failure_is_not_rerun_again(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	fail_both(r, &b, "\"cause\":\"network_dns\",\"rerun\":\"same\"");
+	EACH(i)
+	{
+		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
+		wait_end(r, b.run[i], 2);
+		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "same_failure");
+		assert_string_equal(plan_result(r, b.run[i], generation(r, b.run[i])), "escalated");
+		assert_non_null(strstr(plan_field(r, b.run[i], generation(r, b.run[i]), "reason"),
+				       "no more than 1 re-run"));
+		assert_int_equal(accepted(r, b.run[i]), 1);
+	}
+}
+
+static void somebody_else_was_faster(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)redis_do(r, "SET pg:{local}:stop test");
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	fail_both(r, &b, HEALABLE);
+	EACH(i)
+	{
+		WAIT(r, strcmp(state(r, &b, i), "leased") == 0);
+		sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", b.run[i]), "{}");
+	}
+	(void)redis_do(r, "DEL pg:{local}:stop");
+	EACH(i)
+	{
+		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "superseded");
+		assert_int_equal(accepted(r, b.run[i]), 0);
+	}
+}
+
+/* GitLab shows only the latest jobs: those that failed are gone from its list. */
+static void gitlab_ran_on_before_anybody_looked(struct rig *r)
+{
+	uint64_t run, first;
+
+	simulator_start(r, NULL);
+	run = sim_run(r, "{\"provider\":\"gitlab\"," HEALABLE "}");
+	wait_end(r, run, 1);
+	tell(r, run, "completed", "failure");
+	first = generation(r, run);
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	wait_end(r, run, 2);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	WAIT(r, strcmp(run_field(r, run, "diagnosed"), rig_printf(r, "%" PRIu64, first)) == 0);
+	assert_string_equal(plan_field(r, run, first, "state"), "");
+	tell(r, run, "completed", "success");
+	WAIT(r, strcmp(run_field(r, run, "failed"), "0") == 0);
+	assert_int_equal(accepted(r, run), 0);
+}
+
+/* A runner that is lost leaves a log without a cause; GitLab says what it was. */
+static void gitlab_says_that_the_runner_failed(struct rig *r)
+{
+	uint64_t run, first;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	run = sim_run(r, "{\"provider\":\"gitlab\",\"cause\":\"runner_lost\",\"rerun\":\"pass\"}");
+	wait_end(r, run, 1);
+	first = generation(r, run);
+	wait_end(r, run, 2);
+	assert_string_equal(plan_result(r, run, first), "healed");
+	assert_string_equal(run_field(r, run, "category"), "infrastructure_failure");
+	assert_string_equal(plan_field(r, run, first, "rule"), "api/runner_system_failure");
+}
+
+/* --- at the worst moments -------------------------------------------------------------------- */
+
+static void killed_at(struct rig *r, const char *point, int64_t calls)
+{
+	static const char *const repos[] = { "one/app", "two/app" };
+
+	start_world(r);
+	EACH(i)
+	{
+		struct both b = { .run = { 0 } };
+		struct proc *heir, *doomed = start_dispatcher(r, "doomed", point);
+
+		b.run[i] = sim_run(r, rig_printf(r, "{\"provider\":\"%s\",\"repo\":\"%s\",%s}",
+						 providers[i], repos[i], HEALABLE));
+		wait_end(r, b.run[i], 1);
+		b.first[i] = generation(r, b.run[i]);
+		assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
+		assert_string_equal(state(r, &b, i), "sent");
+		assert_case(accepted(r, b.run[i]) == calls, providers[i]);
+		heir = start_dispatcher(r, "heir", NULL);
+		wait_end(r, b.run[i], 2);
+		healed_once(r, &b, i);
+		assert_int_equal(proc_stop(heir), 0);
+	}
+}
+
+static void killed_just_before_the_call_left(struct rig *r)
+{
+	killed_at(r, "before_send", 0);
+}
+
+static void killed_just_after_the_call_was_answered(struct rig *r)
+{
+	killed_at(r, "after_send", 1);
+}
+
+static void a_call_whose_answer_is_lost_acts_once(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\",\"times\":2}");
+	fail_both(r, &b, HEALABLE);
+	EACH(i)
+	{
+		wait_end(r, b.run[i], 2);
+		healed_once(r, &b, i);
+	}
+}
+
+static void a_call_that_never_arrived_is_repeated(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"drop\",\"times\":2}");
+	fail_both(r, &b, HEALABLE);
+	EACH(i)
+	{
+		wait_end(r, b.run[i], 2);
+		healed_once(r, &b, i);
+	}
+}
+
+/* Of Jenkins nobody can say then whose build that is; a person is asked, and nothing repeated. */
+static void another_build_after_an_interrupted_call_proves_nothing(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run, first;
+
+	start_world(r);
+	doomed = start_dispatcher(r, "doomed", "before_send");
+	run = sim_run(r, "{\"provider\":\"jenkins\",\"repo\":\"team/app\"," HEALABLE "}");
+	wait_end(r, run, 1);
+	first = generation(r, run);
+	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	(void)start_dispatcher(r, "heir", NULL);
+	assert_string_equal(plan_result(r, run, first), "unknown");
+	assert_int_equal(accepted(r, run), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(a_transient_failure_is_healed_by_one_rerun),
+		RIG_TEST(a_failure_that_stays_is_left_to_a_person),
+		RIG_TEST(a_second_failure_is_not_rerun_again),
+		RIG_TEST(somebody_else_was_faster),
+		RIG_TEST(gitlab_ran_on_before_anybody_looked),
+		RIG_TEST(gitlab_says_that_the_runner_failed),
+		RIG_TEST(killed_just_before_the_call_left),
+		RIG_TEST(killed_just_after_the_call_was_answered),
+		RIG_TEST(a_call_whose_answer_is_lost_acts_once),
+		RIG_TEST(a_call_that_never_arrived_is_repeated),
+		RIG_TEST(another_build_after_an_interrupted_call_proves_nothing),
+	};
+
+	return rig_main(tests);
+}

@@ -1,0 +1,154 @@
+#include "fake_api.h"
+
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "core/conf.h"
+#include "core/http_client.h"
+#include "core/mem.h"
+#include "fake_http.h"
+
+static const struct conf_table *const tables[] = { &provider_api_conf };
+
+static const struct fake_answer *answer_of(struct fake_api *f, const struct fake_request *r)
+{
+	for (size_t i = 0; i < FAKE_ANSWERS_MAX && f->answers[i].method; i++) {
+		const struct fake_answer *a = &f->answers[i];
+
+		if (strcmp(a->method, r->method) != 0 || !strstr(r->path, a->path) ||
+		    (a->times && f->used[i] == a->times))
+			continue;
+		f->used[i]++;
+		return a;
+	}
+	return NULL;
+}
+
+static void serve(struct fake_request *r, void *arg)
+{
+	struct fake_api *f = arg;
+	const struct fake_answer *a = answer_of(f, r);
+	size_t n = strlen(f->asked);
+
+	(void)snprintf(f->asked + n, sizeof(f->asked) - n, "%s %s; ", r->method, r->path);
+	(void)snprintf(f->head, sizeof(f->head), "%s", r->head);
+	(void)snprintf(f->body, sizeof(f->body), "%s", r->body);
+	if (strcmp(r->method, "POST") == 0)
+		memcpy(f->post_head, f->head, sizeof(f->post_head));
+	if (!a)
+		fake_http_reply(r, 404, "", "{\"message\":\"404 Not found\"}");
+	else if (a->status == FAKE_DROPS)
+		r->reset = true;
+	else
+		fake_http_reply(r, a->status, a->headers ? a->headers : "", a->body ? a->body : "");
+}
+
+struct fake_api *fake_api_new(const struct provider_api *ops, const char *const *sets)
+{
+	struct fake_api *f = xcalloc(1, sizeof(*f));
+	struct err err = { 0 };
+
+	f->ops = ops;
+	f->base = event_base_new();
+	f->http = http_client_new(f->base, "guard-test/1");
+	f->server = fake_http_new(f->base, serve, f);
+	f->conf = conf_new(tables, ARRAY_LEN(tables));
+	assert_ok(conf_load_env(f->conf, &err), &err);
+	for (; *sets; sets++) {
+		const char *port = strstr(*sets, "PORT");
+		OWNED(freep)
+		char *set = port ? xasprintf("%.*s%d%s", (int)(port - *sets), *sets,
+					     fake_http_port(f->server), port + 4)
+				 : xstrdup(*sets);
+
+		assert_ok(conf_set(f->conf, set, &err), &err);
+	}
+	assert_ok(ops->open(f->base, f->conf, f->http, &f->api, &err), &err);
+	return f;
+}
+
+void fake_api_free(struct fake_api *f)
+{
+	f->ops->close(f->api);
+	conf_free(f->conf);
+	http_client_free(f->http);
+	fake_http_free(f->server);
+	event_base_free(f->base);
+	free(f);
+}
+
+void fake_api_script(struct fake_api *f, const struct fake_answer *answers, size_t n)
+{
+	if (n > FAKE_ANSWERS_MAX)
+		fail_msg("the script is too long");
+	memset(f->answers, 0, sizeof(f->answers));
+	memset(f->used, 0, sizeof(f->used));
+	memcpy(f->answers, answers, n * sizeof(*answers));
+	f->asked[0] = f->head[0] = f->post_head[0] = '\0';
+}
+
+unsigned fake_api_asked(const struct fake_api *f, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = strstr(f->asked, what); p; p = strstr(p + 1, what))
+		n++;
+	return n;
+}
+
+static void copy(char *out, size_t cap, const char *s)
+{
+	(void)snprintf(out, cap, "%s", s ? s : "");
+}
+
+static void on_result(const struct api_result *r, void *arg)
+{
+	struct fake_report *s = arg;
+
+	s->done = true;
+	s->times++;
+	s->r = *r;
+	copy(s->status, sizeof(s->status), r->status);
+	copy(s->conclusion, sizeof(s->conclusion), r->conclusion);
+	copy(s->log, sizeof(s->log), r->log);
+	for (unsigned i = 0; i < r->n_jobs && i < ARRAY_LEN(s->jobs); i++) {
+		const struct api_job *j = &r->jobs[i];
+
+		s->jobs[i] = *j;
+		copy(s->names[i], sizeof(s->names[i]), j->name);
+		copy(s->conclusions[i], sizeof(s->conclusions[i]), j->conclusion);
+		copy(s->stages[i], sizeof(s->stages[i]), j->stage);
+		copy(s->reasons[i], sizeof(s->reasons[i]), j->failure_reason);
+	}
+	for (unsigned i = 0; r->n_jobs && i < r->jobs[0].n_steps && i < ARRAY_LEN(s->steps); i++)
+		(void)snprintf(s->steps[i], sizeof(s->steps[i]), "%s %s",
+			       r->jobs[0].steps[i].conclusion, r->jobs[0].steps[i].name);
+}
+
+void fake_api_ask(struct fake_api *f, enum fake_call call, const struct api_run *run,
+		  const struct api_job *job, struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	switch (call) {
+	case FAKE_GET_RUN:
+		(void)f->ops->get_run(f->api, run, on_result, out);
+		break;
+	case FAKE_LIST_JOBS:
+		(void)f->ops->list_jobs(f->api, run, on_result, out);
+		break;
+	case FAKE_GET_LOG:
+		(void)f->ops->get_log(f->api, run, job, on_result, out);
+		break;
+	case FAKE_RERUN:
+		(void)f->ops->rerun_failed_jobs(f->api, run, on_result, out);
+		break;
+	}
+	assert_false(out->done);
+	assert_true(fake_http_wait(f->base, &out->done));
+	fake_http_settle(f->base, 5);
+	assert_int_equal(out->times, 1);
+}
