@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,19 @@ static int split_address(const char *address, char host[static 128], const char 
 	return text_copy(host, 128, address, n) ? 0 : -1;
 }
 
+/* After a crash the children of the last process may hold the address for a moment longer. */
+static int bind_patiently(int fd, const struct addrinfo *ai)
+{
+	enum { TRIES = 20, PAUSE_MS = 50 };
+
+	for (int i = 1; bind(fd, ai->ai_addr, ai->ai_addrlen) < 0; i++) {
+		if (errno != EADDRINUSE || i == TRIES)
+			return -1;
+		(void)poll(NULL, 0, PAUSE_MS);
+	}
+	return 0;
+}
+
 static int listen_tcp(const char *address, struct err *err)
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
@@ -167,8 +181,7 @@ static int listen_tcp(const char *address, struct err *err)
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (fd >= 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
-	    listen(fd, SOMAXCONN) < 0) {
+	if (fd < 0 || bind_patiently(fd, found) < 0 || listen(fd, SOMAXCONN) < 0) {
 		(void)err_set(err, ERR_CONFIG, "listen \"%s\": %s", address, strerror(errno));
 		if (fd >= 0)
 			(void)close(fd);

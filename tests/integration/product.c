@@ -234,7 +234,7 @@ const char *run_body(struct rig *r, const struct run_hook *h)
 
 /* --- simulator ------------------------------------------------------------------------ */
 
-void simulator_start_list(struct rig *r, const char *const *args)
+struct proc *simulator_start_list(struct rig *r, const char *const *args)
 {
 	struct args a = { .rig = r };
 	struct proc *p;
@@ -254,6 +254,7 @@ void simulator_start_list(struct rig *r, const char *const *args)
 		add(&a, *args);
 	p = proc_start(r, "simulator", a.arg, NULL);
 	r->simulator_port = port_of(proc_line(p, "simulator ready "));
+	return p;
 }
 
 int simulator_port(struct rig *r)

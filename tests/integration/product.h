@@ -65,7 +65,7 @@ const char *run_body(struct rig *, const struct run_hook *);
 
 /* `...`: further arguments, closed by NULL. Knows the receiver if that was started before. */
 #define simulator_start(r, ...) simulator_start_list((r), LIST(__VA_ARGS__))
-void simulator_start_list(struct rig *, const char *const *args);
+struct proc *simulator_start_list(struct rig *, const char *const *args);
 int simulator_port(struct rig *);
 const char *simulator_url(struct rig *);
 /* A failing run as the JSON wishes; its id. */

@@ -465,7 +465,7 @@ static void heal_heals_once(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", NULL);
 	run = sim_run(r, "{\"cause\":\"build_compile\",\"rerun\":\"pass\"}");
 	assert_string_equal(plan_result(r, run, 1), "escalated");
@@ -490,7 +490,7 @@ static void heal_never_overtakes_a_person(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", NULL);
 	run = sim_run(r, "{\"cause\":\"build_compile\",\"rerun\":\"pass\"}");
 	assert_string_equal(plan_result(r, run, 1), "escalated");

@@ -48,7 +48,7 @@ static uint64_t killed_at(struct rig *r, const char *point)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	doomed = dispatcher_start_doomed(r, "doomed", point, QUICK, rules(r), NULL);
 	run = sim_run(r, HEALABLE);
 	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
@@ -120,7 +120,7 @@ static void killed_while_the_call_hangs(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	doomed = dispatcher_start(r, "doomed", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"hang\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -138,7 +138,7 @@ static void a_call_whose_answer_is_lost_is_not_repeated(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -153,7 +153,7 @@ static void a_call_that_never_arrived_is_repeated(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"drop\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -168,7 +168,7 @@ static void a_dispatcher_stopped_in_the_middle_does_not_call_late(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	sleeper = dispatcher_start(r, "sleeper", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"slow\",\"ms\":400,\"times\":1}");
 	run = sim_run(r, HEALABLE);
@@ -221,7 +221,7 @@ static void dispatchers_killed_at_random_lose_nothing(struct rig *r)
 	uint32_t seed = 20261125;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, "--duplicate", "0.2", "--reorder", "0.2", NULL);
+	(void)simulator_start(r, "--duplicate", "0.2", "--reorder", "0.2", NULL);
 	dispatcher = dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
 	for (int i = 0; i < STREAM_RUNS; i++) {
 		runs[i] = sim_run(r, HEALABLE);
@@ -258,7 +258,7 @@ static void redis_killed_in_the_middle_loses_nothing(struct rig *r)
 	uint32_t seed = 4711;
 
 	(void)receiver_start(r, "redis.timeout=500ms", NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "a", QUICK, "redis.timeout=500ms", rules(r), NULL);
 	(void)dispatcher_start(r, "b", QUICK, "redis.timeout=500ms", rules(r), NULL);
 	for (int i = 0; i < STREAM_RUNS; i++) {
@@ -283,7 +283,7 @@ static void receivers_killed_at_random_lose_nothing(struct rig *r)
 	struct proc *receiver = receiver_start(r, NULL);
 	uint32_t seed = 99;
 
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", QUICK, "heal.timeout=5s", rules(r), NULL);
 	for (int i = 0; i < STREAM_RUNS; i++) {
 		runs[i] = sim_run(r, HEALABLE);

@@ -23,7 +23,7 @@ static const char *few_rules(struct rig *r)
 static void start_with(struct rig *r, const char *set)
 {
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", set, NULL);
 }
 
@@ -98,7 +98,7 @@ static void a_lost_completion_is_asked_for(struct rig *r)
 	struct proc *receiver = receiver_start(r, NULL);
 	uint64_t run;
 
-	simulator_start(r, "--job-ms", "700", NULL);
+	(void)simulator_start(r, "--job-ms", "700", NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "heal.timeout=6s", NULL);
 	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
 	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "awaiting") == 0);
@@ -206,7 +206,7 @@ static void observing_only_tells(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "mode=observe", NULL);
 	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
 	assert_string_equal(plan_result(r, run, 1), "observed");
@@ -239,7 +239,7 @@ static void a_pipeline_has_a_budget(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "heal.per_pipeline_hour=2", NULL);
 	for (int i = 0; i < 2; i++)
 		assert_string_equal(plan_result(r, sim_run(r, wish), 1), "healed");
@@ -255,7 +255,7 @@ static void drain_finishes_what_is_in_flight(struct rig *r)
 	uint64_t run;
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	dispatcher = dispatcher_start(r, "dispatcher", few_rules(r), NULL);
 	sim_fault(r, "{\"call\":\"log\",\"kind\":\"slow\",\"ms\":1000,\"times\":1}");
 	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
@@ -292,8 +292,8 @@ static void heals_as_an_app(struct rig *r)
 	write_keys(r);
 	(void)receiver_start(r, NULL);
 	/* Tokens that live so short that a new one is needed in between. */
-	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
-			"--app-token-ms", "1500", NULL);
+	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
+			      rig_path(r, "app.pub"), "--app-token-ms", "1500", NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.app_id=4711",
 			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
 			       NULL);
@@ -315,8 +315,8 @@ static void a_burst_loses_nothing_and_does_nothing_twice(struct rig *r)
 	uint64_t *runs = rig_alloc(r, N * sizeof(*runs));
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, "--duplicate", "0.3", "--reorder", "0.3", "--ghosts", "on", "--seed",
-			"7", NULL);
+	(void)simulator_start(r, "--duplicate", "0.3", "--reorder", "0.3", "--ghosts", "on",
+			      "--seed", "7", NULL);
 	(void)dispatcher_start(r, "a", "heal.concurrent=1000", NULL);
 	(void)dispatcher_start(r, "b", "heal.concurrent=1000", NULL);
 	for (int i = 0; i < N; i++)

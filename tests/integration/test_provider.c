@@ -28,7 +28,7 @@ struct row {
 static void start_all(struct rig *r)
 {
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", "github.timeout=700ms", "diagnose.tries=4",
 			       "heal.give_up=4s",
 			       rules_only(r, "markers.yaml", "network.yaml", NULL), NULL);
@@ -282,7 +282,7 @@ static void a_wrong_token_is_named_and_not_shown(struct rig *r)
 	rig_hide(r, wrong, "wrong");
 	set = rig_printf(r, "github.token_file=%s", rig_path(r, "wrong"));
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	p = dispatcher_start(r, "dispatcher", set, rules_only(r, "markers.yaml", NULL), NULL);
 	run = sim_run(r, HEALABLE);
 	assert_string_equal(plan_result(r, run, 1), "escalated");
@@ -311,7 +311,7 @@ static void waits_out_a_provider_that_is_down(struct rig *r)
 	uint64_t runs[N];
 
 	(void)receiver_start(r, NULL);
-	simulator_start(r, NULL);
+	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", "diagnose.tries=50",
 			       rules_only(r, "markers.yaml", "network.yaml", NULL), NULL);
 	sim_fault(r, "{\"call\":\"any\",\"kind\":\"drop\",\"times\":100000}");

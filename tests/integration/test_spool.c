@@ -489,7 +489,7 @@ static void the_simulators_ledger_agrees_whatever_dies(struct rig *r)
 	struct ledger l;
 
 	c.receiver = start_again(r);
-	simulator_start(r, "--rate", "30", "--count", rig_printf(r, "%d", RUNS));
+	(void)simulator_start(r, "--rate", "30", "--count", rig_printf(r, "%d", RUNS));
 	for (int i = 0; i < ROUNDS; i++) {
 		int64_t until = clock_mono_ms() + 100;
 

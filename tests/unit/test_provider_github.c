@@ -256,9 +256,24 @@ static void anything_fits_the_entry(void **state)
 	UNUSED(state);
 	memset(&ev, 'x', sizeof(ev));
 #define END(member) ev.member[sizeof(ev.member) - 1] = '\0'
-	END(provider), END(source), END(delivery), END(topic), END(action), END(conclusion);
-	END(failure_reason), END(repo), END(pipeline), END(job), END(branch), END(default_branch);
-	END(sha), END(trigger), END(actor), END(head_repo), END(url), END(trace);
+	END(provider);
+	END(source);
+	END(delivery);
+	END(topic);
+	END(action);
+	END(conclusion);
+	END(failure_reason);
+	END(repo);
+	END(pipeline);
+	END(job);
+	END(branch);
+	END(default_branch);
+	END(sha);
+	END(trigger);
+	END(actor);
+	END(head_repo);
+	END(url);
+	END(trace);
 #undef END
 	ev.kind = CI_OTHER;
 	ev.status = CI_COMPLETED;
