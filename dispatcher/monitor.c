@@ -364,6 +364,8 @@ static void on_lease(struct monitor *m, const struct lease *lease, bool held)
 		for (size_t i = 0; i < m->n_repos; i++)
 			repos_forget(m->repos[i].repos);
 		metrics_set("monitor_leader", "", held);
+		if (!held)
+			metrics_set_real("cache_hit_rate", "", 0);
 	}
 	for (struct monitor_source *s = m->sources; s < m->sources + m->n; s++) {
 		if (s->lease != lease)

@@ -422,14 +422,14 @@ static int by_look(const void *a, const void *b)
 	return (x->checked_ms > y->checked_ms) - (x->checked_ms < y->checked_ms);
 }
 
-size_t repos_oldest(struct repos *t, struct watched **out, size_t n)
+size_t repos_oldest(struct repos *t, bool refused_too, struct watched **out, size_t n)
 {
 	OWNED(freep) struct watched **all = xcalloc(t->n + 1, sizeof(struct watched *));
 	int64_t now = clock_mono_ms();
 	size_t usable = 0;
 
 	for (size_t i = 0; i < t->n; i++)
-		if (t->list[i]->refused_until_ms <= now)
+		if (refused_too || t->list[i]->refused_until_ms <= now)
 			all[usable++] = t->list[i];
 	qsort(all, usable, sizeof(struct watched *), by_look);
 	if (n > usable)

@@ -40,9 +40,9 @@ size_t repos_count(const struct repos *);
 /* Valid until the next refresh. */
 struct watched *repos_at(struct repos *, size_t i);
 /*
- * Those that were not looked at for longest, at most n, none that refused lately; their number.
- * Again valid until the next refresh.
+ * Those that were not looked at for longest, at most n; their number. Those that refused lately
+ * only when asked for. Valid until the next refresh.
  */
-size_t repos_oldest(struct repos *, struct watched **out, size_t n);
+size_t repos_oldest(struct repos *, bool refused_too, struct watched **out, size_t n);
 
 #endif

@@ -370,7 +370,8 @@ static void on_repos(bool ok, void *arg)
 		finish(r);
 		return;
 	}
-	r->n_batch = repos_oldest(r->repos, r->batch, most < BATCH_MAX ? most : BATCH_MAX);
+	r->n_batch =
+		repos_oldest(r->repos, r->s->asked, r->batch, most < BATCH_MAX ? most : BATCH_MAX);
 	next_looks(r);
 }
 

@@ -300,6 +300,49 @@ static void without_the_permission_deliveries_are_left_alone(struct rig *r)
 	WAIT(r, !*source_word(r, "github-deliveries", "why"));
 }
 
+/* --- what people see ------------------------------------------------------------------- */
+
+static const char *monitor_says(struct rig *r, const char *arg, const char *value, int status)
+{
+	const char *args[] = { "monitor", "--set", NULL, arg, value, NULL };
+	struct proc *p;
+
+	args[2] = rig_printf(r, "redis.url=%s", redis_url(r));
+	p = guard_start(r, "monitor", args, NULL);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), status);
+	return proc_output(p);
+}
+
+static void people_see_it_and_can_ask_for_a_check(struct rig *r)
+{
+	struct json_object *o;
+	struct answer a;
+	const char *text;
+	uint64_t run;
+
+	(void)monitor_says(r, NULL, NULL, 1); /* nothing was looked at yet */
+	simulator_start(r, NULL);
+	(void)receiver_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT, QUICK,
+			       "monitor.check_interval=1h", "monitor.max_interval=1h", NULL);
+	WAIT(r, checked(r, "github", 1));
+	assert_true(source_number(r, "github", "next_check_ms") >
+		    source_number(r, "github", "last_check_ms") + 3000000);
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true,\"silent\":true}");
+	WAIT(r, strcmp(sim_word(r, run, "status"), "completed") == 0);
+	text = monitor_says(r, "--check", "github", 0);
+	assert_true(strstr(text, "The monitor is ") != NULL && strstr(text, "github") != NULL);
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
+	text = monitor_says(r, "--json", NULL, 0);
+	o = rig_json(r, text, strlen(text));
+	assert_true(json_i64(o, "sources.github.gaps", 0) >= 1);
+	assert_true(*json_str(o, "leader", "") != '\0');
+	(void)monitor_says(r, "--check", "nonsense", 1);
+	WAIT(r, (a = http_get(r, receiver_admin_port(r), "/status")).status == 200 &&
+			json_i64(a.json, "monitor.sources.github.gaps", 0) >= 1);
+	assert_string_equal(answer_str(&a, "monitor.leader"), json_str(o, "leader", ""));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +359,7 @@ int main(int argc, char **argv)
 		RIG_TEST(somebody_elses_lease_is_respected),
 		RIG_TEST(a_failed_delivery_is_asked_for_again_once),
 		RIG_TEST(without_the_permission_deliveries_are_left_alone),
+		RIG_TEST(people_see_it_and_can_ask_for_a_check),
 	};
 
 	return rig_main(tests);
