@@ -44,11 +44,11 @@ struct ci_event {
 	 * Numbers of the sender where it has them; else 63 bits of SHA-256 over what it names
 	 * things by (docs/streams.md).
 	 */
-	uint64_t repo_id;       /* stable identity of the repository; Jenkins: the job */
-	char repo[140];         /* "owner/name", "group/sub/project", "folder/job": for display */
-	uint64_t run_id;        /* workflow run, pipeline; Jenkins: 1; for CI_CHECK the check suite */
-	uint64_t generation;    /* run_attempt; GitLab: highest job id; Jenkins: build number */
-	uint64_t job_id;        /* CI_JOB: job; CI_CHECK: check run */
+	uint64_t repo_id;    /* stable identity of the repository; Jenkins: the job */
+	char repo[140];      /* "owner/name", "group/sub/project", "folder/job": for display */
+	uint64_t run_id;     /* workflow run, pipeline; Jenkins: 1; for CI_CHECK the check suite */
+	uint64_t generation; /* run_attempt; GitLab: highest job id; Jenkins: build number */
+	uint64_t job_id;     /* CI_JOB: job; CI_CHECK: check run */
 	uint64_t installation;  /* GitHub App installation, 0 when none */
 	uint64_t pipeline_id;   /* workflow_id */
 	uint64_t parent_run;    /* pipeline that started this one, in any project; 0 when none */

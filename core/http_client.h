@@ -62,8 +62,7 @@ struct http_reply {
 	const char *cookies;      /* "a=1; b=2" as a Cookie header has it; "" when absent; secret */
 	int64_t retry_after_ms;   /* from Retry-After (seconds or date); -1 when absent */
 	int64_t rate_remaining;   /* x-ratelimit-remaining or RateLimit-Remaining; -1 when absent */
-	int64_t rate_reset_at_ms; /* x-ratelimit-reset or RateLimit-Reset (epoch s); -1 when absent
-				   */
+	int64_t rate_reset_at_ms; /* from x-ratelimit-reset, RateLimit-Reset (s); -1 when absent */
 	const char *final_url;
 };
 typedef void http_done_fn(const struct http_reply *, void *arg);

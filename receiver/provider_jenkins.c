@@ -206,7 +206,8 @@ static int jenkins_normalise(const char *topic, const char *json, size_t n, stru
 	(void)text_copy(d.ev.repo, sizeof(d.ev.repo), job, strlen(job));
 	if (!*d.ev.pipeline)
 		(void)text_copy(d.ev.pipeline, sizeof(d.ev.pipeline), d.name, strlen(d.name));
-	/* The run is the job: a build is never run again, a later one takes its place. */
+	/* A re-run of a build is another build of its job: the job is the run, a build is its
+	 * attempt. */
 	d.ev.run_id = 1;
 	d.ev.generation = d.number;
 	d.ev.at_ms = (int64_t)d.at_ms;

@@ -1,5 +1,6 @@
 #include "web/api.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,25 +316,53 @@ static void on_plan(const struct redisReply *reply, void *arg, unsigned index)
 		json_object_array_add(q->list, plan);
 }
 
-static void on_one_run(const struct redisReply *reply, void *arg, unsigned index)
+static void ask_plan(struct question *q, uint64_t generation)
 {
-	struct question *q = arg;
 	const char *ref = q->rows[0].ref;
-	int64_t attempts;
 	char plan[REF_BYTES + 24], key[KEY_MAX];
 	struct redis_cmd cmd;
 
+	(void)snprintf(plan, sizeof(plan), "%s:%" PRIu64, ref, generation);
+	key_part_of(q->api->ks, key_partition_of_ref(q->api->ks, ref), "plan", plan, key);
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, "HGETALL");
+	redis_arg(&cmd, key);
+	batch_add(q->batch, &cmd, on_plan, 0);
+}
+
+/* "30 41": generations that have a plan. */
+static void ask_planned(struct question *q, const char *planned)
+{
+	for (unsigned n = 0; n < ATTEMPTS_MAX && *planned; n++) {
+		size_t len = strspn(planned, "0123456789");
+		char digits[24];
+		uint64_t g;
+
+		if (text_copy(digits, sizeof(digits), planned, len) && text_to_u64(digits, &g))
+			ask_plan(q, g);
+		planned += len;
+		planned += strspn(planned, " ");
+		if (!len)
+			return;
+	}
+}
+
+static void on_one_run(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	const char *planned = redis_field(reply, "planned");
+	int64_t attempts;
+
 	on_run(reply, arg, index);
 	attempts = json_i64(q->rows[0].json, "attempt", 0);
-	for (int64_t g = attempts > ATTEMPTS_MAX ? attempts - ATTEMPTS_MAX + 1 : 1; g <= attempts;
-	     g++) {
-		(void)snprintf(plan, sizeof(plan), "%s:%lld", ref, (long long)g);
-		key_part_of(q->api->ks, key_partition_of_ref(q->api->ks, ref), "plan", plan, key);
-		redis_cmd_init(&cmd);
-		redis_arg(&cmd, "HGETALL");
-		redis_arg(&cmd, key);
-		batch_add(q->batch, &cmd, on_plan, 0);
+	/* Ids of jobs and numbers of builds are too far apart to try them all. */
+	if (planned && attempts > ATTEMPTS_MAX) {
+		ask_planned(q, planned);
+		return;
 	}
+	for (int64_t g = attempts > ATTEMPTS_MAX ? attempts - ATTEMPTS_MAX + 1 : 1; g <= attempts;
+	     g++)
+		ask_plan(q, (uint64_t)g);
 }
 
 static void answer_one_run(void *arg)

@@ -75,7 +75,8 @@ static bool is_over(struct rig *r, uint64_t run)
 	return strcmp(sim_word(r, run, "status"), "completed") == 0;
 }
 
-static void tell(struct rig *r, uint64_t run, const char *status, const char *conclusion)
+static void tell_as(struct rig *r, uint64_t run, const char *source, const char *status,
+		    const char *conclusion)
 {
 	const char *provider = sim_word(r, run, "provider");
 	static unsigned n;
@@ -85,12 +86,17 @@ static void tell(struct rig *r, uint64_t run, const char *status, const char *co
 		       "action %s status %s conclusion %s repo_id %lld repo %s run_id %lld "
 		       "generation %lld pipeline ci branch main sha %s at_ms %lld "
 		       "received_at_ms %lld",
-		       EVENTS, provider, provider, (long long)++n, status, status,
+		       EVENTS, provider, source, (long long)++n, status, status,
 		       *conclusion ? conclusion : "-", (long long)sim_number(r, run, "repo_id"),
 		       sim_word(r, run, "repo"),
 		       strcmp(provider, "jenkins") == 0 ? 1LL : (long long)run,
 		       (long long)generation(r, run), sim_word(r, run, "sha"),
 		       (long long)clock_wall_ms(), (long long)clock_wall_ms());
+}
+
+static void tell(struct rig *r, uint64_t run, const char *status, const char *conclusion)
+{
+	tell_as(r, run, sim_word(r, run, "provider"), status, conclusion);
 }
 
 static void wait_end(struct rig *r, uint64_t run, int n)
@@ -111,7 +117,7 @@ static void fail_both(struct rig *r, struct both *b, const char *wish)
 }
 
 #define HEALABLE "\"cause\":\"network_dns\",\"rerun\":\"pass\""
-#define EACH(i)  for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+#define EACH     for (size_t i = 0; i < ARRAY_LEN(providers); i++)
 
 static int64_t accepted(struct rig *r, uint64_t run)
 {
@@ -146,8 +152,8 @@ static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
 
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
-	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	fail_both(r, &b, HEALABLE ",\"job_ms\":400"); /* time to look */
+	EACH
 	{
 		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
 		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "1") == 0, providers[i]);
@@ -156,6 +162,9 @@ static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
 		assert_case(sim_number(r, b.run[i], "webhooks_failed") == 0, providers[i]);
 		healed_once(r, &b, i);
 		assert_case(strcmp(run_field(r, b.run[i], "category"), "network_failure") == 0,
+			    providers[i]);
+		assert_case(strcmp(run_field(r, b.run[i], "planned"),
+				   rig_printf(r, "%" PRIu64, b.first[i])) == 0,
 			    providers[i]);
 		/* It succeeded: the next failure may be re-run again. */
 		assert_case(strcmp(run_field(r, b.run[i], "reruns"), "") == 0, providers[i]);
@@ -169,7 +178,7 @@ static void a_failure_that_stays_is_left_to_a_person(struct rig *r)
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, "\"cause\":\"build_compile\"");
-	EACH(i)
+	EACH
 	{
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "escalated");
 		assert_int_equal(accepted(r, b.run[i]), 0);
@@ -184,9 +193,8 @@ static void a_second_failure_is_not_rerun_again(struct rig *r)
 	start_world(r);
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, "\"cause\":\"network_dns\",\"rerun\":\"same\"");
-	EACH(i)
+	EACH
 	{
-		WAIT(r, strcmp(state(r, &b, i), "awaiting") == 0);
 		wait_end(r, b.run[i], 2);
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "same_failure");
 		assert_string_equal(plan_result(r, b.run[i], generation(r, b.run[i])), "escalated");
@@ -194,6 +202,15 @@ static void a_second_failure_is_not_rerun_again(struct rig *r)
 				       "no more than 1 re-run"));
 		assert_int_equal(accepted(r, b.run[i]), 1);
 	}
+}
+
+/* Its item waits for the next try: what stopped it was seen, and nobody is at it. */
+static bool is_held(struct rig *r, const struct both *b, size_t i)
+{
+	const char *work =
+		redis_text_of(r, "HGET pg:{local:0}:work act:%s", run_field(r, b->run[i], "plan"));
+
+	return strncmp(work, "0 ", 2) == 0;
 }
 
 static void somebody_else_was_faster(struct rig *r)
@@ -204,13 +221,13 @@ static void somebody_else_was_faster(struct rig *r)
 	(void)redis_do(r, "SET pg:{local}:stop test");
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	EACH
 	{
-		WAIT(r, strcmp(state(r, &b, i), "leased") == 0);
+		WAIT(r, is_held(r, &b, i));
 		sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", b.run[i]), "{}");
 	}
 	(void)redis_do(r, "DEL pg:{local}:stop");
-	EACH(i)
+	EACH
 	{
 		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "superseded");
 		assert_int_equal(accepted(r, b.run[i]), 0);
@@ -237,6 +254,67 @@ static void gitlab_ran_on_before_anybody_looked(struct rig *r)
 	assert_int_equal(accepted(r, run), 0);
 }
 
+/* A build is repeated as a whole, and so is a job of GitLab in the stage "deploy". */
+static void a_deployment_is_not_repeated(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	fail_both(r, &b,
+		  "\"workflow\":\"Release\",\"failing_job\":\"deploy to production\","
+		  "\"cause\":\"network_dns\",\"rerun\":\"pass\"");
+	EACH
+	{
+		assert_string_equal(plan_result(r, b.run[i], b.first[i]), "escalated");
+		assert_non_null(strstr(plan_field(r, b.run[i], b.first[i], "reason"), "deploys"));
+		assert_int_equal(accepted(r, b.run[i]), 0);
+	}
+}
+
+/* One that did not begin is not in the way, though Jenkins lists its stage as failed. */
+static void a_deployment_that_did_not_begin_is_not_in_the_way(struct rig *r)
+{
+	struct both b;
+
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	fail_both(r, &b,
+		  "\"workflow\":\"Release\",\"failing_job\":\"test\","
+		  "\"cause\":\"network_dns\",\"rerun\":\"pass\"");
+	EACH
+	{
+		wait_end(r, b.run[i], 2);
+		healed_once(r, &b, i);
+	}
+}
+
+/* Another GitLab's numbers, and another Jenkins' names, may be the same. */
+static void a_source_of_another_server_is_only_recorded(struct rig *r)
+{
+	start_world(r);
+	(void)start_dispatcher(r, "dispatcher", NULL);
+	EACH
+	{
+		uint64_t run =
+			sim_run(r, rig_printf(r,
+					      "{\"provider\":\"%s\",\"repo\":\"x/y\"," HEALABLE
+					      ",\"silent\":true}",
+					      providers[i]));
+		const char *plan =
+			rig_printf(r, "pg:{local:0}:plan:other:%lld:%lld:%lld",
+				   (long long)sim_number(r, run, "repo_id"),
+				   i ? 1LL : (long long)run, (long long)generation(r, run));
+
+		wait_end(r, run, 1);
+		tell_as(r, run, "other", "completed", "failure");
+		WAIT(r, strcmp(redis_text_of(r, "HGET %s state", plan), "done") == 0);
+		assert_string_equal(redis_text_of(r, "HGET %s result", plan), "escalated");
+		assert_int_equal(accepted(r, run), 0);
+		assert_int_equal(sim_number(r, run, "log_reads"), 0);
+	}
+}
+
 /* A runner that is lost leaves a log without a cause; GitLab says what it was. */
 static void gitlab_says_that_the_runner_failed(struct rig *r)
 {
@@ -260,7 +338,7 @@ static void killed_at(struct rig *r, const char *point, int64_t calls)
 	static const char *const repos[] = { "one/app", "two/app" };
 
 	start_world(r);
-	EACH(i)
+	EACH
 	{
 		struct both b = { .run = { 0 } };
 		struct proc *heir, *doomed = start_dispatcher(r, "doomed", point);
@@ -297,7 +375,7 @@ static void a_call_whose_answer_is_lost_acts_once(struct rig *r)
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\",\"times\":2}");
 	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	EACH
 	{
 		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
@@ -312,7 +390,7 @@ static void a_call_that_never_arrived_is_repeated(struct rig *r)
 	(void)start_dispatcher(r, "dispatcher", NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"drop\",\"times\":2}");
 	fail_both(r, &b, HEALABLE);
-	EACH(i)
+	EACH
 	{
 		wait_end(r, b.run[i], 2);
 		healed_once(r, &b, i);
@@ -344,6 +422,9 @@ int main(int argc, char **argv)
 		RIG_TEST(a_failure_that_stays_is_left_to_a_person),
 		RIG_TEST(a_second_failure_is_not_rerun_again),
 		RIG_TEST(somebody_else_was_faster),
+		RIG_TEST(a_deployment_is_not_repeated),
+		RIG_TEST(a_deployment_that_did_not_begin_is_not_in_the_way),
+		RIG_TEST(a_source_of_another_server_is_only_recorded),
 		RIG_TEST(gitlab_ran_on_before_anybody_looked),
 		RIG_TEST(gitlab_says_that_the_runner_failed),
 		RIG_TEST(killed_just_before_the_call_left),

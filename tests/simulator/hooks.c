@@ -170,12 +170,14 @@ static void add(struct head *head, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 static void add(struct head *head, const char *fmt, ...)
 {
+	char *line = head->lines[head->n];
 	va_list ap;
 
 	if (head->n == HEADERS_MAX)
 		abort();
+	head->n++;
 	va_start(ap, fmt);
-	(void)vsnprintf(head->lines[head->n++], HEADER_BYTES, fmt, ap);
+	(void)vsnprintf(line, HEADER_BYTES, fmt, ap);
 	va_end(ap);
 }
 

@@ -327,6 +327,23 @@ static void gitlab_log(struct writer *w, const struct job *job, const struct sto
 
 /* --- Jenkins: one log of a Pipeline ---------------------------------------- */
 
+/* A declarative Pipeline says which stages it left out. */
+static void put_skipped(struct writer *w, const struct job *job)
+{
+	for (unsigned a = 0; a < w->run->n_attempts; a++) {
+		const struct attempt *at = w->run->attempts[a];
+
+		if (job < at->jobs || job >= at->jobs + at->n_jobs)
+			continue;
+		for (unsigned i = 0; i < at->n_jobs; i++)
+			if (at->jobs[i].conclusion &&
+			    strcmp(at->jobs[i].conclusion, "skipped") == 0)
+				buf_printf(w->out,
+					   "Stage \"%s\" skipped due to earlier failure(s)\n",
+					   at->jobs[i].name);
+	}
+}
+
 static void jenkins_log(struct writer *w, const struct job *job, const struct story *story,
 			unsigned noise)
 {
@@ -342,6 +359,7 @@ static void jenkins_log(struct writer *w, const struct job *job, const struct st
 	put_noise(w, noise);
 	if (story)
 		put_lines(w, story->text);
+	put_skipped(w, job);
 	put_lines(w, "[Pipeline] }\n[Pipeline] // stage\n[Pipeline] }\n[Pipeline] // node\n"
 		     "[Pipeline] End of Pipeline\n");
 	if (story)
