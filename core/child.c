@@ -125,14 +125,28 @@ int child_self(char *out, size_t cap, struct err *err)
 	return 0;
 }
 
+/* What it may know of our environment: no secrets are among this. */
+static void keep_environment(char *out[static 8])
+{
+	static const char *const names[] = { "HOME", "PATH", "LANG", "TZ", "ASAN_OPTIONS" };
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (getenv(names[i]))
+			out[n++] = xasprintf("%s=%s", names[i], getenv(names[i]));
+	out[n] = NULL;
+}
+
 /* Its own group, the usual signals, nothing of ours open. */
 static int spawn(const char *const *argv, int out_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
+	char *env[8];
 	int rc;
 
+	keep_environment(env);
 	(void)sigemptyset(&none);
 	(void)sigfillset(&all);
 	if (posix_spawn_file_actions_init(&files) || posix_spawnattr_init(&attr))
@@ -146,7 +160,9 @@ static int spawn(const char *const *argv, int out_fd, pid_t *pid)
 	if (rc)
 		abort();
 	/* POSIX takes strings that it promises not to change. */
-	rc = posix_spawn(pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, environ);
+	rc = posix_spawn(pid, argv[0], &files, &attr, (char *const *)(uintptr_t)argv, env);
+	for (char **e = env; *e; e++)
+		free(*e);
 	(void)posix_spawn_file_actions_destroy(&files);
 	(void)posix_spawnattr_destroy(&attr);
 	return rc;

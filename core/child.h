@@ -24,8 +24,8 @@ struct child_end {
 typedef void child_fn(const struct child_end *, void *arg);
 
 /*
- * argv[0] is the path; NULL ends the list. Standard input is empty, standard error is ours. fn is
- * called once, from the loop.
+ * argv[0] is the path; NULL ends the list. Standard input is empty, standard error is ours, and
+ * of the environment only what is no secret. fn is called once, from the loop.
  */
 int child_start(struct event_base *, const char *const *argv, int64_t timeout_ms, size_t max_out,
 		child_fn *, void *arg, struct child **out, struct err *) MUST_CHECK;

@@ -120,8 +120,8 @@ void git_event(const struct git_problem *p, struct ci_event *out)
 
 bool git_finding(const struct run *run, struct arena *a, struct finding *out)
 {
-	const struct problem *p = strcmp(run->provider, "git") == 0 ? find(run->failure_reason)
-								    : NULL;
+	const struct problem *p =
+		strcmp(run->provider, "git") == 0 ? find(run->failure_reason) : NULL;
 
 	if (!p)
 		return false;

@@ -228,6 +228,8 @@ static void look_at_files(struct look *l)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		if (places[i].objects && l->opt->quick)
+			continue;
 		OWNED(freep) char *folder = xasprintf("%s%s", l->gitdir, places[i].folder);
 
 		walk_files(l, folder, places[i].depth, places[i].objects);
@@ -500,7 +502,8 @@ static void look_at_head(struct look *l, bool under_way, struct git_facts *facts
 				strlen(git_reference_shorthand(head)));
 	else if (!under_way)
 		report(l, "detached_head", "", "HEAD is at %.10s and on no branch", facts->sha);
-	look_at_objects(l, id);
+	if (!l->opt->quick)
+		look_at_objects(l, id);
 	git_reference_free(head);
 }
 

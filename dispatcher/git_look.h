@@ -12,6 +12,7 @@
 
 struct git_look_options {
 	int64_t now_ms, settle_ms; /* what is younger may still be somebody's work in hand */
+	bool quick;                /* leave objects alone */
 };
 
 struct git_facts {

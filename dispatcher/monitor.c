@@ -60,8 +60,12 @@ static const struct conf_option options[] = {
 	  "Name of this machine in events about them; default: its host name." },
 	{ "git.timeout", CONF_DURATION, "60s", "100ms", "30m",
 	  "A look at the local repositories that takes longer is ended." },
-	{ "git.lock_age", CONF_DURATION, "10m", "0s", "7d",
-	  "A lock file that is older, and that no process has open, was left behind." },
+	{ "git.stale_after", CONF_DURATION, "10m", "0s", "7d",
+	  "Lock files, merges and conflicts that are younger may still be somebody's work." },
+	{ "git.objects_interval", CONF_DURATION, "1h", "0s", "30d",
+	  "How often all objects of HEAD are read, which takes longest." },
+	{ "git.ignore", CONF_STR, NULL, NULL, NULL,
+	  "Problems that are not reported: a list of words as in docs/git.md, like behind." },
 };
 
 const struct conf_table monitor_conf = {
@@ -73,6 +77,7 @@ const struct conf_table monitor_conf = {
 static const struct monitor_kind *const kinds[] = {
 	&monitor_runs_github,
 	&monitor_deliveries_github,
+	&monitor_git,
 };
 
 enum {
@@ -141,8 +146,9 @@ void monitor_name_event(struct ci_event *ev)
 {
 	char text[160], hash[SHA256_HEX + 1];
 	unsigned char digest[SHA256_BYTES];
-	int n = snprintf(text, sizeof(text), "poll-%s-%" PRIu64 "-%" PRIu64 "-%s", ev->source,
-			 ev->run_id, ev->generation, ci_status_name(ev->status));
+	int n = snprintf(text, sizeof(text), "poll-%s-%" PRIu64 "-%" PRIu64 "-%" PRIu64 "-%s",
+			 ev->source, ev->repo_id, ev->run_id, ev->generation,
+			 ci_status_name(ev->status));
 
 	ev->received_at_ms = clock_wall_ms();
 	if (n >= (int)sizeof(ev->delivery)) {
