@@ -26,6 +26,7 @@
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/dispatcher.h"
+#include "web/access.h"
 
 enum { REDIS_WAIT_MS = 60000, REDIS_LOOK_MS = 50 };
 
@@ -68,9 +69,9 @@ struct start {
 	const char *scheme;
 	char address[128], admin_address[128];
 	char folder[DATA_PATH_MAX], redis_conf[DATA_PATH_MAX], redis_url[DATA_PATH_MAX];
-	char secret[DATA_PATH_MAX], token[DATA_PATH_MAX];
+	char secret[DATA_PATH_MAX], admin_token[DATA_PATH_MAX], token[DATA_PATH_MAX];
 	char exe[4096], simulator[4096], api_url[256];
-	bool private_redis, given_secret;
+	bool private_redis, given_secret, given_admin_token;
 	bool terminal;            /* a person started it, from one */
 	struct role_args args[3]; /* by enum role */
 	unsigned workers, ready;
@@ -139,23 +140,69 @@ static const char *page_address(const struct start *s)
 	return s->admin_fd >= 0 ? s->admin_address : s->address;
 }
 
+/* Nobody can open 0.0.0.0: this machine's name in its place. */
+static void address_shown(const char *address, char out[static 128])
+{
+	const char *port = strrchr(address, ':');
+	char host[64] = "";
+
+	if (port && (text_starts(address, "0.0.0.0:") || text_starts(address, "[::]:")) &&
+	    gethostname(host, sizeof(host) - 1) == 0 && *host)
+		(void)snprintf(out, 128, "%s%s", host, port);
+	else
+		(void)snprintf(out, 128, "%s", address);
+}
+
+static void print_secret(const char *label, bool given, const char *path, const char *what_for)
+{
+	printf("  %-9s %s%s%s\n", label, given ? "as configured" : "cat ", given ? "" : path,
+	       what_for);
+}
+
+static void print_what_to_paste(const struct start *s)
+{
+	const struct conf *conf = s->cli->conf;
+
+	printf("In GitHub: Settings > Webhooks > Add webhook. Paste the webhook address, content "
+	       "type\n"
+	       "application/json, the secret, and choose the events \"Workflow runs\" and "
+	       "\"Workflow jobs\".\n");
+	if (access_is_loopback_listener(s->address))
+		printf("GitHub cannot reach %s: have a proxy with TLS pass /webhooks on to it, and "
+		       "paste\nthe proxy's address.\n",
+		       s->address);
+	else
+		printf("Paste it with the name that GitHub reaches; a proxy with TLS in front is "
+		       "better.\n");
+	if (!conf_secret(conf, "github.token", 0) && !conf_str(conf, "github.app_id"))
+		printf("It needs a token to read logs and to re-run jobs; stop it, and start it "
+		       "again "
+		       "after\n"
+		       "  export PIPELINE_GUARD_GITHUB_TOKEN_FILE=/path/to/token\n");
+	printf("Ctrl-C stops it.\n\n");
+}
+
 static void print_block(struct start *s)
 {
 	const char *why, *mode = dispatcher_mode(s->cli->conf, &why);
-	const char *token = "export PIPELINE_GUARD_GITHUB_TOKEN_FILE=/path/to/token";
+	char page[128], webhook[128];
 
+	address_shown(page_address(s), page);
+	address_shown(s->address, webhook);
 	if (demo) {
 		mode = strcmp(conf_str(s->cli->conf, "mode"), "observe") == 0 ? "observe" : "act";
 		why = "on the simulated GitHub only";
 	}
 	printf("\nPipeline Guard is running.\n\n"
 	       "  Page      %s://%s/\n"
-	       "  Webhook   %s://%s/webhooks/github\n"
-	       "  Secret    %s%s%s\n"
-	       "  Mode      %s: %s\n",
-	       s->scheme, page_address(s), s->scheme, s->address,
-	       s->given_secret ? "as configured" : "cat ", s->given_secret ? "" : s->secret, "",
-	       mode, why);
+	       "  Webhook   %s://%s/webhooks/github\n",
+	       s->scheme, page, s->scheme, webhook);
+	print_secret("Secret", s->given_secret, s->secret, "");
+	print_secret("Admin", s->given_admin_token, s->admin_token,
+		     access_is_loopback_listener(page_address(s))
+			     ? "   # for the button that stops it"
+			     : "   # password of the page, with any name");
+	printf("  Mode      %s: %s\n", mode, why);
 	if (s->private_redis)
 		printf("  Redis     redis-cli -s %s/redis.sock\n", s->folder);
 	printf("  Data      %s\n\n", s->folder);
@@ -165,13 +212,7 @@ static void print_block(struct start *s)
 		       "it.\n\n",
 		       s->api_url);
 	else
-		printf("In GitHub: Settings > Webhooks > Add webhook. Paste the webhook address as "
-		       "GitHub\n"
-		       "reaches it, content type application/json, the secret, and choose the "
-		       "events\n"
-		       "\"Workflow runs\" and \"Workflow jobs\".%s%s\nCtrl-C stops it.\n\n",
-		       strcmp(mode, "act") == 0 ? "" : "\nTo let it re-run jobs: ",
-		       strcmp(mode, "act") == 0 ? "" : token);
+		print_what_to_paste(s);
 	printf("guard ready %s://%s\n", s->scheme, s->address);
 	(void)fflush(stdout);
 	process_notify("READY=1");
@@ -242,6 +283,8 @@ static void start_receiver(struct start *s)
 		role_set(&s->args[RECEIVER], "receiver.spool_dir", spool);
 	if (!s->given_secret)
 		role_set(&s->args[RECEIVER], "github.webhook_secret_file", s->secret);
+	if (!s->given_admin_token)
+		role_set(&s->args[RECEIVER], "admin_token_file", s->admin_token);
 	for (unsigned i = 0; i < s->workers; i++) {
 		spec.metrics_slot = SLOT_RECEIVERS + i;
 		if (supervisor_add(s->supervisor, &spec, on_receiver, s, &err) < 0) {
@@ -306,8 +349,8 @@ static void on_pong(const struct redisReply *reply, void *arg)
 		query_url_shown(s->redis_url, shown);
 		err_format(&err, ERR_TRANSIENT, "redis does not answer at %s: %s%s%s%s", shown,
 			   reply ? redis_why(reply) : redis_problem(s->probe),
-			   s->private_redis ? "; see " : "", s->private_redis ? s->folder : "",
-			   s->private_redis ? "/redis.log" : "");
+			   s->private_redis ? "; see " : "; is it running, and redis.url right?",
+			   s->private_redis ? s->folder : "", s->private_redis ? "/redis.log" : "");
 		fail(s, &err);
 		return;
 	}
@@ -407,12 +450,26 @@ static int open_sockets(struct start *s, struct err *err)
 	return s->admin_fd < 0 ? err_wrap(err, "admin_listen") : 0;
 }
 
+/* What nobody configured is made once and kept: the webhook secret, the admin token. */
+static int prepare_secrets(struct start *s, struct err *err)
+{
+	const struct conf *conf = s->cli->conf;
+	bool created;
+
+	s->given_secret = conf_secret(conf, "github.webhook_secret", 0) && !demo;
+	s->given_admin_token = conf_secret(conf, "admin_token", 0);
+	(void)snprintf(s->secret, sizeof(s->secret), "%.1000s/github-webhook-secret", s->folder);
+	(void)snprintf(s->admin_token, sizeof(s->admin_token), "%.1000s/admin-token", s->folder);
+	if (!s->given_secret && data_dir_secret(s->secret, &created, err) < 0)
+		return -1;
+	return s->given_admin_token ? 0 : data_dir_secret(s->admin_token, &created, err);
+}
+
 static int prepare(struct start *s, struct err *err)
 {
 	const struct conf *conf = s->cli->conf;
 	const char *url = conf_str(conf, "redis.url");
 	ssize_t n = readlink("/proc/self/exe", s->exe, sizeof(s->exe) - 1);
-	bool created;
 
 	if (n <= 0)
 		return err_set(err, ERR_TRANSIENT, "cannot read /proc/self/exe");
@@ -422,9 +479,7 @@ static int prepare(struct start *s, struct err *err)
 		return -1;
 	s->workers = (unsigned)conf_int(conf, "receiver.workers");
 	s->private_redis = !url || demo;
-	s->given_secret = conf_secret(conf, "github.webhook_secret", 0) && !demo;
-	(void)snprintf(s->secret, sizeof(s->secret), "%.1000s/github-webhook-secret", s->folder);
-	if (!s->given_secret && data_dir_secret(s->secret, &created, err) < 0)
+	if (prepare_secrets(s, err) < 0)
 		return -1;
 	if (demo && prepare_demo(s, err) < 0)
 		return -1;
@@ -432,8 +487,12 @@ static int prepare(struct start *s, struct err *err)
 		return -1;
 	if (!s->private_redis)
 		(void)snprintf(s->redis_url, sizeof(s->redis_url), "%s", url);
-	/* It may hold a password, and argv is public: children find it in their environment. */
-	if (setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
+	/*
+	 * It may hold a password, and argv is public: children find it in their environment, unless
+	 * they can read it for themselves, and anew when they are renewed.
+	 */
+	if ((s->private_redis || role_hidden_url(s->cli)) &&
+	    setenv("PIPELINE_GUARD_REDIS_URL", s->redis_url, 1) < 0)
 		return err_set(err, ERR_TRANSIENT, "setenv: %s", strerror(errno));
 	s->metrics_fd = metrics_area_new(2 * (SLOT_RECEIVERS + s->workers));
 	return open_sockets(s, err);

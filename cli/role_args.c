@@ -1,6 +1,7 @@
 #include "cli/role_args.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/command.h"
 #include "core/mem.h"
@@ -24,6 +25,18 @@ void role_set(struct role_args *a, const char *key, const char *value)
 	take(a, xasprintf("%s=%s", key, value));
 }
 
+static const char hidden[] = "redis.url=";
+
+const char *role_hidden_url(const struct cli *cli)
+{
+	const char *url = NULL;
+
+	for (char **set = cli->sets; *set; set++)
+		if (text_starts(*set, hidden))
+			url = *set + strlen(hidden);
+	return url;
+}
+
 void role_begin(struct role_args *a, const char *exe, const char *role, const struct cli *cli)
 {
 	role_add(a, exe);
@@ -33,7 +46,7 @@ void role_begin(struct role_args *a, const char *exe, const char *role, const st
 		role_add(a, cli->config_file);
 	}
 	for (char **set = cli->sets; *set; set++) {
-		if (text_starts(*set, "redis.url="))
+		if (text_starts(*set, hidden))
 			continue;
 		role_add(a, "--set");
 		role_add(a, *set);

@@ -18,6 +18,8 @@ struct role_args {
 void role_begin(struct role_args *, const char *exe, const char *role, const struct cli *);
 void role_add(struct role_args *, const char *arg);
 void role_set(struct role_args *, const char *key, const char *value);
+/* What role_begin() left out: redis.url as --set gave it last; NULL: not at all. Borrowed. */
+const char *role_hidden_url(const struct cli *);
 void role_args_done(struct role_args *);
 
 #endif

@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/metrics.h"
 #include "core/text.h"
 
 enum {
@@ -55,17 +56,33 @@ struct supervisor {
 	size_t n;
 	struct event *sigchld, *too_late;
 	bool stopping;
+	bool renew_again; /* asked while a renewal was under way */
 	int status;
 };
 
 static void stop_next(struct supervisor *);
 
+/* One generation after the other: three would share two slots of the metrics. */
+static bool renewing(const struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->child[i].used && (s->child[i].retiring || s->child[i].replaces))
+			return true;
+	return false;
+}
+
 /* The place is free for another; its process is gone. */
 static void release(struct child *c)
 {
+	struct supervisor *s = c->s;
+
 	(void)evtimer_del(c->restart);
 	c->used = c->retiring = false;
 	c->replaces = NULL;
+	if (!s->renew_again || renewing(s))
+		return;
+	s->renew_again = false;
+	supervisor_renew(s);
 }
 
 /* --- starting --------------------------------------------------------------- */
@@ -89,6 +106,12 @@ static void hide(const char *prefix)
 	}
 }
 
+/* Old and new write apart. */
+static unsigned metrics_slot(const struct child *c)
+{
+	return 2 * c->spec.metrics_slot + c->generation % 2;
+}
+
 /* In the new process. Only calls that are safe after fork. */
 static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 {
@@ -105,8 +128,9 @@ static void NO_RETURN become(const struct child *c, int out, pid_t parent)
 	keep_open(c->s->metrics_fd);
 	for (const char *const *h = c->spec.hide; h && *h; h++)
 		hide(*h);
+	(void)unsetenv("NOTIFY_SOCKET"); /* we speak for the service */
 	(void)snprintf(fd, sizeof(fd), "%d", c->s->metrics_fd);
-	(void)snprintf(slot, sizeof(slot), "%u", 2 * c->spec.metrics_slot + c->generation % 2);
+	(void)snprintf(slot, sizeof(slot), "%u", metrics_slot(c));
 	if (c->s->metrics_fd >= 0) {
 		(void)setenv("PIPELINE_GUARD_METRICS_FD", fd, 1);
 		(void)setenv("PIPELINE_GUARD_METRICS_SLOT", slot, 1);
@@ -124,6 +148,7 @@ static void retire(struct child *old)
 		release(old);
 		return;
 	}
+	old->terminated = true; /* a second signal would mean: at once */
 	(void)kill(old->pid, SIGTERM);
 	(void)evtimer_add(old->restart, &tv); /* its patience, now */
 }
@@ -234,6 +259,7 @@ static void forget(struct child *c)
 	(void)close(c->out);
 	c->readable = NULL;
 	c->pid = 0;
+	metrics_area_forget_gauges(c->s->metrics_fd, metrics_slot(c));
 }
 
 static void died(struct child *c, int wait_status)
@@ -247,7 +273,7 @@ static void died(struct child *c, int wait_status)
 	}
 	if (c->retiring) {
 		log_info("replaced", KV("child", c->spec.name));
-		release(c);
+		release(c); /* may begin the next renewal */
 		return;
 	}
 	if (c->replaces) {
@@ -424,23 +450,34 @@ static void renew(struct child *old)
 	}
 }
 
-static bool being_replaced(const struct supervisor *s, const struct child *old)
+/* Those that are starting may have read what was true before: they go, and others come. */
+static void give_up_renewal(struct supervisor *s)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->child[i].used && s->child[i].replaces == old)
-			return true;
-	return false;
+	for (size_t i = 0; i < s->n; i++) {
+		struct child *c = &s->child[i];
+
+		if (!c->used || !c->replaces)
+			continue;
+		c->replaces = NULL;
+		retire(c);
+	}
 }
 
 void supervisor_renew(struct supervisor *s)
 {
 	size_t n = s->n;
 
-	for (size_t i = 0; i < n && !s->stopping; i++) {
+	if (s->stopping)
+		return;
+	if (renewing(s)) {
+		s->renew_again = true;
+		give_up_renewal(s);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
 		struct child *c = &s->child[i];
 
-		if (c->used && c->spec.renewable && c->was_ready && !c->retiring &&
-		    !being_replaced(s, c))
+		if (c->used && c->spec.renewable && c->was_ready)
 			renew(c);
 	}
 }

@@ -42,7 +42,8 @@ void supervisor_signal_all(struct supervisor *, int sig);
 /*
  * Starts a new process beside each renewable child, which reads configuration, secrets and
  * rules anew and may be a newer executable. When it is ready the old one is told to drain; when
- * it does not come up the old one stays.
+ * it does not come up the old one stays. Asked again meanwhile, it begins anew when the old
+ * ones are gone, for what was started may have read what was true before.
  */
 void supervisor_renew(struct supervisor *);
 

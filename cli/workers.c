@@ -94,15 +94,17 @@ static int open_sockets(struct workers *w, struct err *err)
 static int prepare_args(struct workers *w, struct err *err)
 {
 	const char *admin = conf_str(w->cli->conf, "admin_listen");
-	const char *spool = conf_str(w->cli->conf, "receiver.spool_dir");
-	const char *url = conf_str(w->cli->conf, "redis.url");
+	const char *url = role_hidden_url(w->cli);
 	char exe[4096], fd[32];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
 	if (n <= 0)
 		return err_set(err, ERR_TRANSIENT, "cannot read /proc/self/exe");
 	exe[n] = '\0';
-	/* It may hold a password, and argv is public: workers find it in their environment. */
+	/*
+	 * It may hold a password, and argv is public: workers find it in their environment. One
+	 * that was not given here they read themselves, and anew when they are renewed.
+	 */
 	if (url && setenv("PIPELINE_GUARD_REDIS_URL", url, 1) < 0)
 		return err_set(err, ERR_TRANSIENT, "cannot set the environment");
 	role_begin(&w->args, exe, "receiver", w->cli);
@@ -114,8 +116,6 @@ static int prepare_args(struct workers *w, struct err *err)
 	(void)snprintf(fd, sizeof(fd), "fd:%d", w->admin_fd);
 	if (w->admin_fd >= 0)
 		role_set(&w->args, "admin_listen", fd);
-	if (spool)
-		role_set(&w->args, "receiver.spool_dir", spool);
 	return 0;
 }
 

@@ -15,13 +15,16 @@
 /*
  * XADD first, SET last: scripts are not rolled back, and an entry without its
  * mark is a duplicate later, a mark without its entry would be a lost event.
+ * A mark that cannot be read or written costs no event either: one of another type is
+ * replaced, and an entry that has been added is accepted, else every retry would add another.
  */
 static struct redis_script append_once = {
 	.name = "append_once",
-	.body = "local id = redis.call('GET', KEYS[2])\n"
-		"if id then return {0, id} end\n"
+	.body = "local id = redis.pcall('GET', KEYS[2])\n"
+		"if type(id) == 'string' then return {0, id} end\n"
+		"if id and not string.find(id.err, '^WRONGTYPE') then return id end\n"
 		"id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))\n"
-		"redis.call('SET', KEYS[2], id, 'PX', ARGV[1])\n"
+		"redis.pcall('SET', KEYS[2], id, 'PX', ARGV[1])\n"
 		"return {1, id}\n",
 };
 
@@ -110,6 +113,8 @@ void enqueue_fit(struct ci_event *ev)
 static const char event_kind[] = "event/1";
 static const char dead_kind[] = "dead/1";
 enum { LENGTH_BYTES = 4, EVENT_HEAD = 5 };
+static const uint64_t TTL_MAX_MS = 366ull * 24 * 3600 * 1000;
+static const int64_t DEAD_TTL_MS = 72ll * 3600 * 1000; /* that long it may be sent again */
 
 static void add_text(struct buf *out, const char *s, size_t n)
 {
@@ -211,8 +216,8 @@ static int send_event(struct redis *redis, const struct keyspace *ks, const stru
 	unsigned partition;
 
 	if (n < EVENT_HEAD + 2 || (n - EVENT_HEAD) % 2 || !text_number(&t[3], &repo_id) ||
-	    !text_number(&t[4], &ttl_ms) || !text_copy(source, sizeof(source), t[1].data, t[1].n) ||
-	    t[2].n > 64)
+	    !text_number(&t[4], &ttl_ms) || ttl_ms < 1 || ttl_ms > TTL_MAX_MS ||
+	    !text_copy(source, sizeof(source), t[1].data, t[1].n) || t[2].n > 64)
 		return err_set(err, ERR_INPUT, "an event that cannot be read");
 	partition = key_partition(ks, source, repo_id);
 	(void)snprintf(who, sizeof(who), "%s:%.*s", source, (int)t[2].n, t[2].data);
@@ -228,20 +233,35 @@ static int send_event(struct redis *redis, const struct keyspace *ks, const stru
 	return 0;
 }
 
-static void send_dead(struct redis *redis, const struct keyspace *ks, const struct enqueue_text *t,
-		      int n, redis_fn *fn, void *arg)
+/* What a record is known by when it is sent again: its bytes, with the time it was made at. */
+static void record_key(const struct keyspace *ks, const void *record, size_t n,
+		       char out[static KEY_MAX])
 {
+	unsigned char digest[SHA256_BYTES];
+	char hex[SHA256_HEX + 1];
+
+	sha256(record, n, digest);
+	hex_encode(digest, sizeof(digest), hex);
+	hex[40] = '\0';
+	key_part_of(ks, 0, "seen-dead", hex, out);
+}
+
+/* t: name and value in turn. */
+static void send_dead(struct redis *redis, const struct keyspace *ks, const void *record, size_t n,
+		      const struct enqueue_text *t, int count, redis_fn *fn, void *arg)
+{
+	char key[KEY_MAX], seen[KEY_MAX];
 	struct redis_cmd cmd;
-	char key[KEY_MAX];
 
 	key_part(ks, 0, "dead", key);
-	redis_cmd_init(&cmd);
-	redis_arg(&cmd, "XADD");
+	record_key(ks, record, n, seen);
+	redis_script_cmd(&cmd, &append_once, 2);
 	redis_arg(&cmd, key);
-	redis_arg(&cmd, "*");
-	for (int i = 1; i < n; i++)
+	redis_arg(&cmd, seen);
+	redis_arg_i64(&cmd, DEAD_TTL_MS);
+	for (int i = 0; i < count; i++)
 		redis_arg_n(&cmd, t[i].data, t[i].n);
-	redis_send(redis, &cmd, fn, arg);
+	redis_send_script(redis, &append_once, &cmd, fn, arg);
 }
 
 int enqueue_send(struct redis *redis, const struct keyspace *ks, const void *record, size_t n,
@@ -255,7 +275,7 @@ int enqueue_send(struct redis *redis, const struct keyspace *ks, const void *rec
 		return send_event(redis, ks, t, count, fn, arg, err);
 	if (count < 3 || count % 2 == 0 || !text_is(&t[0], dead_kind))
 		return err_set(err, ERR_INPUT, "not a record of this release");
-	send_dead(redis, ks, t, count, fn, arg);
+	send_dead(redis, ks, record, n, t + 1, count - 1, fn, arg);
 	return 0;
 }
 
@@ -275,31 +295,20 @@ void enqueue_unreadable(struct redis *redis, const struct keyspace *ks, const vo
 			size_t n, const char *why, redis_fn *fn, void *arg)
 {
 	OWNED(freep) char *body = base64_encode(record, n);
-	const char *const pairs[] = { dead_kind, "reason", why, "body_base64", body };
+	const char *const pairs[] = { "reason", why, "body_base64", body };
 	struct enqueue_text t[ARRAY_LEN(pairs)];
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
 		t[i] = (struct enqueue_text){ pairs[i], strlen(pairs[i]) };
-	send_dead(redis, ks, t, ARRAY_LEN(pairs), fn, arg);
-}
-
-/* "1700000000000-0" */
-static bool is_entry_id(const char *s)
-{
-	size_t n = s ? strspn(s, "0123456789") : 0;
-
-	return n && s[n] == '-' && s[n + 1] && !s[n + 1 + strspn(s + n + 1, "0123456789")];
+	send_dead(redis, ks, record, n, t, ARRAY_LEN(pairs), fn, arg);
 }
 
 enum enqueue_result enqueue_result(const struct redisReply *reply, const char **id)
 {
-	bool whole = is_entry_id(redis_str(reply)); /* of XADD alone */
-
-	*id = redis_str(whole ? reply : redis_at(reply, 1));
+	*id = redis_str(redis_at(reply, 1));
 	if (redis_is_error(reply, NULL) || !*id) {
 		*id = redis_why(reply);
 		return ENQUEUE_FAILED;
 	}
-	return whole || redis_int(redis_at(reply, 0), 0) == 1 ? ENQUEUE_ACCEPTED
-							      : ENQUEUE_DUPLICATE;
+	return redis_int(redis_at(reply, 0), 0) == 1 ? ENQUEUE_ACCEPTED : ENQUEUE_DUPLICATE;
 }

@@ -37,6 +37,7 @@ enum {
 	ACCEPTS_PER_TURN = 16, /* the other workers on this socket want some too */
 	ACCEPTS_AT_DRAIN = 256,
 	LINGER_MS = 2000,
+	FIRST_WORD_MS = 2000,   /* at a drain, for those who have just come */
 	CROWDED_IDLE_MS = 1000, /* how long an idle connection may keep others out */
 	SWEEP_MIN_MS = 10,
 	SWEEP_MAX_MS = 1000,
@@ -73,6 +74,7 @@ struct conn {
 	enum conn_state state;
 	struct event read_ev, write_ev;
 	bool reading, eof, close_after;
+	bool asked; /* a request has come: this one may be hung up on between two of them */
 	struct http_parse *parse;
 	struct buf stash; /* bytes after the request at hand */
 	size_t stash_at;
@@ -620,6 +622,7 @@ static void conn_dispatch(struct conn *c)
 	struct http_server *s = c->server;
 
 	c->state = CONN_BUSY;
+	c->asked = true;
 	c->deadline_ms = 0;
 	c->close_after = !http_parse_keep_alive(c->parse);
 	c->req.trace[0] = '\0';
@@ -895,6 +898,26 @@ static bool conn_is_quiet(const struct conn *c)
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
+/* It was told "connected", perhaps in this moment; its request, or its handshake, is on the way. */
+static void conn_wait_for_first_word(struct conn *c)
+{
+	int64_t until_ms = clock_mono_ms() + FIRST_WORD_MS;
+
+	if (until_ms < c->deadline_ms)
+		c->deadline_ms = until_ms;
+}
+
+static void conn_drain(struct conn *c)
+{
+	if (c->fd < 0)
+		return;
+	if (c->state == CONN_IDLE && !c->asked)
+		conn_wait_for_first_word(c);
+	else if (c->state == CONN_STREAM ||
+		 (c->state == CONN_IDLE && !c->in_turn && conn_is_quiet(c)))
+		conn_close(c);
+}
+
 void http_server_drain(struct http_server *s)
 {
 	struct conn *c;
@@ -910,9 +933,7 @@ void http_server_drain(struct http_server *s)
 	(void)close(s->fd);
 	s->fd = -1;
 	TAILQ_FOREACH(c, &s->conns, all)
-	if (c->fd >= 0 &&
-	    (c->state == CONN_STREAM || (c->state == CONN_IDLE && !c->in_turn && conn_is_quiet(c))))
-		conn_close(c);
+	conn_drain(c);
 }
 
 size_t http_server_connections(const struct http_server *s)

@@ -60,7 +60,10 @@ int http_server_new(struct event_base *, const char *address, const struct http_
 		    struct err *) MUST_CHECK;
 /* Connections from now on are TLS. Borrowed; may be reloaded meanwhile. */
 void http_server_tls(struct http_server *, const struct tls *);
-/* Stops accepting; open requests may still be answered, idle connections are closed. */
+/*
+ * Stops accepting. Open requests may still be answered; a connection without its first request
+ * gets a moment for it; those that wait for another one are closed.
+ */
 void http_server_drain(struct http_server *);
 size_t http_server_connections(const struct http_server *);
 void http_server_free(struct http_server *);

@@ -115,6 +115,27 @@ int metrics_area_new(unsigned slots)
 	return fd;
 }
 
+void metrics_area_forget_gauges(int fd, unsigned slot)
+{
+	size_t size = (slot + 1) * sizeof(struct slot);
+	struct slot *all;
+
+	if (fd < 0 || slot >= SLOTS_MAX || lseek(fd, 0, SEEK_END) < (off_t)size)
+		return;
+	all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (all == MAP_FAILED)
+		return;
+	for (size_t i = 0; i < SERIES_PER_SLOT && all[slot].series[i].name[0]; i++) {
+		struct metric *m = &all[slot].series[i];
+
+		if (m->kind == METRIC_GAUGE) {
+			m->value = 0;
+			m->real = 0;
+		}
+	}
+	(void)munmap(all, size);
+}
+
 void metrics_init(int fd, unsigned slot)
 {
 	off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;

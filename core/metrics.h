@@ -15,6 +15,8 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* Supervisor: makes the area for n processes and returns the descriptor to inherit. */
 int metrics_area_new(unsigned n_slots);
+/* Supervisor: a process that ended measures nothing any more; what it counted stays. */
+void metrics_area_forget_gauges(int area_fd, unsigned slot);
 /* Child: fd -1 keeps a private area. A restarted child takes the slot of its dead predecessor over.
  */
 void metrics_init(int area_fd, unsigned slot);

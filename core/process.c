@@ -4,15 +4,39 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "core/text.h"
 
+/* The usual soft limit of 1,024 is there for programs that use select(). */
+static void raise_files_max(void)
+{
+	enum { FILES_WANTED = 65536 };
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_WANTED)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+unsigned process_files_max(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur > INT32_MAX)
+		return INT32_MAX;
+	return (unsigned)files.rlim_cur;
+}
+
 void process_daemon(void)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	raise_files_max();
 
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	(void)sigaction(SIGXFSZ, &ignore, NULL);

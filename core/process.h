@@ -8,9 +8,11 @@
 
 /*
  * A peer that went away, or a file that may not grow, is an error of that write and not
- * the end of the process.
+ * the end of the process. And it may open as many files as it is allowed to, within reason.
  */
 void process_daemon(void);
+/* Descriptors this process may have open. */
+unsigned process_files_max(void);
 
 /*
  * Tells systemd, when it started us with Type=notify: "READY=1", "STOPPING=1",

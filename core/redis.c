@@ -306,6 +306,9 @@ static void deliver(struct redis *r, redisReply *reply)
 		return;
 	}
 	r->stealing = false;
+	/* A replica now, for ever perhaps: whoever took over is found by connecting again. */
+	if (redis_is_error(reply, "READONLY"))
+		redis_break(r, "the server turned read-only");
 	if (p->fn)
 		p->fn(reply, p->arg);
 	if (!r->stealing)

@@ -24,7 +24,8 @@ static const struct conf_option options[] = {
 	  "Address for page, API and metrics; default: as `listen` in `start`, else "
 	  "127.0.0.1:9090." },
 	{ "admin_token", CONF_SECRET, NULL, NULL, NULL,
-	  "Token for POST on the API, and for everything but webhooks and probes off loopback." },
+	  "Token for POST on the API, and for everything but webhooks and probes off loopback; "
+	  "unset: `start` makes one." },
 	{ "tls.cert_file", CONF_STR, NULL, NULL, NULL,
 	  "Certificate with its chain (PEM): the listeners then speak TLS; read again on SIGHUP." },
 	{ "tls.key_file", CONF_STR, NULL, NULL, NULL, "Key of the certificate (PEM)." },

@@ -73,18 +73,31 @@ static struct redis_script group_script = {
 };
 
 /*
- * KEYS events run due runs feed
+ * KEYS events run due runs feed dead
  * ARGV 1 group, 2 entry, 3 ref, 4 generation, 5 rank, 6 at_ms, 7 ttl_s, 8 failed, 9 delay_ms,
  *      10 runs kept, 11 sha, 12 succeeded, fields...
  * State moves forward only, by (generation, rank, at). Returns 1 when it moved, 2 when work is due
- * now. Re-runs are counted anew after a success, and for another commit: a Jenkins job has both.
+ * now, 3 when it is a dead letter: nothing else would ever come past an entry that cannot be
+ * recorded. Re-runs are counted anew after a success, and for another commit: a Jenkins job has
+ * both.
  */
 static struct redis_script record_script = {
 	.name = "record",
 	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
-		"local cur = redis.call('HMGET', KEYS[2], 'generation', 'rank', 'at_ms', "
+		"local cur = redis.pcall('HMGET', KEYS[2], 'generation', 'rank', 'at_ms', "
 		"'diagnosed', "
 		"  'awaiting', 'sha', 'reruns') "
+		"if cur.err then "
+		"  local event, fields = {}, redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1] "
+		"  for i = 1, fields and #fields[2] or 0, 2 do "
+		"    event[fields[2][i]] = fields[2][i + 1] "
+		"  end "
+		"  redis.call('XADD', KEYS[6], '*', 'v', 1, 'reason', "
+		"    'the key of its run holds something else: ' .. cur.err, 'entry', ARGV[2], "
+		"    'event', cjson.encode(event), 'at_ms', now) "
+		"  redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) "
+		"  return 3 "
+		"end "
 		"local g, r, a = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) "
 		"local cg, cr, ca = tonumber(cur[1]) or 0, tonumber(cur[2]) or 0, tonumber(cur[3]) "
 		"or 0 "
@@ -212,6 +225,9 @@ static void on_recorded(const struct redisReply *reply, void *arg)
 		c->stumbled = true;
 	} else if (redis_int(reply, 0) == 2) {
 		work_kick(c->e->work);
+	} else if (redis_int(reply, 0) == 3) {
+		log_error("dead letter", KV("reason", "the key of its run holds something else"));
+		metrics_add("dead_letter_total", "", 1);
 	}
 	if (c->unsettled == 0)
 		batch_done(c);
@@ -308,7 +324,7 @@ static void add_texts(struct redis_cmd *cmd, const struct ci_event *ev)
 static void record(struct consumer *c, unsigned partition, const char *id,
 		   const struct ci_event *ev)
 {
-	static const char *const names[] = { "events", "run", "due", "runs", "feed" };
+	static const char *const names[] = { "events", "run", "due", "runs", "feed", "dead" };
 	bool over = ev->status == CI_COMPLETED;
 	bool failed = over && ci_conclusion_failed(ev->conclusion);
 	bool succeeded = over && strcmp(ev->conclusion, "success") == 0;
@@ -587,6 +603,16 @@ static void prepared(struct consumer *c)
 	read_next(c);
 }
 
+/* It may be loading its data, or be a replica yet. */
+static void prepare_later(struct consumer *c)
+{
+	struct timeval pause = clock_timeval(STUMBLE_MS);
+
+	c->preparing = 0;
+	if (!c->e->draining)
+		(void)evtimer_add(c->chores, &pause);
+}
+
 static void on_group(const struct redisReply *reply, void *arg)
 {
 	struct consumer *c = arg;
@@ -594,7 +620,7 @@ static void on_group(const struct redisReply *reply, void *arg)
 	if (redis_is_error(reply, NULL)) {
 		if (reply)
 			log_error("cannot make the consumer group", KV("why", redis_why(reply)));
-		c->preparing = 0;
+		prepare_later(c);
 		return;
 	}
 	if (c->preparing && --c->preparing == 0)
@@ -609,7 +635,9 @@ static void on_meta(const struct redisReply *reply, void *arg)
 	struct redis_cmd cmd;
 
 	if (redis_is_error(reply, NULL)) {
-		c->preparing = 0;
+		if (reply)
+			log_warn("redis is not ready", KV("why", redis_why(reply)));
+		prepare_later(c);
 		return;
 	}
 	if (v != CI_EVENT_VERSION || n != c->e->ks.partitions) {

@@ -28,6 +28,16 @@ static bool say(const struct question *q, const char *fmt, ...)
 	return true;
 }
 
+/* A category or its detail in words: "network_failure" is for programs. */
+static const char *in_words(const char *name, char out[static 64])
+{
+	(void)snprintf(out, 64, "%s", name);
+	for (char *p = out; *p; p++)
+		if (*p == '_')
+			*p = ' ';
+	return out;
+}
+
 /* --- the rows: true when the row applies, with its reason said ------------ */
 
 static bool never_touched(const struct question *q)
@@ -42,11 +52,27 @@ static bool never_started(const struct question *q)
 	       say(q, "the workflow could not start: its definition has to change");
 }
 
+/* What is said of a repository on this machine has no run that could be repeated. */
+static bool by_hand(const struct question *q)
+{
+	const struct finding *f = q->finding;
+
+	return strncmp(f->rule, "git/", 4) == 0 &&
+	       say(q, "the repository waits for a person: %.190s",
+		   f->n_suggestions ? f->suggestions[0] : f->title);
+}
+
 static bool deploys(const struct question *q)
 {
-	return q->facts->deploy_job &&
-	       say(q, "job \"%.80s\" deploys or publishes: repeating it is a person's decision",
-		   q->facts->deploy_job);
+	const char *job = q->facts->deploy_job;
+
+	if (job && !*job)
+		return say(q, "more jobs than can be looked at, one of which perhaps deploys or "
+			      "publishes: repeating that is a person's decision");
+	return job && say(q,
+			  "job \"%.80s\" deploys or publishes: repeating it is a person's "
+			  "decision",
+			  job);
 }
 
 static bool tried_enough(const struct question *q)
@@ -72,23 +98,30 @@ static bool no_cause(const struct question *q)
 
 static bool deterministic(const struct question *q)
 {
-	return !q->finding->transient &&
-	       say(q, "%s will fail again without a change", q->finding->category);
+	char words[64];
+
+	return !q->finding->transient && say(q, "%s: it will fail again without a change",
+					     in_words(q->finding->category, words));
 }
 
 static bool not_sure(const struct question *q)
 {
+	char words[64];
+
 	return q->finding->confidence < q->opt->min_confidence &&
 	       say(q, "only %.0f %% sure of %s, and %.0f %% are asked for",
-		   q->finding->confidence * 100, q->finding->category,
+		   q->finding->confidence * 100, in_words(q->finding->category, words),
 		   q->opt->min_confidence * 100);
 }
 
 static bool worth_a_rerun(const struct question *q)
 {
-	return say(q, "%s%s%s is usually gone on the next try (%.0f %% sure)", q->finding->category,
-		   *q->finding->subcategory ? "/" : "", q->finding->subcategory,
-		   q->finding->confidence * 100);
+	char words[64], detail[64];
+
+	in_words(q->finding->subcategory, detail);
+	return say(q, "%s%s%s%s is usually gone on the next try (%.0f %% sure)",
+		   in_words(q->finding->category, words), *detail ? " (" : "", detail,
+		   *detail ? ")" : "", q->finding->confidence * 100);
 }
 
 /* First row that applies decides. */
@@ -98,6 +131,7 @@ static const struct row {
 } rows[] = {
 	{ never_touched, &healer_escalate },
 	{ never_started, &healer_escalate },
+	{ by_hand, &healer_escalate },
 	{ deploys, &healer_escalate },
 	{ tried_enough, &healer_escalate },
 	{ no_log, &healer_escalate },
@@ -125,7 +159,8 @@ bool decide_is_deploy(const char *name)
 {
 	/*
 	 * Words are matched where they start, so "Deployment" counts and "undeployed" does not.
-	 * "release" names build types too ("test (release)"), so it counts only in front.
+	 * "release" names build types too ("test (release)"), so it counts only in front, of the
+	 * whole or of what a reusable workflow calls its own ("ci / release").
 	 */
 	static const struct {
 		const char *word;
@@ -133,16 +168,22 @@ bool decide_is_deploy(const char *name)
 	} words[] = {
 		{ "deploy", false },  { "publish", false },   { "rollout", false },
 		{ "promote", false }, { "upload to", false }, { "ship to", false },
-		{ "release", true },
+		{ "release", true },  { "redeploy", false },
 	};
+	bool front = true;
 
 	for (const char *p = name; *p; p++) {
-		if (p > name && isalnum((unsigned char)p[-1]))
-			continue;
-		for (size_t i = 0; i < ARRAY_LEN(words); i++)
-			if ((p == name || !words[i].only_in_front) &&
+		bool inside = p > name && isalnum((unsigned char)p[-1]) &&
+			      !(islower((unsigned char)p[-1]) && isupper((unsigned char)*p));
+
+		for (size_t i = 0; i < ARRAY_LEN(words) && !inside; i++)
+			if ((front || !words[i].only_in_front) &&
 			    strncasecmp(p, words[i].word, strlen(words[i].word)) == 0)
 				return true;
+		if (p > name && p[-1] == '/' && *p == ' ')
+			front = true;
+		else if (isalnum((unsigned char)*p) || *p == '(')
+			front = false;
 	}
 	return false;
 }

@@ -21,8 +21,9 @@ struct decide_options {
 struct decide_facts {
 	uint64_t reruns;        /* made of this run already, by whomever */
 	const char *conclusion; /* of the run */
-	const char
-		*deploy_job; /* a failed or possibly dependent deploy or publish job; NULL: none */
+	/* A failed or possibly dependent deploy or publish job; NULL: none; "": not all were seen.
+	 */
+	const char *deploy_job;
 	const char *no_log_why; /* why the log could not be read; NULL: it was */
 };
 

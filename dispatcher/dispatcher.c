@@ -51,7 +51,7 @@ static const struct conf_option options[] = {
 	  "Most heals being started at the same time in the region." },
 	{ "heal.settle", CONF_DURATION, "15s", "0s", "10m",
 	  "How long a provider may take to show a call whose answer was lost." },
-	{ "heal.timeout", CONF_DURATION, "6h", "1s", "35d",
+	{ "heal.timeout", CONF_DURATION, "6h", "1s", "25d",
 	  "How long to wait for the re-run's completion." },
 	{ "heal.give_up", CONF_DURATION, "30m", "1s", "7d",
 	  "Age at which a plan that could not be carried out is given up." },
@@ -325,8 +325,6 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	monitor_drain(d->engine.monitor);
 	(void)evtimer_add(d->force, &tv);
 	work_drain(d->engine.work, on_idle, d);
-	if (work_running(d->engine.work) == 0)
-		on_idle(d);
 }
 
 /* A bad file is refused, and what was read before stays in use. */

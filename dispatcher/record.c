@@ -48,6 +48,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, finding_generation),
 	NUMBER(run, failed),
 	NUMBER(run, reruns),
+	NUMBER(run, updated_at_ms),
 	TEXT(run, failure_reason),
 };
 

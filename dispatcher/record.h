@@ -14,7 +14,7 @@ struct run {
 	const char *provider, *source, *repo, *pipeline, *branch, *default_branch, *sha, *url,
 		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason;
 	uint64_t repo_id, run_id, pipeline_id, installation, generation, rank, diagnosed,
-		finding_generation, failed, reruns;
+		finding_generation, failed, reruns, updated_at_ms;
 };
 
 struct plan {

@@ -7,7 +7,10 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <event2/event.h>
 
 #include "core/ci_event.h"
 #include "core/clock.h"
@@ -23,6 +26,7 @@ enum {
 	SENDS_MAX = 3,
 	HELD_MS = 5000, /* how often a held plan asks again */
 	BUDGET_TTL_S = 2 * 3600,
+	WATCH_MS = 500, /* how soon a call that waits for its turn hears of a stop */
 };
 
 struct act {
@@ -32,6 +36,7 @@ struct act {
 	struct attempt attempt;
 	bool attempting;
 	bool admitted;
+	struct event *watch; /* while attempting */
 };
 
 /*
@@ -83,13 +88,23 @@ static void finish(struct task *t, const char *result, const char *detail)
 	task_outcome(t, result, detail);
 }
 
+/* Of a plan whose call was certainly not applied. */
 static void again(struct task *t, int64_t at_least_ms, const char *why)
 {
-	uint64_t age = (uint64_t)clock_wall_ms() - t->plan.created_at_ms;
-
 	release(t);
-	if (age > (uint64_t)t->e->opt.give_up_ms)
+	if (task_now_ms(t) - (int64_t)t->plan.created_at_ms > t->e->opt.give_up_ms)
 		task_outcome(t, "gave_up", why);
+	else
+		task_retry(t, at_least_ms, why);
+}
+
+/* The provider does not say how the run is, and without that nothing is done. */
+static void look_again(struct task *t, int64_t at_least_ms, const char *why)
+{
+	if (!is_sent(t))
+		again(t, at_least_ms, why);
+	else if (task_now_ms(t) - (int64_t)t->plan.sent_at_ms > t->e->opt.give_up_ms)
+		finish(t, "unknown", why);
 	else
 		task_retry(t, at_least_ms, why);
 }
@@ -114,6 +129,64 @@ static void await_outcome(struct task *t, const char *detail)
 
 /* --- the call ------------------------------------------------------------- */
 
+static void watch_again(struct task *t)
+{
+	struct act *a = t->state;
+	struct timeval tv = clock_timeval(WATCH_MS);
+
+	(void)evtimer_add(a->watch, &tv);
+}
+
+static void on_stop(const struct redisReply *reply, void *arg)
+{
+	struct task *t = arg;
+	struct act *a = t->state;
+	const char *why = redis_is_error(reply, NULL) ? NULL : redis_str(reply);
+
+	t->asked--;
+	if (!a->attempting)
+		return;
+	if (!why) {
+		watch_again(t);
+		return;
+	}
+	/* As any interrupted call: if it had left already, the fence will see that. */
+	a->healer->cancel(&a->attempt);
+	a->attempting = false;
+	release(t);
+	task_retry(t, HELD_MS, arena_printf(t->arena, "stopped: %s", why));
+}
+
+/* Providers take calls that change something one after the other, so a granted one may wait. */
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct task *t = arg;
+	char stop[KEY_MAX];
+
+	UNUSED(fd);
+	UNUSED(what);
+	key_region(&t->e->ks, "stop", stop);
+	t->asked++;
+	redis_send_args(t->e->writer, on_stop, t, "GET", stop, (char *)NULL);
+}
+
+static void watch(struct task *t)
+{
+	struct act *a = t->state;
+
+	a->watch = evtimer_new(t->e->base, on_watch, t);
+	if (!a->watch)
+		abort();
+	watch_again(t);
+}
+
+static void unwatch(struct act *a)
+{
+	if (a->watch)
+		event_free(a->watch);
+	a->watch = NULL;
+}
+
 static void on_attempt(struct attempt *at, enum heal_status status, int64_t retry_after_ms,
 		       const char *detail)
 {
@@ -122,6 +195,7 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 	char why[200];
 
 	a->attempting = false;
+	unwatch(a);
 	test_hook_kill("after_send");
 	(void)text_copy(why, sizeof(why), detail, strlen(detail));
 	switch (status) {
@@ -134,9 +208,11 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		return;
 	case HEAL_TEMPFAIL:
 		/* The call may have arrived: let it show before anybody looks. */
-		again(t,
-		      retry_after_ms > t->e->opt.settle_ms ? retry_after_ms : t->e->opt.settle_ms,
-		      why);
+		release(t);
+		task_retry(t,
+			   retry_after_ms > t->e->opt.settle_ms ? retry_after_ms
+								: t->e->opt.settle_ms,
+			   why);
 		return;
 	case HEAL_PERMFAIL:
 		finish(t, "refused", why);
@@ -177,13 +253,15 @@ static void call(struct task *t)
 		return;
 	}
 	a->attempting = true;
+	if (a->healer->acts_on_provider)
+		watch(t);
 }
 
 static void write_sent(struct task *t)
 {
 	struct settle s = {
 		.plan_pairs = { "state", "sent", "sent_at_ms",
-				arena_printf(t->arena, "%" PRId64, clock_wall_ms()), "sends",
+				arena_printf(t->arena, "%" PRId64, task_now_ms(t)), "sends",
 				arena_printf(t->arena, "%" PRIu64, t->plan.sends + 1) },
 		/* Sending again what did not arrive is the same re-run. */
 		.run_pairs = { "plan_state", "sent", "reruns",
@@ -203,8 +281,7 @@ static void on_admit(const struct redisReply *reply, void *arg)
 	const char *answer = redis_str(redis_at(reply, 0));
 	const char *why = redis_str(redis_at(reply, 1));
 
-	if (t->settling)
-		return;
+	t->asked--;
 	if (!answer) {
 		task_retry(t, -1, redis_why(reply));
 	} else if (strcmp(answer, "granted") == 0) {
@@ -223,8 +300,7 @@ static void admit(struct task *t)
 	struct redis_cmd cmd;
 
 	(void)snprintf(name, sizeof(name), "budget:pipeline:%s:%" PRIu64 ":%" PRIu64 ":%" PRId64,
-		       t->run.source, t->run.repo_id, t->run.pipeline_id,
-		       clock_wall_ms() / 3600000);
+		       t->run.source, t->run.repo_id, t->run.pipeline_id, task_now_ms(t) / 3600000);
 	key_region(&t->e->ks, "stop", stop);
 	key_region(&t->e->ks, name, budget);
 	key_region(&t->e->ks, "budget:inflight", inflight);
@@ -237,6 +313,7 @@ static void admit(struct task *t)
 	redis_arg_i64(&cmd, t->e->opt.concurrent_heals);
 	redis_arg_i64(&cmd, t->e->opt.lease_ms);
 	redis_arg_i64(&cmd, BUDGET_TTL_S);
+	t->asked++;
 	redis_send_script(t->e->writer, &admit_script, &cmd, on_admit, t);
 }
 
@@ -260,13 +337,13 @@ static void perhaps_applied(struct task *t, const struct api_result *r)
 /* The run is as the plan left it, although a call may have been made. */
 static void not_applied(struct task *t)
 {
-	int64_t settled_in = (int64_t)t->plan.sent_at_ms + t->e->opt.settle_ms - clock_wall_ms();
+	int64_t settled_in = (int64_t)t->plan.sent_at_ms + t->e->opt.settle_ms - task_now_ms(t);
 
 	if (!is_sent(t)) {
 		admit(t);
 	} else if (settled_in > 0) {
-		again(t, settled_in,
-		      "waiting for the provider to settle after an interrupted call");
+		task_retry(t, settled_in,
+			   "waiting for the provider to settle after an interrupted call");
 	} else if (t->e->decide.observe) {
 		finish(t, "gave_up", "the interrupted call had no effect, and now only observing");
 	} else if (t->plan.sends >= SENDS_MAX) {
@@ -284,17 +361,18 @@ static void on_fence(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
-		again(t, r->retry_after_ms, r->why);
+		look_again(t, r->retry_after_ms, r->why);
 	else if (r->fate == API_REFUSED)
-		finish(t, "refused", r->why);
+		/* Nobody can say any more whether the interrupted call arrived. */
+		finish(t, is_sent(t) ? "unknown" : "refused", r->why);
 	else if (r->generation > t->plan.generation && is_sent(t))
 		perhaps_applied(t, r);
 	else if (r->generation > t->plan.generation)
 		finish(t, "superseded", "somebody else re-ran it");
 	else if (r->generation < t->plan.generation)
-		again(t, -1, "the provider does not know this attempt yet");
+		look_again(t, -1, "the provider does not know this attempt yet");
 	else if (strcmp(r->status, "completed") != 0)
-		again(t, -1, "the run is not completed at the provider");
+		look_again(t, -1, "the run is not completed at the provider");
 	else if (!ci_conclusion_failed(r->conclusion))
 		finish(t, "superseded", "the run is not failed any more");
 	else
@@ -304,8 +382,14 @@ static void on_fence(const struct api_result *r, void *arg)
 static void act_start(struct task *t)
 {
 	struct act *a = t->state;
+	struct settle nothing = SETTLE_INIT;
 	struct api_run run;
 
+	/* An item that somebody put back, by hand or from the dead letters. */
+	if (strcmp(t->plan.state, "awaiting") == 0 || strcmp(t->plan.state, "done") == 0) {
+		task_settle(t, &nothing);
+		return;
+	}
 	a->healer = healer_find(t->plan.strategy);
 	if (t->e->decide.observe && strcmp(t->plan.mode, "act") == 0 && !is_sent(t)) {
 		task_outcome(t, "observed",
@@ -315,8 +399,11 @@ static void act_start(struct task *t)
 	}
 	if (strcmp(t->plan.mode, "act") != 0) {
 		task_outcome(t, "observed",
-			     arena_printf(t->arena, "would have chosen %s: %s", t->plan.strategy,
-					  t->plan.reason));
+			     strcmp(t->plan.strategy, healer_escalate.name) == 0
+				     ? arena_printf(t->arena, "would have asked a person: %s",
+						    t->plan.reason)
+				     : arena_printf(t->arena, "would have chosen %s: %s",
+						    t->plan.strategy, t->plan.reason));
 		return;
 	}
 	if (!a->healer) {
@@ -345,6 +432,7 @@ static void act_cancel(struct task *t)
 	if (a->attempting)
 		a->healer->cancel(&a->attempt);
 	a->attempting = false;
+	unwatch(a);
 }
 
 const struct stage stage_act = {

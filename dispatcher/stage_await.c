@@ -9,7 +9,11 @@
 #include "dispatcher/work.h"
 
 /* A failed attempt is compared once it is diagnosed; that wakes us, this is only the net below. */
-enum { DIAGNOSIS_MS = 60 * 1000 };
+enum {
+	DIAGNOSIS_MS = 60 * 1000,
+	DIAGNOSIS_MAX_MS = 3600 * 1000, /* since the run's last news */
+	EVENT_TRIES = 2,
+};
 
 struct await {
 	struct api *api;
@@ -19,15 +23,19 @@ struct await {
 static void judge(struct task *t, const char *conclusion)
 {
 	const struct run *r = &t->run;
+	bool read = r->finding_generation > t->plan.generation;
 	bool same = *r->fingerprint && strcmp(r->fingerprint, t->plan.fingerprint) == 0;
 
 	if (strcmp(conclusion, "success") == 0) {
 		metrics_observe_ms("heal_duration_seconds", "",
-				   (double)(clock_wall_ms() - (int64_t)t->plan.created_at_ms));
+				   (double)(task_now_ms(t) - (int64_t)t->plan.created_at_ms));
 		task_outcome(t, "healed", "the next attempt succeeded");
 	} else if (!ci_conclusion_failed(conclusion)) {
 		task_outcome(t, "cancelled",
 			     arena_printf(t->arena, "the next attempt ended as %s", conclusion));
+	} else if (!read) {
+		/* What is known of the run is still the failure that the plan was made for. */
+		task_outcome(t, "cancelled", "the next attempt failed, and was not diagnosed");
 	} else if (same) {
 		task_outcome(t, "same_failure", "the next attempt failed for the same reason");
 	} else {
@@ -48,6 +56,10 @@ static void on_run(const struct api_result *r, void *arg)
 	else if (r->fate == API_OK && r->generation > t->plan.generation &&
 		 strcmp(r->status, "completed") == 0 && !ci_conclusion_failed(r->conclusion))
 		judge(t, r->conclusion);
+	else if (r->fate == API_OK && r->generation > t->plan.generation &&
+		 strcmp(r->status, "completed") == 0 && t->tries <= EVENT_TRIES)
+		/* After a long pause its event is still in the stream, and will be diagnosed. */
+		task_retry(t, DIAGNOSIS_MS, "it failed, and its event is not here yet");
 	else
 		task_outcome(t, "timed_out",
 			     arena_printf(t->arena, "no completion was reported in time; it is %s",
@@ -58,13 +70,22 @@ static void await_start(struct task *t)
 {
 	struct await *a = t->state;
 	const struct run *r = &t->run;
-	int64_t left = (int64_t)t->plan.sent_at_ms + t->e->opt.heal_timeout_ms - clock_wall_ms();
+	int64_t left = (int64_t)t->plan.sent_at_ms + t->e->opt.heal_timeout_ms - task_now_ms(t);
 	struct settle later = SETTLE_INIT;
 	struct api_run run;
 
+	if (strcmp(t->plan.state, "awaiting") != 0) {
+		task_settle(t, &later);
+		return;
+	}
+	/* It failed and was read. What somebody made of that since then says nothing about us. */
+	if (r->finding_generation == t->plan.generation + 1) {
+		judge(t, "failure");
+		return;
+	}
 	if (r->generation > t->plan.generation && r->rank == CI_COMPLETED) {
 		if (r->failed && r->finding_generation < r->generation &&
-		    left > -DIAGNOSIS_MS * 60) {
+		    task_now_ms(t) - (int64_t)r->updated_at_ms < DIAGNOSIS_MAX_MS) {
 			later.again_ms = DIAGNOSIS_MS;
 			task_settle(t, &later);
 			return;

@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
+#include "dispatcher/git_finding.h"
 #include "dispatcher/work.h"
 
 enum { JOBS_MAX = 16 };
@@ -37,7 +38,7 @@ static void add_plan(struct task *t, const struct decision *d, struct settle *s)
 {
 	const struct finding *f = &((struct diagnose *)t->state)->best;
 	struct arena *a = t->arena;
-	const char *now = arena_printf(a, "%" PRId64, clock_wall_ms());
+	const char *now = arena_printf(a, "%" PRId64, task_now_ms(t));
 	const char *pairs[] = {
 		"v",
 		"1",
@@ -133,6 +134,8 @@ static void conclude_without_log(struct task *t, const char *why)
 {
 	struct diagnose *d = t->state;
 
+	log_warn("a log could not be read", KV("run", t->ref), KV("repo", t->run.repo),
+		 KV("why", why));
 	d->no_log_why = arena_strdup(t->arena, why);
 	if (!d->has_best) {
 		finding_init(&d->best);
@@ -141,11 +144,15 @@ static void conclude_without_log(struct task *t, const char *why)
 	conclude(t);
 }
 
-/* What the conclusion alone says. */
-static bool known_from_conclusion(struct task *t)
+/* What the event alone says. */
+static bool known_from_event(struct task *t)
 {
 	struct diagnose *d = t->state;
 
+	if (git_finding(&t->run, t->arena, &d->best)) {
+		d->has_best = true;
+		return true;
+	}
 	if (strcmp(t->run.conclusion, "startup_failure") != 0)
 		return false;
 	finding_init(&d->best);
@@ -178,6 +185,20 @@ static bool stage_was_skipped(const struct detect_input *in, const char *stage)
 	return n > 0 && in->len && memmem(in->text, in->len, line, (size_t)n);
 }
 
+/* A re-run cannot help: sure of it, and so of the whole run, whatever its other jobs say. */
+static bool lasts(const struct task *t, const struct finding *f)
+{
+	return strcmp(f->category, "unknown") != 0 && !f->transient &&
+	       f->confidence >= t->e->decide.min_confidence;
+}
+
+static bool explains_better(const struct task *t, const struct finding *f, const struct finding *g)
+{
+	if (lasts(t, f) != lasts(t, g))
+		return lasts(t, f);
+	return finding_compare(f, g) < 0;
+}
+
 static void weigh(struct task *t, const struct api_result *r)
 {
 	struct diagnose *d = t->state;
@@ -202,7 +223,7 @@ static void weigh(struct task *t, const struct api_result *r)
 		d->deploy_job = NULL;
 	f.job = job->name;
 	metrics_observe_ms("check_duration_seconds", "", f.scan_ms);
-	if (!d->has_best || finding_compare(&f, &d->best) < 0)
+	if (!d->has_best || explains_better(t, &f, &d->best))
 		d->best = f;
 	d->has_best = true;
 }
@@ -254,28 +275,33 @@ static void copy_job(struct task *t, const struct api_job *from, struct api_job 
 	}
 }
 
+/* What is run again: a job that was cancelled half way, or ran out of time, is among them. */
+static bool would_repeat(const struct api_job *job)
+{
+	return ci_conclusion_failed(job->conclusion) || strcmp(job->conclusion, "cancelled") == 0;
+}
+
 /*
- * A deploy job is in the way when it failed itself, or when it started although
- * something before it had failed: then it may depend on what we would re-run.
+ * A deploy job is in the way when it would be run again itself, or when it started although
+ * something before it had failed: then it may depend on what we would re-run. "": one may be
+ * among the jobs that were not read.
  */
 static const char *deploy_in_the_way(struct task *t, const struct api_result *r)
 {
 	int64_t first_failure = INT64_MAX;
 
 	for (unsigned i = 0; i < r->n_jobs; i++)
-		if (ci_conclusion_failed(r->jobs[i].conclusion) &&
-		    r->jobs[i].completed_at_ms < first_failure)
+		if (would_repeat(&r->jobs[i]) && r->jobs[i].completed_at_ms < first_failure)
 			first_failure = r->jobs[i].completed_at_ms;
 	for (unsigned i = 0; i < r->n_jobs; i++) {
 		const struct api_job *job = &r->jobs[i];
 		bool ran = strcmp(job->conclusion, "skipped") != 0 && job->started_at_ms > 0;
 
 		if ((decide_is_deploy(job->name) || decide_is_deploy(job->stage)) &&
-		    (ci_conclusion_failed(job->conclusion) ||
-		     (ran && job->started_at_ms >= first_failure)))
+		    (would_repeat(job) || (ran && job->started_at_ms >= first_failure)))
 			return arena_strdup(t->arena, job->name);
 	}
-	return NULL;
+	return r->more_jobs ? "" : NULL;
 }
 
 /* A build is repeated as a whole, with the stages that passed. */
@@ -351,11 +377,13 @@ static void diagnose_start(struct task *t)
 	char why[80];
 
 	if (!t->run.failed || t->run.rank < CI_COMPLETED || t->run.diagnosed >= t->run.generation) {
+		/* Ends as a diagnosis: an event may say otherwise by now. */
+		nothing.create_plan = true;
 		task_settle(t, &nothing);
 		return;
 	}
 	d->api = engine_provider(t->e, &t->run, &d->ops);
-	if (known_from_conclusion(t)) {
+	if (known_from_event(t)) {
 		conclude(t);
 	} else if (!d->api) {
 		conclude_without_log(t, "no provider token is configured");

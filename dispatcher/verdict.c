@@ -344,6 +344,10 @@ void verdict_reach(const struct scan *s, const struct detect_input *in, struct a
 		say(&v, a, &f);
 	} else {
 		f.title = "The cause is not known";
+		f.suggestions[f.n_suggestions++] =
+			"Read the end of the log of the step that failed.";
+		f.suggestions[f.n_suggestions++] =
+			"If it happens again, write a rule for it, and the next one is named.";
 		add_last_words(s, a, &f);
 		f.n_failed_tests = 0;
 	}

@@ -15,6 +15,7 @@
 
 enum {
 	TAKE_MAX = 32,
+	ASKED_MS = 50,
 	PLAN_TTL_S = 35 * 24 * 3600,
 };
 
@@ -26,8 +27,10 @@ struct work {
 	struct event *poll;
 	struct take {
 		struct work *work;
-		bool busy; /* a take is on its way */
-	} * takes;         /* per partition */
+		bool busy;    /* a take is on its way */
+		int64_t room; /* ... for so many */
+	} * takes;            /* per partition */
+	unsigned first;       /* the partition that is served first; they take turns */
 	struct task *tasks;
 	size_t n_tasks;
 	void (*idle)(void *);
@@ -60,19 +63,19 @@ static struct redis_script take_script = {
 		    "return out",
 };
 
-/* KEYS work run [plan]; ARGV item epoch. A planned plan becomes leased here. */
+/* KEYS work run [plan]; ARGV item epoch. A planned plan becomes leased here. With the time. */
 static struct redis_script load_script = {
 	.name = "load",
-	.body = "local w = redis.call('HGET', KEYS[1], ARGV[1]) "
-		"if not w or string.match(w, '^%d+') ~= ARGV[2] then return false end "
-		"local plan = {} "
-		"if KEYS[3] then "
-		"  if redis.call('HGET', KEYS[3], 'state') == 'planned' then "
-		"    redis.call('HSET', KEYS[3], 'state', 'leased', 'epoch', ARGV[2]) "
-		"  end "
-		"  plan = redis.call('HGETALL', KEYS[3]) "
-		"end "
-		"return {redis.call('HGETALL', KEYS[2]), plan}",
+	.body = NOW "local w = redis.call('HGET', KEYS[1], ARGV[1]) "
+		    "if not w or string.match(w, '^%d+') ~= ARGV[2] then return false end "
+		    "local plan = {} "
+		    "if KEYS[3] then "
+		    "  if redis.call('HGET', KEYS[3], 'state') == 'planned' then "
+		    "    redis.call('HSET', KEYS[3], 'state', 'leased', 'epoch', ARGV[2]) "
+		    "  end "
+		    "  plan = redis.call('HGETALL', KEYS[3]) "
+		    "end "
+		    "return {redis.call('HGETALL', KEYS[2]), plan, now}",
 };
 
 /*
@@ -81,7 +84,8 @@ static struct redis_script load_script = {
  *      9 feed word, 10 ttl_s, 11 stat, 12 plan id, 13..15 lengths of plan, run and outcome, pairs
  * Mode "settle" ends the work on the item, "step" keeps it leased, "create" ends a
  * diagnosis: a plan is made only if the run is still in that generation and has none for it,
- * a plan that waits for this generation is made due, and a newer failure is diagnosed next.
+ * a plan that waits for this generation is made due, and a failure that is not diagnosed yet is
+ * next. What an event asked for while the item was held is never put off or dropped by its end.
  */
 static struct redis_script settle_script = {
 	.name = "settle",
@@ -99,7 +103,7 @@ static struct redis_script settle_script = {
 	"  take(tonumber(ARGV[15])) "
 	"local generation, mode, next_item = tonumber(ARGV[4]), ARGV[5], ARGV[7] "
 	"local cur = redis.call('HMGET', KEYS[3], 'generation', 'rank', 'failed', 'awaiting', "
-	"'plan') "
+	"'plan', 'finding_generation') "
 	"local newer = (tonumber(cur[1]) or 0) > generation "
 	"local awaiting = cur[4] or '' "
 	"if mode == 'create' then "
@@ -148,11 +152,17 @@ static struct redis_script settle_script = {
 	"    generation > (tonumber(string.match(awaiting, ':(%d+)$')) or 0) then "
 	"  redis.call('ZADD', KEYS[1], 'XX', now, 'await:' .. awaiting) "
 	"end "
-	"if mode == 'create' and newer and cur[2] == '3' and cur[3] == '1' then "
+	"local again = tonumber(ARGV[6]) "
+	"if again > 0 and string.sub(ARGV[1], 1, 6) == 'await:' and newer and cur[2] == '3' and "
+	"    (cur[3] ~= '1' or (tonumber(cur[6]) or 0) >= tonumber(cur[1])) then "
+	"  again = 0 "
+	"end "
+	"if mode == 'create' and cur[2] == '3' and cur[3] == '1' and "
+	"    (tonumber(redis.call('HGET', KEYS[3], 'diagnosed')) or 0) < tonumber(cur[1]) then "
 	"  redis.call('ZADD', KEYS[1], now, ARGV[1]) "
 	"  redis.call('HDEL', KEYS[2], ARGV[1]) "
-	"elseif mode ~= 'step' and tonumber(ARGV[6]) >= 0 then "
-	"  redis.call('ZADD', KEYS[1], now + ARGV[6], ARGV[1]) "
+	"elseif mode ~= 'step' and again >= 0 then "
+	"  redis.call('ZADD', KEYS[1], now + again, ARGV[1]) "
 	"  redis.call('HSET', KEYS[2], ARGV[1], '0 ' .. string.match(w, '%d+ %d+$')) "
 	"elseif mode ~= 'step' then "
 	"  redis.call('ZREM', KEYS[1], ARGV[1]) "
@@ -182,6 +192,26 @@ static struct redis_script bury_script = {
 
 /* --- tasks ---------------------------------------------------------------- */
 
+static bool taking(const struct work *w)
+{
+	for (unsigned p = 0; p < w->e->ks.partitions; p++)
+		if (w->takes[p].busy)
+			return true;
+	return false;
+}
+
+/* What a take on its way brings is ours to end, too. */
+static bool told_idle(struct work *w)
+{
+	void (*idle)(void *) = w->idle;
+
+	if (!idle || w->n_tasks || taking(w))
+		return false;
+	w->idle = NULL;
+	idle(w->idle_arg);
+	return true;
+}
+
 static void task_end(struct task *t)
 {
 	struct work *w = t->e->work;
@@ -196,14 +226,8 @@ static void task_end(struct task *t)
 	w->n_tasks--;
 	arena_free(t->arena);
 	free(t);
-	if (w->n_tasks == 0 && w->idle) {
-		void (*idle)(void *) = w->idle;
-
-		w->idle = NULL;
-		idle(w->idle_arg);
-		return;
-	}
-	work_kick(w);
+	if (!told_idle(w))
+		work_kick(w);
 }
 
 static bool settled_ok(const struct task *t, const struct redisReply *reply)
@@ -289,10 +313,16 @@ static void send_settle(struct task *t, const struct settle *s, const char *mode
 	redis_send_script(t->e->writer, &settle_script, &cmd, fn, t);
 }
 
-void task_settle(struct task *t, const struct settle *s)
+/* From here only on_settled() follows. */
+static void last_words(struct task *t)
 {
 	t->settling = true;
 	(void)evtimer_del(t->deadline);
+}
+
+void task_settle(struct task *t, const struct settle *s)
+{
+	last_words(t);
 	send_settle(t, s, s->create_plan ? "create" : "settle", on_settled);
 }
 
@@ -310,8 +340,7 @@ static void on_stepped(const struct redisReply *reply, void *arg)
 {
 	struct task *t = arg;
 
-	if (t->settling)
-		return;
+	t->asked--;
 	if (settled_ok(t, reply))
 		t->stepped(t);
 	else
@@ -321,6 +350,7 @@ static void on_stepped(const struct redisReply *reply, void *arg)
 void task_step(struct task *t, const struct settle *s, void (*then)(struct task *))
 {
 	t->stepped = then;
+	t->asked++;
 	send_settle(t, s, "step", on_stepped);
 }
 
@@ -379,7 +409,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 				   p->trace },
 	};
 
-	(void)snprintf(now, sizeof(now), "%" PRId64, clock_wall_ms());
+	(void)snprintf(now, sizeof(now), "%" PRId64, task_now_ms(t));
 	(void)snprintf(generation, sizeof(generation), "%" PRIu64, p->generation);
 	(void)snprintf(created, sizeof(created), "%" PRIu64, p->created_at_ms);
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
@@ -395,6 +425,7 @@ static void bury(struct task *t, const char *reason)
 	char key[ARRAY_LEN(names)][KEY_MAX];
 	struct redis_cmd cmd;
 
+	last_words(t);
 	log_error("dead letter", KV("item", t->item), KV("reason", reason));
 	metrics_add("dead_letter_total", "", 1);
 	redis_script_cmd(&cmd, &bury_script, ARRAY_LEN(names));
@@ -412,9 +443,15 @@ static void bury(struct task *t, const char *reason)
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct task *t = arg;
+	struct timeval soon = clock_timeval(ASKED_MS);
 
 	UNUSED(fd);
 	UNUSED(what);
+	/* An answer that comes after the end would find nobody; Redis has its own time limit. */
+	if (t->asked) {
+		(void)evtimer_add(t->deadline, &soon);
+		return;
+	}
 	if (t->stage->cancel)
 		t->stage->cancel(t);
 	task_retry(t, -1, "took longer than its lease allows");
@@ -425,9 +462,8 @@ static void on_loaded(const struct redisReply *reply, void *arg)
 	struct task *t = arg;
 	char why[80];
 
-	if (t->settling)
-		return;
-	if (redis_len(reply) != 2) {
+	t->asked--;
+	if (redis_len(reply) != 3) {
 		if (redis_is_error(reply, NULL))
 			log_warn("could not load", KV("item", t->item),
 				 KV("why", redis_why(reply)));
@@ -436,6 +472,8 @@ static void on_loaded(const struct redisReply *reply, void *arg)
 	}
 	run_read(redis_at(reply, 0), t->arena, &t->run);
 	plan_read(redis_at(reply, 1), t->arena, &t->plan);
+	t->redis_ms = redis_int(redis_at(reply, 2), 0);
+	t->loaded_at_ms = clock_mono_ms();
 	if (!*t->run.repo || (t->stage->has_plan && !*t->plan.id)) {
 		bury(t, "its run or plan is not in Redis any more");
 		return;
@@ -466,6 +504,7 @@ static void load(struct task *t)
 		redis_arg(&cmd, key[i]);
 	redis_arg(&cmd, t->item);
 	redis_arg_i64(&cmd, t->epoch);
+	t->asked++;
 	redis_send_script(t->e->writer, &load_script, &cmd, on_loaded, t);
 }
 
@@ -542,13 +581,14 @@ static void on_taken(const struct redisReply *reply, void *arg)
 	struct work *w = take->work;
 
 	take->busy = false;
+	take->room = 0;
 	if (redis_is_error(reply, NULL) && reply)
 		log_warn("could not take work", KV("why", redis_why(reply)));
 	for (size_t i = 0; i < redis_len(reply); i++)
 		if (redis_str(redis_at(redis_at(reply, i), 0)))
 			task_begin(w, (unsigned)(take - w->takes), redis_at(reply, i));
 	/* A full hand means that there may be more. */
-	if (redis_len(reply) == TAKE_MAX)
+	if (!told_idle(w) && redis_len(reply) == TAKE_MAX)
 		work_kick(w);
 }
 
@@ -560,12 +600,13 @@ static void take_from(struct work *w, unsigned partition, int64_t room)
 
 	take->work = w;
 	take->busy = true;
+	take->room = room < TAKE_MAX ? room : TAKE_MAX;
 	key_part(&w->e->ks, partition, "due", due);
 	key_part(&w->e->ks, partition, "work", key);
 	redis_script_cmd(&cmd, &take_script, 2);
 	redis_arg(&cmd, due);
 	redis_arg(&cmd, key);
-	redis_arg_i64(&cmd, room < TAKE_MAX ? room : TAKE_MAX);
+	redis_arg_i64(&cmd, take->room);
 	redis_arg_i64(&cmd, w->e->opt.lease_ms);
 	redis_send_script(w->e->writer, &take_script, &cmd, on_taken, take);
 }
@@ -574,6 +615,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 {
 	struct work *w = arg;
 	struct timeval again = clock_timeval(w->e->opt.poll_ms);
+	int64_t room = w->e->opt.concurrency - (int64_t)w->n_tasks;
 
 	UNUSED(fd);
 	UNUSED(what);
@@ -582,12 +624,17 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 	(void)evtimer_add(w->poll, &again);
 	if (!redis_connected(w->e->writer))
 		return;
-	for (unsigned p = 0; p < w->e->ks.partitions; p++) {
-		int64_t room = w->e->opt.concurrency - (int64_t)w->n_tasks;
+	for (unsigned p = 0; p < w->e->ks.partitions; p++)
+		room -= w->takes[p].room;
+	for (unsigned i = 0; i < w->e->ks.partitions && room > 0; i++) {
+		unsigned p = (w->first + i) % w->e->ks.partitions;
 
-		if (room > 0 && !w->takes[p].busy)
-			take_from(w, p, room);
+		if (w->takes[p].busy)
+			continue;
+		take_from(w, p, room);
+		room -= w->takes[p].room;
 	}
+	w->first++;
 }
 
 struct work *work_new(struct engine *e)
@@ -640,4 +687,10 @@ void work_drain(struct work *w, void (*idle)(void *), void *arg)
 	(void)evtimer_del(w->poll);
 	w->idle = idle;
 	w->idle_arg = arg;
+	(void)told_idle(w);
+}
+
+int64_t task_now_ms(const struct task *t)
+{
+	return t->redis_ms + clock_mono_ms() - t->loaded_at_ms;
 }

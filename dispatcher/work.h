@@ -47,15 +47,17 @@ struct task {
 	char plan_id[ITEM_MAX]; /* "" in the diagnose stage until one is made */
 	unsigned partition;
 	int64_t epoch;
-	int64_t tries;       /* 1 for the first */
-	int64_t lost;        /* how many workers died or lost their lease over it */
-	int64_t taken_at_ms; /* monotonic */
+	int64_t tries;                  /* 1 for the first */
+	int64_t lost;                   /* how many workers died or lost their lease over it */
+	int64_t taken_at_ms;            /* monotonic */
+	int64_t loaded_at_ms, redis_ms; /* the same moment here (monotonic) and there */
 	struct run run;
 	struct plan plan;
 	struct api_call *call; /* outstanding provider call; the stage keeps it current */
 	void *state;           /* zeroed, of the stage's size */
 
-	bool settling; /* its end is on the way; late replies change nothing */
+	bool settling;  /* its end is on the way */
+	unsigned asked; /* answers of Redis that are still to come, while it has not ended */
 	void (*stepped)(struct task *);
 	struct event *deadline; /* well before the lease runs out */
 	struct task *next, **prev;
@@ -66,7 +68,7 @@ void work_free(struct work *);
 /* Looks for due items in the next loop turn; cheap to call often. */
 void work_kick(struct work *);
 size_t work_running(const struct work *);
-/* Takes nothing new; calls idle(arg) once, when the last task is settled. */
+/* Takes nothing new; calls idle(arg) once, when the last task is settled: perhaps at once. */
 void work_drain(struct work *, void (*idle)(void *arg), void *arg);
 
 /*
@@ -88,6 +90,11 @@ struct settle {
 #define SETTLE_INIT ((struct settle){ .again_ms = -1 })
 
 void task_settle(struct task *, const struct settle *);
+/*
+ * Now, by the clock of Redis: the one that all dispatchers share, whatever their own say. For
+ * everything that is stored or compared with what is stored.
+ */
+int64_t task_now_ms(const struct task *);
 /* Try again later, with backoff; `why` is logged. */
 void task_retry(struct task *, int64_t at_least_ms, const char *why);
 /*

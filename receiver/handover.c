@@ -63,9 +63,21 @@ struct handover {
 	size_t kept_bytes, kept_max_bytes;
 	int64_t keep_ms;
 
+	size_t resending; /* of `kept`, from the oldest on: in the spool with the next sync */
+	bool send_again;  /* some of them could not be put there */
+	bool who_is_asked, who_is_unknown;
+
 	size_t draining, drain_n;
-	bool drained[DRAIN_MAX];
+	struct {
+		bool ok;
+		struct ticket *refused; /* Redis has something against this one */
+	} drained[DRAIN_MAX];
+	uint64_t moved;      /* bytes that went to the end since something was taken or came */
+	size_t putting_back; /* of the batch, released with the next sync */
+	bool none_taken;     /* of that batch */
 	int64_t drain_pause_ms;
+	uint64_t damaged;
+	char unclaimed[160]; /* why */
 	char trouble[160];
 	int64_t trouble_logged_ms, spooled_since;
 };
@@ -104,6 +116,7 @@ static void forget_oldest(struct handover *h)
 
 	TAILQ_REMOVE(&h->kept, t, link);
 	h->kept_bytes -= t->n + sizeof(*t);
+	h->resending -= h->resending > 0;
 	ticket_free(t);
 }
 
@@ -152,11 +165,14 @@ static void to_spool(struct handover *h, struct ticket *t, const char *why)
 		t->why = xstrdup(why);
 	else if (spool_append(h->spool, t->record, t->n, &err) < 0)
 		t->why = xstrdup(err.msg);
+	h->moved = 0;
 	TAILQ_INSERT_TAIL(&h->unsynced, t, link);
 	sync_soon(h);
 }
 
 static void drain(struct handover *h);
+static void resent(struct handover *h, bool synced);
+static void put_back(struct handover *h, bool synced);
 
 static void on_sync(evutil_socket_t fd, short what, void *arg)
 {
@@ -171,6 +187,8 @@ static void on_sync(evutil_socket_t fd, short what, void *arg)
 	h->spool_failed = rc < 0;
 	if (rc < 0)
 		log_error("the spool cannot be written", KV("why", err.msg));
+	resent(h, rc == 0);
+	put_back(h, rc == 0);
 	TAILQ_CONCAT(&done, &h->unsynced, link);
 	while ((t = TAILQ_FIRST(&done))) {
 		TAILQ_REMOVE(&done, t, link);
@@ -219,14 +237,20 @@ static bool spool_in_use(const struct handover *h)
 	return h->spool && (h->draining || !TAILQ_EMPTY(&h->unsynced) || !spool_empty(h->spool));
 }
 
+static const char *why_not(const struct handover *h)
+{
+	if (redis_connected(h->redis))
+		return *h->unclaimed ? h->unclaimed : "not asked yet whose data it is";
+	return *redis_problem(h->redis) ? redis_problem(h->redis) : "not connected";
+}
+
 void handover_put(struct handover *h, const void *record, size_t n, handover_fn *fn, void *arg)
 {
 	struct ticket *t = ticket_new(h, record, n, fn, arg);
 	struct err err;
 
 	if (!h->claimed || !redis_connected(h->redis)) {
-		to_spool(h, t,
-			 *redis_problem(h->redis) ? redis_problem(h->redis) : "not connected");
+		to_spool(h, t, why_not(h));
 	} else if (spool_in_use(h)) {
 		to_spool(h, t, "older events are waiting");
 	} else if (enqueue_send(h->redis, h->ks, t->record, n, on_put, t, &err) < 0) {
@@ -247,13 +271,105 @@ static void drain_after(struct handover *h, int64_t ms)
 	(void)evtimer_add(h->drain_later, &tv);
 }
 
+/* Damage is found while reading; the file is kept. */
+static void tell_damage(struct handover *h)
+{
+	uint64_t now = spool_damaged(h->spool);
+
+	if (now <= h->damaged)
+		return;
+	log_error("a part of the spool cannot be read; the file is kept as damaged-*.seg",
+		  KV("bytes", now - h->damaged));
+	h->damaged = now;
+}
+
+static void try_again(struct handover *h)
+{
+	drain_after(h, h->drain_pause_ms);
+	h->drain_pause_ms *= 2;
+	if (h->drain_pause_ms > DRAIN_PAUSE_MAX_MS)
+		h->drain_pause_ms = DRAIN_PAUSE_MAX_MS;
+}
+
+static void forget_refused(struct handover *h)
+{
+	for (size_t i = 0; i < h->drain_n; i++) {
+		if (h->drained[i].refused)
+			ticket_free(h->drained[i].refused);
+		h->drained[i].refused = NULL;
+	}
+}
+
+/* These are about the server, and concern every event. */
+static bool about_this_one(const struct redisReply *reply)
+{
+	static const char *const others[] = { "OOM",        "READONLY",    "LOADING",  "MISCONF",
+					      "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY",
+					      "NOREPLICAS", "NOAUTH",      "MOVED",    "ASK" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (redis_is_error(reply, others[i]))
+			return false;
+	return reply != NULL;
+}
+
+/*
+ * When Redis refuses some for what they are, they must neither get lost nor keep those behind them
+ * waiting. They go to the end of the spool, and are asked for again. When all have been
+ * refused once, it was not them, and they are in their order again: there they stay.
+ */
+static bool put_refused_back(struct handover *h)
+{
+	size_t ok = 0, refused = 0;
+	struct err err;
+
+	for (size_t i = 0; i < h->drain_n; i++) {
+		ok += h->drained[i].ok;
+		refused += h->drained[i].refused != NULL;
+	}
+	if (ok)
+		h->moved = 0;
+	if (refused == 0 || ok + refused < h->drain_n ||
+	    (ok == 0 && (h->moved >= spool_bytes(h->spool) || !spool_more(h->spool))))
+		return false;
+	for (size_t i = 0; i < h->drain_n; i++) {
+		const struct ticket *t = h->drained[i].refused;
+
+		if (t && spool_put_back(h->spool, t->record, t->n, &err) < 0)
+			return false;
+		h->moved += t ? t->n : 0;
+	}
+	h->none_taken = ok == 0;
+	h->putting_back = h->drain_n;
+	log_warn("Redis refuses some events: they go to the end of the spool",
+		 KV("events", refused), KV("why", h->trouble));
+	sync_soon(h);
+	return true;
+}
+
+static void put_back(struct handover *h, bool synced)
+{
+	if (!h->putting_back)
+		return;
+	if (synced)
+		spool_release(h->spool, h->putting_back);
+	spool_rewind(h->spool);
+	h->putting_back = 0;
+	if (!synced || h->none_taken)
+		try_again(h);
+}
+
 /* All of a batch is answered. What came after a failure is sent again: Redis knows it by its
  * delivery. */
 static void batch_done(struct handover *h)
 {
+	bool waits = put_refused_back(h);
 	size_t ok = 0;
 
-	while (ok < h->drain_n && h->drained[ok])
+	forget_refused(h);
+	if (waits)
+		return;
+	while (ok < h->drain_n && h->drained[ok].ok)
 		ok++;
 	spool_release(h->spool, ok);
 	spool_rewind(h->spool);
@@ -261,28 +377,29 @@ static void batch_done(struct handover *h)
 	if (ok == h->drain_n) {
 		h->drain_pause_ms = DRAIN_PAUSE_MIN_MS;
 		drain(h);
-		return;
+	} else {
+		try_again(h);
 	}
-	drain_after(h, h->drain_pause_ms);
-	h->drain_pause_ms *= 2;
-	if (h->drain_pause_ms > DRAIN_PAUSE_MAX_MS)
-		h->drain_pause_ms = DRAIN_PAUSE_MAX_MS;
 }
 
 static void on_drained(const struct redisReply *reply, void *arg)
 {
 	struct ticket *t = arg;
 	struct handover *h = t->h;
+	size_t place = t->place;
 	const char *detail;
 
 	TAILQ_REMOVE(&h->in_flight, t, link);
-	h->drained[t->place] = enqueue_result(reply, &detail) != ENQUEUE_FAILED;
-	if (h->drained[t->place]) {
+	h->drained[place].ok = enqueue_result(reply, &detail) != ENQUEUE_FAILED;
+	if (h->drained[place].ok) {
 		keep(h, t);
 	} else {
 		look_for_another_master(h, reply);
 		note_trouble(h, detail);
-		ticket_free(t);
+		if (about_this_one(reply))
+			h->drained[place].refused = t;
+		else
+			ticket_free(t);
 	}
 	if (--h->draining == 0)
 		batch_done(h);
@@ -294,7 +411,7 @@ static void drain_one(struct handover *h, const struct spool_record *r)
 	struct err err;
 
 	t->place = h->drain_n++;
-	h->drained[t->place] = false;
+	h->drained[t->place].ok = false;
 	TAILQ_INSERT_TAIL(&h->in_flight, t, link);
 	h->draining++;
 	if (enqueue_send(h->redis, h->ks, t->record, t->n, on_drained, t, &err) == 0)
@@ -308,12 +425,13 @@ static void drain(struct handover *h)
 {
 	struct spool_record r;
 
-	if (!h->spool || h->draining || !h->claimed || !redis_connected(h->redis) ||
-	    evtimer_pending(h->drain_later, NULL))
+	if (!h->spool || h->draining || h->putting_back || !h->claimed ||
+	    !redis_connected(h->redis) || evtimer_pending(h->drain_later, NULL))
 		return;
 	h->drain_n = 0;
 	while (h->drain_n < DRAIN_MAX && spool_next(h->spool, &r))
 		drain_one(h, &r);
+	tell_damage(h);
 	if (h->drain_n == 0)
 		metrics_set("spool_bytes", "", (int64_t)spool_bytes(h->spool));
 }
@@ -327,32 +445,115 @@ static void on_drain_later(evutil_socket_t fd, short what, void *arg)
 
 /* --- another server ---------------------------------------------------------------------- */
 
-/* Through the spool, so that it survives us and goes in order; Redis knows what it has already. */
-static void hand_over_again(struct handover *h)
+static void count_resent(size_t n)
 {
-	int64_t now = clock_mono_ms(), times = 0;
+	log_warn("another Redis answers: sending it what the last one acknowledged",
+		 KV("events", n));
+	metrics_add("events_resent_total", "", (int64_t)n);
+}
+
+/* Through the spool, so that it survives us and goes in order; Redis knows what it has already. */
+static void resend_by_spool(struct handover *h)
+{
 	struct ticket *t;
 	struct err err;
 
-	if (!h->spool)
-		return;
-	while ((t = TAILQ_FIRST(&h->kept))) {
-		if (now - t->kept_ms <= h->keep_ms) {
-			if (spool_append(h->spool, t->record, t->n, &err) < 0) {
-				log_error("events cannot be sent again to the new server",
-					  KV("why", err.msg));
-				return;
-			}
-			times++;
+	if (h->resending)
+		return; /* the rest after this */
+	h->send_again = false;
+	TAILQ_FOREACH(t, &h->kept, link)
+	{
+		if (spool_append(h->spool, t->record, t->n, &err) < 0) {
+			log_error("events cannot be sent again to the new server yet",
+				  KV("why", err.msg));
+			h->send_again = true;
+			break;
 		}
-		forget_oldest(h);
+		h->resending++;
 	}
-	if (times == 0)
+	if (h->resending)
+		sync_soon(h);
+}
+
+/* They are forgotten when the disk has them, and not before. */
+static void resent(struct handover *h, bool synced)
+{
+	size_t n = h->resending;
+
+	if (n == 0)
 		return;
-	log_warn("another Redis answers: sending it what the last one acknowledged",
-		 KV("events", times));
-	metrics_add("events_resent_total", "", times);
-	sync_soon(h);
+	if (!synced) {
+		h->resending = 0;
+		h->send_again = true;
+		return;
+	}
+	while (h->resending)
+		forget_oldest(h);
+	count_resent(n);
+}
+
+static void on_resent(const struct redisReply *reply, void *arg)
+{
+	struct ticket *t = arg;
+	struct handover *h = t->h;
+	const char *detail;
+
+	TAILQ_REMOVE(&h->in_flight, t, link);
+	if (enqueue_result(reply, &detail) == ENQUEUE_FAILED) {
+		h->send_again = true;
+		note_trouble(h, detail);
+	}
+	keep(h, t);
+}
+
+static void resend_directly(struct handover *h)
+{
+	struct tickets all = TAILQ_HEAD_INITIALIZER(all);
+	struct ticket *t;
+	struct err err;
+	size_t n = 0;
+
+	h->send_again = false;
+	TAILQ_CONCAT(&all, &h->kept, link);
+	h->kept_bytes = 0;
+	while ((t = TAILQ_FIRST(&all))) {
+		TAILQ_REMOVE(&all, t, link);
+		if (enqueue_send(h->redis, h->ks, t->record, t->n, on_resent, t, &err) < 0) {
+			ticket_free(t);
+			continue;
+		}
+		TAILQ_INSERT_TAIL(&h->in_flight, t, link);
+		n++;
+	}
+	count_resent(n);
+}
+
+static void hand_over_again(struct handover *h)
+{
+	int64_t now = clock_mono_ms();
+	const struct ticket *t;
+
+	while ((t = TAILQ_FIRST(&h->kept)) && now - t->kept_ms > h->keep_ms)
+		forget_oldest(h);
+	if (TAILQ_EMPTY(&h->kept))
+		h->send_again = false;
+	else if (h->spool)
+		resend_by_spool(h);
+	else
+		resend_directly(h);
+}
+
+/* It may be another one each time it is connected to; Redis knows what it has already. */
+static void who_is_unknown(struct handover *h, const struct redisReply *reply)
+{
+	if (!h->who_is_unknown)
+		log_warn("the server does not tell its replication id: after each connect it is "
+			 "sent what was acknowledged not long ago",
+			 KV("why", redis_why(reply)), KV("command", "INFO replication"));
+	h->who_is_unknown = true;
+	if (h->who_is_asked)
+		hand_over_again(h);
+	h->who_is_asked = false;
 }
 
 static void on_info(const struct redisReply *reply, void *arg)
@@ -363,13 +564,19 @@ static void on_info(const struct redisReply *reply, void *arg)
 	const char *at = info ? strstr(info, name) : NULL;
 	char id[REPLID_BYTES];
 
-	if (!at)
+	if (!at) {
+		if (reply)
+			who_is_unknown(h, reply);
 		return;
+	}
 	at += strlen(name);
 	(void)text_copy(id, sizeof(id), at, strcspn(at, "\r\n"));
-	if (*h->replid && strcmp(h->replid, id) != 0)
-		hand_over_again(h);
+	if ((*h->replid && strcmp(h->replid, id) != 0) || (h->who_is_unknown && h->who_is_asked))
+		h->send_again = true;
+	h->who_is_asked = h->who_is_unknown = false;
 	(void)text_copy(h->replid, sizeof(h->replid), id, strlen(id));
+	if (h->send_again)
+		hand_over_again(h);
 }
 
 static void ask_who(struct handover *h)
@@ -384,6 +591,9 @@ static void become_usable(struct handover *h)
 	if (h->usable)
 		return;
 	h->usable = true;
+	if (!h->claimed)
+		log_warn("starting although Redis does not take events", KV("why", why_not(h)),
+			 KV("spool", h->spool ? "in use" : "none"));
 	h->watch.usable(h->watch.arg);
 }
 
@@ -394,13 +604,14 @@ static void on_claimed(const struct redisReply *reply, void *arg)
 
 	h->claiming = false;
 	if (enqueue_layout(reply, h->ks, &err) == 0) {
-		h->claimed = true;
+		h->claimed = h->who_is_asked = true;
 		ask_who(h);
 		drain(h);
 		become_usable(h);
 	} else if (err.kind == ERR_CONFIG) {
 		h->watch.misfit(err.msg, h->watch.arg);
 	} else {
+		(void)text_copy(h->unclaimed, sizeof(h->unclaimed), err.msg, strlen(err.msg));
 		look_for_another_master(h, reply);
 	}
 }
@@ -538,6 +749,7 @@ void handover_free(struct handover *h)
 		(void)!spool_sync(h->spool, &err);
 	}
 	spool_close(h->spool);
+	forget_refused(h);
 	free_all(&h->in_flight);
 	free_all(&h->unsynced);
 	free_all(&h->kept);

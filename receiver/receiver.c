@@ -21,7 +21,7 @@
 #include "receiver/webhook.h"
 #include "web/admin.h"
 
-enum { EXIT_DONE = 0, EXIT_CONFIG = 2, DRAIN_TICK_MS = 10 };
+enum { EXIT_DONE = 0, EXIT_CONFIG = 2, DRAIN_TICK_MS = 10, ADMIN_CONNECTIONS_MAX = 128 };
 
 static const char default_admin[] = "127.0.0.1:9090";
 
@@ -218,6 +218,24 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 		log_info("secrets and certificate reloaded");
 }
 
+/*
+ * What is left for the spool, Redis, files that are read again. Strangers must not be able to
+ * take the last descriptor: then nothing could be written down any more.
+ */
+static unsigned connections_max(const struct conf *conf)
+{
+	enum { OTHERS = 48 + ADMIN_CONNECTIONS_MAX, AT_LEAST = 8 };
+	unsigned wanted = (unsigned)conf_int(conf, "receiver.max_connections");
+	unsigned files = process_files_max();
+	unsigned most = files > OTHERS + AT_LEAST ? files - OTHERS : AT_LEAST;
+
+	if (wanted <= most)
+		return wanted;
+	log_warn("fewer connections than receiver.max_connections: raise the limit of open files",
+		 KV("connections", most), KV("files", files));
+	return most;
+}
+
 static int listen_all(struct receiver *r, struct err *err)
 {
 	const char *listen = conf_str(r->conf, "listen");
@@ -226,7 +244,7 @@ static int listen_all(struct receiver *r, struct err *err)
 	struct http_limits admin_limits = HTTP_LIMITS_DEFAULT;
 
 	limits.max_body_bytes = (size_t)conf_int(r->conf, "receiver.max_body");
-	limits.max_connections = (unsigned)conf_int(r->conf, "receiver.max_connections");
+	limits.max_connections = connections_max(r->conf);
 	limits.request_timeout_ms = conf_int(r->conf, "receiver.request_timeout");
 	limits.idle_timeout_ms = conf_int(r->conf, "receiver.idle_timeout");
 	limits.max_body_of = sources_max_body;
@@ -240,6 +258,7 @@ static int listen_all(struct receiver *r, struct err *err)
 	if (r->admin_shared || strcmp(admin, "none") == 0)
 		return 0;
 	admin_limits.max_body_bytes = 64 << 10;
+	admin_limits.max_connections = ADMIN_CONNECTIONS_MAX;
 	if (http_server_new(r->base, admin, &admin_limits, on_admin_request, r, &r->admin_server,
 			    err) < 0)
 		return err_wrap(err, "admin_listen");
@@ -347,8 +366,11 @@ static void receiver_close(struct receiver *r)
 		if (events[i])
 			event_free(events[i]);
 	tls_free(r->tls);
-	if (r->base)
-		event_base_free(r->base);
+	if (!r->base)
+		return;
+	/* A connection with a callback under way goes when that has come. */
+	(void)event_base_loop(r->base, EVLOOP_NONBLOCK);
+	event_base_free(r->base);
 }
 
 int receiver_run(struct conf *conf)

@@ -77,6 +77,29 @@ static void close_fd(int *fd)
 
 /* --- folders and locks -------------------------------------------------------- */
 
+/* The name of what was made in there has to survive a power cut. */
+static int sync_parent(const char *path)
+{
+	char parent[PATH_MAX_BYTES];
+	const char *slash = strrchr(path, '/');
+	int fd, rc;
+
+	(void)text_copy(parent, sizeof(parent), path, slash ? (size_t)(slash - path) : 0);
+	fd = open(*parent ? parent : slash ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) /* one may make folders where one may not look */
+		return errno == EACCES ? 0 : -1;
+	rc = fsync(fd);
+	close_fd(&fd);
+	return rc;
+}
+
+static int make_folder(const char *path)
+{
+	if (mkdir(path, 0700) < 0)
+		return errno == EEXIST ? 0 : -1;
+	return sync_parent(path);
+}
+
 static int make_folders(const char *path, struct err *err)
 {
 	char part[PATH_MAX_BYTES];
@@ -89,7 +112,7 @@ static int make_folders(const char *path, struct err *err)
 		if (was && was != '/')
 			continue;
 		*p = '\0';
-		if (mkdir(part, 0700) < 0 && errno != EEXIST)
+		if (make_folder(part) < 0)
 			return err_set(err, ERR_CONFIG, "spool: cannot make %.160s: %s", part,
 				       strerror(errno));
 		*p = was;
@@ -144,6 +167,47 @@ static int make_own_folder(struct spool *s, struct err *err)
 		       strerror(errno));
 }
 
+/* Whoever else can write here can forge events, which have passed every check. */
+static int check_folder(const struct spool *s, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(s->dir_fd, &st) < 0)
+		return err_set(err, ERR_CONFIG, "spool: %.160s: %s", s->dir, strerror(errno));
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return err_set(err, ERR_CONFIG, "spool: %.160s belongs to another user", s->dir);
+	if (st.st_mode & S_IWOTH)
+		return err_set(err, ERR_CONFIG, "spool: everybody can write into %.140s: chmod o-w",
+			       s->dir);
+	return 0;
+}
+
+static int open_folders(struct spool *s, struct err *err)
+{
+	if (make_folders(s->dir, err) < 0)
+		return -1;
+	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir_fd < 0)
+		return err_set(err, ERR_CONFIG, "spool: cannot open %.160s: %s", s->dir,
+			       strerror(errno));
+	if (check_folder(s, err) < 0)
+		return -1;
+	return make_own_folder(s, err);
+}
+
+/* Somebody removed them. */
+static int open_folders_again(struct spool *s, struct err *err)
+{
+	close_fd(&s->lock_fd);
+	close_fd(&s->own_fd);
+	close_fd(&s->dir_fd);
+	s->folder_synced = false;
+	if (open_folders(s, err) == 0)
+		return 0;
+	err->kind = ERR_TRANSIENT;
+	return -1;
+}
+
 int spool_open(const char *dir, uint64_t max_bytes, struct spool **out, struct err *err)
 {
 	OWNED(spool_closep) struct spool *s = xcalloc(1, sizeof(*s));
@@ -153,13 +217,7 @@ int spool_open(const char *dir, uint64_t max_bytes, struct spool **out, struct e
 	buf_init(&s->pending, PENDING_MAX);
 	if (!text_copy(s->dir, sizeof(s->dir), dir, strlen(dir)))
 		return err_set(err, ERR_CONFIG, "spool: the path is too long");
-	if (make_folders(s->dir, err) < 0)
-		return -1;
-	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->dir_fd < 0)
-		return err_set(err, ERR_CONFIG, "spool: cannot open %.160s: %s", s->dir,
-			       strerror(errno));
-	if (make_own_folder(s, err) < 0)
+	if (open_folders(s, err) < 0)
 		return -1;
 	*out = TAKE(s);
 	return 0;
@@ -189,27 +247,37 @@ void spool_close(struct spool *s)
 
 /* --- writing -------------------------------------------------------------------- */
 
-static void add_sealed(struct spool *s, const struct segment *seg)
+static void push_sealed(struct spool *s, const struct segment *seg)
 {
-	size_t first = s->data ? 1 : 0, at = s->n_sealed;
-
 	if (s->n_sealed == s->cap_sealed) {
 		s->cap_sealed = s->cap_sealed ? 2 * s->cap_sealed : 16;
 		s->sealed = xrealloc(s->sealed, s->cap_sealed * sizeof(*s->sealed));
 	}
-	while (at > first && strcmp(s->sealed[at - 1].name, seg->name) > 0)
-		at--;
-	memmove(&s->sealed[at + 1], &s->sealed[at], (s->n_sealed - at) * sizeof(*s->sealed));
-	s->sealed[at] = *seg;
-	s->n_sealed++;
+	s->sealed[s->n_sealed++] = *seg;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct segment *)a)->name, ((const struct segment *)b)->name);
+}
+
+/* By age; the one that is being read stays in front. */
+static void sort_sealed(struct spool *s)
+{
+	size_t first = s->data ? 1 : 0;
+
+	if (s->n_sealed > first + 1)
+		qsort(s->sealed + first, s->n_sealed - first, sizeof(*s->sealed), by_name);
 }
 
 /* What was written goes to the readers; the next sync begins a new file. */
 static void seal(struct spool *s)
 {
 	close_fd(&s->fd);
-	if (*s->active.name)
-		add_sealed(s, &s->active);
+	if (*s->active.name) {
+		push_sealed(s, &s->active);
+		sort_sealed(s);
+	}
 	s->active = (struct segment){ .bytes = 0 };
 }
 
@@ -226,10 +294,16 @@ static void name_segment(struct spool *s, char out[static NAME_BYTES])
 
 static int begin_segment(struct spool *s, struct err *err)
 {
+	static const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
 	char name[NAME_BYTES];
 
 	name_segment(s, name);
-	s->fd = openat(s->own_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	s->fd = openat(s->own_fd, name, flags, 0600);
+	if (s->fd < 0 && (errno == ENOENT || s->own_fd < 0)) {
+		if (open_folders_again(s, err) < 0)
+			return -1;
+		s->fd = openat(s->own_fd, name, flags, 0600);
+	}
 	if (s->fd < 0)
 		return err_set(err, ERR_TRANSIENT, "spool: cannot make a file in %.160s: %s",
 			       s->own, strerror(errno));
@@ -265,6 +339,20 @@ static int sync_folders(struct spool *s)
 	return 0;
 }
 
+/* What is written to a file that somebody has removed is not kept. */
+static int check_linked(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (st.st_nlink == 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	return 0;
+}
+
 static int write_pending(struct spool *s)
 {
 	bool begun = s->active.bytes == 0;
@@ -274,7 +362,8 @@ static int write_pending(struct spool *s)
 		return -1;
 	if (begun)
 		at = SEGMENT_MAGIC_BYTES;
-	if (write_all(s->fd, s->pending.data, s->pending.len, at) < 0 || fdatasync(s->fd) < 0)
+	if (write_all(s->fd, s->pending.data, s->pending.len, at) < 0 || fdatasync(s->fd) < 0 ||
+	    check_linked(s->fd) < 0)
 		return -1;
 	if (begun && sync_folders(s) < 0)
 		return -1;
@@ -300,14 +389,14 @@ static void give_up_write(struct spool *s)
 	seal(s);
 }
 
-int spool_append(struct spool *s, const void *record, size_t n, struct err *err)
+static int append(struct spool *s, const void *record, size_t n, uint64_t max_bytes,
+		  struct err *err)
 {
 	size_t framed = n + SEGMENT_RECORD_HEAD;
 
 	if (n > SPOOL_RECORD_MAX)
 		return err_set(err, ERR_BUG, "spool: a record of %zu bytes", n);
-	if (s->bytes + s->pending.len + framed > s->max_bytes ||
-	    s->pending.len + framed > PENDING_MAX)
+	if (s->bytes + s->pending.len + framed > max_bytes || s->pending.len + framed > PENDING_MAX)
 		return err_set(err, ERR_TRANSIENT,
 			       "spool: full, %" PRIu64 " of %" PRIu64 " bytes are used",
 			       s->bytes + s->pending.len, s->max_bytes);
@@ -315,9 +404,31 @@ int spool_append(struct spool *s, const void *record, size_t n, struct err *err)
 	return 0;
 }
 
+int spool_append(struct spool *s, const void *record, size_t n, struct err *err)
+{
+	return append(s, record, n, s->max_bytes, err);
+}
+
+int spool_put_back(struct spool *s, const void *record, size_t n, struct err *err)
+{
+	return append(s, record, n, UINT64_MAX, err);
+}
+
+static int write_group(struct spool *s, struct err *err)
+{
+	if (s->fd < 0 && begin_segment(s, err) < 0)
+		return -1;
+	if (write_pending(s) == 0)
+		return 0;
+	(void)err_set(err, ERR_TRANSIENT, "spool: cannot write to %.160s: %s", s->own,
+		      strerror(errno));
+	give_up_write(s);
+	return -1;
+}
+
 int spool_sync(struct spool *s, struct err *err)
 {
-	int status = 0;
+	int status;
 
 	if (s->pending.len == 0)
 		return 0;
@@ -326,13 +437,10 @@ int spool_sync(struct spool *s, struct err *err)
 	/* A group may be larger than a segment should be; readers take twice that. */
 	if (s->active.bytes + s->pending.len > 2 * SPOOL_SEGMENT_BYTES - SEGMENT_MAGIC_BYTES)
 		seal(s);
-	if (s->fd < 0 && begin_segment(s, err) < 0) {
-		status = -1;
-	} else if (write_pending(s) < 0) {
-		status = err_set(err, ERR_TRANSIENT, "spool: cannot write to %.160s: %s", s->own,
-				 strerror(errno));
-		give_up_write(s);
-	}
+	status = write_group(s, err);
+	/* It may have been that file, and not the disk: nobody repeats what we refuse. */
+	if (status < 0)
+		status = write_group(s, err);
 	buf_reset(&s->pending);
 	return status;
 }
@@ -378,6 +486,8 @@ static bool load_oldest(struct spool *s)
 		if (s->n_sealed == 0 || join(path, s->own, s->sealed[0].name) < 0)
 			return false;
 		if (segment_read(path, &s->data, &s->n, &err) < 0) {
+			if (err.kind == ERR_TRANSIENT)
+				return false; /* later; nothing overtakes it */
 			s->damaged_here = s->sealed[0].bytes;
 			drop_oldest(s);
 			continue;
@@ -427,6 +537,11 @@ bool spool_empty(const struct spool *s)
 	return s->n_sealed == 0 && s->active.bytes == 0;
 }
 
+bool spool_more(const struct spool *s)
+{
+	return s->n_sealed > 1 || s->active.bytes || s->at < s->n;
+}
+
 uint64_t spool_bytes(const struct spool *s)
 {
 	return s->bytes;
@@ -452,12 +567,21 @@ static bool is_segment(const char *name)
 static bool of_this_layout(int folder_fd, const char *name)
 {
 	char magic[SEGMENT_MAGIC_BYTES];
-	int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t n = fd < 0 ? -1 : read(fd, magic, sizeof(magic));
 
 	close_fd(&fd);
 	/* Shorter than its magic: it was cut off at birth, and holds nothing. */
 	return n >= 0 && memcmp(magic, SEGMENT_MAGIC, (size_t)n) == 0;
+}
+
+/* What we write from now on is younger, whatever the clock says. */
+static void note_age(struct spool *s, const char *name)
+{
+	int64_t ms = strtoll(name, NULL, 10);
+
+	if (ms >= s->last_ms && ms < INT64_MAX)
+		s->last_ms = ms + 1;
 }
 
 static size_t take_segments(struct spool *s, const char *folder)
@@ -472,12 +596,13 @@ static size_t take_segments(struct spool *s, const char *folder)
 
 		if (!is_segment(e->d_name) || !of_this_layout(dirfd(d), e->d_name) ||
 		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    renameat(dirfd(d), e->d_name, s->own_fd, e->d_name) < 0)
+		    !S_ISREG(st.st_mode) || renameat(dirfd(d), e->d_name, s->own_fd, e->d_name) < 0)
 			continue;
 		(void)text_copy(seg.name, sizeof(seg.name), e->d_name, strlen(e->d_name));
 		seg.bytes = (uint64_t)st.st_size;
 		s->bytes += seg.bytes;
-		add_sealed(s, &seg);
+		push_sealed(s, &seg);
+		note_age(s, seg.name);
 		taken++;
 	}
 	if (d)
@@ -511,8 +636,9 @@ size_t spool_adopt(struct spool *s)
 	}
 	if (d)
 		(void)closedir(d);
+	sort_sealed(s);
 	if (taken)
-		(void)fsync(s->own_fd);
+		(void)sync_folders(s);
 	return taken;
 }
 

@@ -23,7 +23,8 @@ enum {
 
 struct spool;
 
-/* Makes the folders. ERR_CONFIG: cannot be written. At most max_bytes are kept on disk. */
+/* Makes the folders. ERR_CONFIG: cannot be written, or by others too. At most max_bytes are kept on
+ * disk. */
 int spool_open(const char *dir, uint64_t max_bytes, struct spool **out, struct err *) MUST_CHECK;
 /* What was synced stays for the next process; what was only appended is gone. */
 void spool_close(struct spool *);
@@ -31,6 +32,9 @@ DEFINE_OWNED(struct spool, spool_close)
 
 /* ERR_TRANSIENT: no room, by the cap. */
 int spool_append(struct spool *, const void *record, size_t n, struct err *) MUST_CHECK;
+/* The same for a record that was read and cannot be released: behind the others, whatever the cap.
+ */
+int spool_put_back(struct spool *, const void *record, size_t n, struct err *) MUST_CHECK;
 /*
  * Blocks for one fdatasync. On failure (disk full, I/O error) everything that was
  * appended since the last sync is taken back, and later appends may work again.
@@ -56,6 +60,8 @@ void spool_rewind(struct spool *);
 size_t spool_adopt(struct spool *);
 
 bool spool_empty(const struct spool *); /* nothing synced that is not released */
+/* Something is synced behind what was read. */
+bool spool_more(const struct spool *);
 uint64_t spool_bytes(const struct spool *);
 bool spool_has_room(const struct spool *);    /* by the cap, for one record of any size */
 uint64_t spool_damaged(const struct spool *); /* bytes that could not be read, kept aside */

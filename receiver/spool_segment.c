@@ -111,15 +111,22 @@ static void closep(const int *fd)
 		(void)close(*fd);
 }
 
+static int cannot_read(const char *path, struct err *err)
+{
+	bool never = errno == ENOENT || errno == EIO || errno == ELOOP;
+
+	return err_set(err, never ? ERR_INPUT : ERR_TRANSIENT, "%.160s: %s", path, strerror(errno));
+}
+
 int segment_read(const char *path, char **data, size_t *n, struct err *err)
 {
-	OWNED(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	OWNED(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	OWNED(freep) char *all = NULL;
 	struct stat st;
 	size_t got = 0, size;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, ERR_TRANSIENT, "%.160s: %s", path, strerror(errno));
+		return cannot_read(path, err);
 	if (!S_ISREG(st.st_mode) || st.st_size > 2 * SPOOL_SEGMENT_BYTES)
 		return err_set(err, ERR_INPUT, "%.160s: is no segment of a spool", path);
 	size = (size_t)st.st_size;
@@ -130,7 +137,7 @@ int segment_read(const char *path, char **data, size_t *n, struct err *err)
 		if (more < 0 && errno == EINTR)
 			continue;
 		if (more < 0)
-			return err_set(err, ERR_TRANSIENT, "%.160s: %s", path, strerror(errno));
+			return cannot_read(path, err);
 		if (more == 0)
 			break;
 		got += (size_t)more;

@@ -25,7 +25,10 @@ void segment_frame(struct buf *, const void *record, size_t n, int64_t at_ms);
 bool segment_next(const char *data, size_t n, size_t *at, struct spool_record *out,
 		  uint64_t *damaged);
 
-/* The whole file, at most twice SPOOL_SEGMENT_BYTES; malloc'ed. */
+/*
+ * The whole file, at most twice SPOOL_SEGMENT_BYTES; malloc'ed. ERR_TRANSIENT: not now (no
+ * descriptor, no permission); ERR_INPUT: never, it is gone, no segment, or the disk is damaged.
+ */
 int segment_read(const char *path, char **data, size_t *n, struct err *) MUST_CHECK;
 
 #endif

@@ -225,7 +225,7 @@ function causeCell(run) {
 		cell.append(make('span', 'line sub', run.state === 'diagnosing' ? 'Reading the log…' : ''));
 		return cell;
 	}
-	cell.append(stranger('span', 'two main-line', text(f.title) || words(f.category)));
+	cell.append(stranger('span', 'two main-line', text(f.title) || (f.category === 'unknown' ? 'The cause is not known' : words(f.category))));
 	const sub = make('span', 'line sub');
 	if (typeof f.confidence === 'number' && f.category !== 'unknown')
 		sub.append(sure(f.confidence), Math.round(100 * f.confidence) + ' % · ');
@@ -262,13 +262,10 @@ function askLine(run) {
 	const f = run.finding || {};
 	const p = run.plan || {};
 	const ask = make('span', 'ask');
-	let why = p.result && p.result !== 'escalated' && p.detail ? p.detail : p.reason;
-	/* The guard's own word for a category, in a sentence for people. */
-	if (why && text(f.category))
-		why = why.split(f.category).join(words(f.category).toLowerCase());
+	const why = p.result && p.result !== 'escalated' && p.result !== 'observed' && p.detail ? p.detail : p.reason;
 	const line = make('span', 'line');
-	why = text(why).replace(/^./, (c) => c.toUpperCase());
-	line.append(make('b', '', 'Why you: '), stranger('span', '', why || result(p.result)[1]));
+	line.append(make('b', '', 'Why you: '),
+		stranger('span', '', text(why).replace(/^./, (c) => c.toUpperCase()) || result(p.result)[1]));
 	ask.append(line);
 	if (texts(f.suggestions).length)
 		ask.append(make('span', 'line', make('b', '', 'Try: '), stranger('span', '', texts(f.suggestions)[0])));
@@ -606,7 +603,8 @@ function banner(id, cls, text) {
 
 function showBanners(s) {
 	banner('stop', '', s.stop.stopped ? 'Stop switch is on: nothing acts. ' + (s.stop.reason ? 'Reason: ' + s.stop.reason : '') : '');
-	banner('redis', '', s.redis.connected ? '' : 'Redis does not answer. What you see is from before. ' + (s.redis.problem || ''));
+	banner('redis', '', s.redis.connected ? '' : 'Redis does not answer' + (s.redis.problem ? ': ' + s.redis.problem : '') +
+		'. Webhooks are taken and wait on disk; nothing is diagnosed or healed meanwhile. What you see is from before.');
 	banner('dispatcher', '', s.redis.connected && s.dispatchers.alive === 0 && s.lag > 0 ?
 		'No dispatcher is running: ' + s.lag + ' events wait to be read.' : '');
 }
@@ -759,6 +757,7 @@ function askSwitch() {
 	$('dialog-title').textContent = stopped ? 'Let it act again?' : 'Stop acting?';
 	$('dialog-text').textContent = stopped ? 'Plans that were held are carried out, within their limits.' :
 		'Events are still recorded and diagnosed. Nothing is re-run until you release the switch.';
+	$('dialog-text').textContent += ' The admin token is in the file that “pipeline-guard start” named, unless you configured one.';
 	$('dialog-reason-label').hidden = stopped;
 	$('dialog-token').value = tokenGiven;
 	$('dialog-error').textContent = '';

@@ -130,6 +130,59 @@ static void killed_while_the_call_hangs(struct rig *r)
 	healed_once(r, run);
 }
 
+/* The call may have arrived, and nobody can tell: to say that it had no effect would be a guess. */
+static void what_nobody_can_tell_is_unknown(struct rig *r)
+{
+	static const char *const faults[] = {
+		"{\"call\":\"get_run\",\"kind\":\"status\",\"status\":503,\"times\":100000}",
+		"{\"call\":\"get_run\",\"kind\":\"status\",\"status\":404,\"times\":100000}",
+	};
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		struct proc *p =
+			dispatcher_start_doomed(r, "doomed", "after_send", QUICK, rules(r), NULL);
+		uint64_t run = sim_run(r, HEALABLE);
+
+		assert_int_equal(proc_wait(p, PATIENCE_MS), 256 + SIGKILL);
+		sim_fault(r, faults[i]);
+		p = dispatcher_start(r, "heir", QUICK, "heal.give_up=1s", rules(r), NULL);
+		assert_case(strcmp(plan_result(r, run, 1), "unknown") == 0, faults[i]);
+		assert_int_equal(accepted(r, run), 1);
+		sim_no_faults(r);
+		assert_int_equal(proc_stop(p), 0);
+	}
+}
+
+/* Nobody was there for days: the re-run's end and the plan's time limit are found together. */
+static void judges_what_happened_while_nobody_was_there(struct rig *r)
+{
+	struct proc *p;
+	const char *plan;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, "--job-ms", "500", NULL);
+	p = dispatcher_start(r, "dispatcher", QUICK,
+			     rules_only(r, "markers.yaml", "network.yaml", "c_cpp.yaml", NULL),
+			     NULL);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"different\":\"build_compile\","
+			 "\"rerun\":\"different\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "awaiting") == 0);
+	assert_int_equal(proc_stop(p), 0);
+	WAIT(r, sim_number(r, run, "attempt") == 2 &&
+			strcmp(sim_word(r, run, "status"), "completed") == 0);
+	plan = rig_printf(r, "github:%" PRId64 ":%" PRIu64 ":1", sim_number(r, run, "repo_id"),
+			  run);
+	(void)redis_do(r, "HSET pg:{local:0}:plan:%s sent_at_ms %lld", plan,
+		       (long long)clock_wall_ms() - 5LL * 86400 * 1000);
+	(void)redis_do(r, "ZADD %s 1 await:%s", DUE, plan);
+	(void)dispatcher_start(r, "dispatcher", QUICK, rules(r), NULL);
+	assert_string_equal(plan_result(r, run, 1), "different_failure");
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+}
+
 /* --- the answer is lost ------------------------------------------------------------------------
  */
 
@@ -307,6 +360,8 @@ int main(int argc, char **argv)
 		RIG_TEST(what_was_sent_is_given_time_to_show),
 		RIG_TEST(killed_twice_before_the_call),
 		RIG_TEST(killed_while_the_call_hangs),
+		RIG_TEST(what_nobody_can_tell_is_unknown),
+		RIG_TEST(judges_what_happened_while_nobody_was_there),
 		RIG_TEST(a_call_whose_answer_is_lost_is_not_repeated),
 		RIG_TEST(a_call_that_never_arrived_is_repeated),
 		RIG_TEST(a_dispatcher_stopped_in_the_middle_does_not_call_late),

@@ -156,6 +156,40 @@ static void what_it_cannot_read_is_a_dead_letter_with_the_reason(struct rig *r)
 	WAIT(r, recorded(r, "1001"));
 }
 
+/* A source's name goes into keys and items; only a colon would mean something there. */
+static void names_mean_nothing_in_keys(struct rig *r)
+{
+	static const char *const names[] = { "{local}",     "}{",           "a b\n* [x]?",
+					     "%d(.-)\\'\"", "\xff\xfe\x01", "await" };
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		(void)entry_add(r, "source", names[i]);
+		WAIT(r, strcmp(redis_text_of(r, "HGET pg:{local:0}:plan:%s:501:1001:1 result",
+					     names[i]),
+			       "observed") == 0);
+	}
+	WAIT(r, pending(r) == 0 && redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+	assert_int_equal(redis_int_of(r, "HLEN pg:{local:0}:work"), 1);
+}
+
+static void every_partition_is_served(struct rig *r)
+{
+	enum { PARTITIONS = 3, RUNS = 20 };
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "partitions=3",
+			       "dispatcher.concurrency=1", NULL);
+	for (int i = 0; i < RUNS * PARTITIONS; i++)
+		(void)redis_do(r,
+			       "XADD pg:{local:%d}:events * v 1 provider github source github "
+			       "delivery d kind run repo_id 501 repo acme/shop run_id %d "
+			       "generation 1 status completed conclusion failure",
+			       i % PARTITIONS, 1000 + i);
+	for (int p = 0; p < PARTITIONS; p++)
+		WAIT(r, redis_int_of(r, "XLEN pg:{local:%d}:outcomes", p) == RUNS);
+}
+
 static void what_it_does_not_know_is_no_error(struct rig *r)
 {
 	static const char *const rows[][2] = {
@@ -181,8 +215,8 @@ static void what_it_does_not_know_is_no_error(struct rig *r)
 
 /* --- order --------------------------------------------------------------------------------- */
 
-static void entry_of(struct rig *r, const char *generation, const char *status,
-		     const char *conclusion, const char *at_ms)
+static void entry_of_run(struct rig *r, const char *run_id, const char *generation,
+			 const char *status, const char *conclusion, const char *at_ms)
 {
 	const char *argv[] = { "XADD",      EVENTS,
 			       "*",         "v",
@@ -193,13 +227,19 @@ static void entry_of(struct rig *r, const char *generation, const char *status,
 			       "run",       "repo_id",
 			       "501",       "repo",
 			       "acme/shop", "run_id",
-			       "1001",      "status",
+			       run_id,      "status",
 			       status,      "generation",
 			       generation,  "at_ms",
 			       at_ms,       *conclusion ? "conclusion" : NULL,
 			       conclusion,  NULL };
 
 	(void)redis_do_argv(r, argv);
+}
+
+static void entry_of(struct rig *r, const char *generation, const char *status,
+		     const char *conclusion, const char *at_ms)
+{
+	entry_of_run(r, "1001", generation, status, conclusion, at_ms);
 }
 
 static void state_only_moves_forward(struct rig *r)
@@ -232,6 +272,40 @@ static void one_plan_for_one_attempt(struct rig *r)
 	WAIT(r, strcmp(run_of(r, "1001", "outcome"), "observed") == 0);
 	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
 	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 2);
+}
+
+/* Each is re-run while its diagnosis is under way: what is told then is diagnosed, too. */
+static void a_failure_told_during_a_diagnosis_is_diagnosed(struct rig *r)
+{
+	enum { RUNS = 300 };
+	static const char *const states[][3] = { { "1", "completed", "failure" },
+						 { "2", "running", "" },
+						 { "2", "completed", "failure" } };
+
+	(void)dispatcher_start(r, "a", few_rules(r), NULL);
+	(void)dispatcher_start(r, "b", few_rules(r), NULL);
+	for (int i = 0; i < RUNS; i++)
+		for (size_t s = 0; s < ARRAY_LEN(states); s++)
+			entry_of_run(r, rig_printf(r, "%d", 5000 + i), states[s][0], states[s][1],
+				     states[s][2], rig_printf(r, "%d", 1000 + (int)s));
+	for (int i = 0; i < RUNS; i++)
+		WAIT(r, strcmp(run_of(r, rig_printf(r, "%d", 5000 + i), "diagnosed"), "2") == 0);
+}
+
+/* A plan that waits, of a run that a person has gone on with in the meantime. */
+static void the_next_attempt_decides_and_no_later_one(struct rig *r)
+{
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	entry_of(r, "3", "running", "", "3000");
+	WAIT(r, strcmp(run_of(r, "1001", "generation"), "3") == 0);
+	(void)redis_do(r, "HSET pg:{local:0}:run:github:501:1001 finding_generation 2 diagnosed 2 "
+			  "fingerprint abc category network_failure plan github:501:1001:1");
+	(void)redis_do(r, "HSET pg:{local:0}:plan:github:501:1001:1 v 1 id github:501:1001:1 "
+			  "run github:501:1001 generation 1 strategy rerun_failed_jobs mode act "
+			  "state awaiting fingerprint abc sent_at_ms 9999999999999");
+	(void)redis_do(r, "ZADD %s 1 await:github:501:1001:1", DUE);
+	WAIT(r, redis_int_of(r, "XLEN %s", OUTCOMES) == 1);
+	assert_string_equal(redis_last_field(r, OUTCOMES, "result"), "same_failure");
 }
 
 /* Its hash is gone (expired, or deleted by a person) and the event is read again. */
@@ -317,6 +391,20 @@ static void work_nobody_knows_is_buried(struct rig *r)
 	assert_int_equal(redis_int_of(r, "ZCARD %s", DUE), 0);
 }
 
+/* A take that is answered after the signal brings work that is still ours. */
+static void work_taken_while_draining_is_ended(struct rig *r)
+{
+	struct proc *p = dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+
+	(void)redis_do(r, "ZADD %s %lld act:github:501:1001:1", DUE,
+		       (long long)clock_wall_ms() + 200);
+	(void)redis_do(r, "CLIENT PAUSE 700 ALL");
+	assert_true(STAYS_FALSE(r, !proc_running(p), 300));
+	assert_int_equal(proc_stop(p), 0);
+	assert_int_equal(redis_int_of(r, "HEXISTS pg:{local:0}:work act:github:501:1001:1"), 0);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 1);
+}
+
 /* --- a Redis that forgets or dies ------------------------------------------------------------- */
 
 static void a_destroyed_group_is_made_again(struct rig *r)
@@ -381,6 +469,56 @@ static void processed_entries_are_trimmed_and_pending_ones_are_not(struct rig *r
 	WAIT(r, recorded(r, "999"));
 	WAIT(r, redis_int_of(r, "XLEN %s", EVENTS) < 20);
 	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+}
+
+/* Nothing would ever come past it, or it would be tried for ever. */
+static void an_entry_that_cannot_be_recorded_is_a_dead_letter(struct rig *r)
+{
+	const char *id;
+
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	(void)redis_do(r, "SET pg:{local:0}:run:github:501:1001 somebody's");
+	id = entry_add(r, NULL, NULL);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 1);
+	assert_string_equal(redis_last_field(r, DEAD, "entry"), id);
+	assert_non_null(strstr(redis_last_field(r, DEAD, "reason"), "something else"));
+	assert_non_null(strstr(redis_last_field(r, DEAD, "event"), "\"repo\":\"acme"));
+	(void)entry_add(r, "run_id", "1002");
+	WAIT(r, recorded(r, "1002"));
+	WAIT(r, pending(r) == 0);
+}
+
+static bool says(struct proc *p, const char *text)
+{
+	return strstr(proc_output(p), text) != NULL;
+}
+
+/* As a Redis does that is still loading its data, or is a replica yet. */
+static void waits_for_a_redis_that_is_not_ready(struct rig *r)
+{
+	const char *url = rig_printf(r, "redis.url=%s", redis_url(r));
+	const char *args[] = { "dispatcher",        "--set", url,          "--set",
+			       "admin_listen=none", "--set", few_rules(r), NULL };
+	struct proc *p;
+
+	(void)redis_do(r, "SET pg:{local}:meta loading");
+	p = guard_start(r, "dispatcher", args, NULL);
+	WAIT(r, says(p, "redis is not ready"));
+	(void)redis_do(r, "DEL pg:{local}:meta");
+	(void)proc_line(p, "dispatcher ready ");
+	assert_int_equal(proc_stop(p), 0);
+}
+
+static void leaves_a_redis_that_became_a_replica(struct rig *r)
+{
+	struct proc *p = dispatcher_start(r, "dispatcher", few_rules(r),
+					  "dispatcher.claim_idle=300ms", NULL);
+
+	(void)redis_do(r, "REPLICAOF 127.0.0.1 1");
+	WAIT(r, says(p, "the server turned read-only"));
+	(void)redis_do(r, "REPLICAOF NO ONE");
+	(void)entry_add(r, NULL, NULL);
+	WAIT(r, strcmp(run_of(r, "1001", "outcome"), "observed") == 0);
 }
 
 /* --- refusing to start, and ending ---------------------------------------------------------- */
@@ -452,18 +590,26 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(an_entry_becomes_a_run_a_plan_and_an_outcome),
 		RIG_TEST(what_it_cannot_read_is_a_dead_letter_with_the_reason),
+		RIG_TEST(names_mean_nothing_in_keys),
+		RIG_TEST(every_partition_is_served),
 		RIG_TEST(what_it_does_not_know_is_no_error),
 		RIG_TEST(state_only_moves_forward),
 		RIG_TEST(one_plan_for_one_attempt),
+		RIG_TEST(a_failure_told_during_a_diagnosis_is_diagnosed),
+		RIG_TEST(the_next_attempt_decides_and_no_later_one),
 		RIG_TEST(a_run_that_was_forgotten_is_not_healed_again),
 		RIG_TEST(entries_of_a_dead_dispatcher_are_taken_over),
 		RIG_TEST(an_entry_that_kills_everybody_becomes_a_dead_letter),
 		RIG_TEST(a_stopped_dispatcher_changes_nothing_when_it_wakes_up),
 		RIG_TEST(work_nobody_knows_is_buried),
+		RIG_TEST(work_taken_while_draining_is_ended),
 		RIG_TEST(a_destroyed_group_is_made_again),
 		RIG_TEST(flushed_scripts_are_loaded_again),
 		RIG_TEST(goes_on_after_redis_was_killed),
 		RIG_TEST(processed_entries_are_trimmed_and_pending_ones_are_not),
+		RIG_TEST(an_entry_that_cannot_be_recorded_is_a_dead_letter),
+		RIG_TEST(waits_for_a_redis_that_is_not_ready),
+		RIG_TEST(leaves_a_redis_that_became_a_replica),
 		RIG_TEST(refuses_data_of_another_layout),
 		RIG_TEST(refuses_settings_that_make_no_sense),
 		RIG_TEST(waits_for_a_redis_that_comes_later),

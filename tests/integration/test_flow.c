@@ -92,6 +92,29 @@ static void webhooks_told_again_change_nothing(struct rig *r)
 	assert_int_equal(redis_int_of(r, "XLEN %s", OUTCOMES), 2);
 }
 
+/* As `replay` may do with a dead letter, or a person with redis-cli. */
+static void work_put_back_changes_no_finished_plan(struct rig *r)
+{
+	const char *plan;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "heal.per_pipeline_hour=0", NULL);
+	/* Over its limit, so it could still be re-run. */
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	plan = rig_printf(r, "github:%" PRId64 ":%" PRIu64 ":1", sim_number(r, run, "repo_id"),
+			  run);
+	(void)redis_do(r, "ZADD %s 1 act:%s", DUE, plan);
+	idle(r);
+	(void)redis_do(r, "ZADD %s 1 await:%s", DUE, plan);
+	idle(r);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	assert_string_equal(plan_field(r, run, 1, "result"), "escalated");
+	assert_int_equal(rerun_calls(r, run), 0);
+}
+
 /* The receiver is dead when the re-run ends, so no webhook tells; the provider is asked. */
 static void a_lost_completion_is_asked_for(struct rig *r)
 {
@@ -199,6 +222,127 @@ static void a_person_who_was_faster_is_respected(struct rig *r)
 	assert_int_equal(sim_number(r, run, "rerun_by_person"), 1);
 }
 
+/* A plan of a dispatcher whose clock is ahead of everybody's: it is not old, but new. */
+static void clocks_that_differ_make_no_plan_old(struct rig *r)
+{
+	const char *plan;
+	uint64_t run;
+
+	start_few(r);
+	(void)redis_do(r, "SET pg:{local}:stop %s", "release freeze");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
+	plan = rig_printf(r, "github:%" PRId64 ":%" PRIu64 ":1", sim_number(r, run, "repo_id"),
+			  run);
+	(void)redis_do(r, "HSET pg:{local:0}:plan:%s created_at_ms %lld", plan,
+		       (long long)clock_wall_ms() + 3600 * 1000);
+	/* Held until it asks again; as soon as it is held a second time its age was looked at. */
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 1);
+	(void)redis_do(r, "ZADD %s XX 1 act:%s", DUE, plan);
+	WAIT(r, strtod(redis_text_of(r, "ZSCORE %s act:%s", DUE, plan), NULL) > 1);
+	(void)redis_do(r, "DEL pg:{local}:stop");
+	(void)redis_do(r, "ZADD %s XX 1 act:%s", DUE, plan);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+}
+
+/* --- jobs ------------------------------------------------------------------------------- */
+
+/* A run that failed for a reason that a re-run helps against, before anybody looks at it. */
+static uint64_t unseen_run(struct rig *r, const char *wish)
+{
+	uint64_t run = sim_run(r, wish);
+
+	WAIT(r, strcmp(sim_word(r, run, "status"), "completed") == 0);
+	return run;
+}
+
+static int64_t failed_job(struct rig *r, uint64_t run)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (strcmp(sim_word(r, run, rig_printf(r, "attempts.0.jobs.%u.conclusion", i)),
+			   "failure") == 0)
+			return sim_number(r, run, rig_printf(r, "attempts.0.jobs.%u.id", i));
+	fail_msg("no job failed");
+	return 0;
+}
+
+#define JOB_FAILED                                                            \
+	"{\"id\":%" PRId64 ",\"name\":\"%s\",\"status\":\"completed\","       \
+	"\"conclusion\":\"failure\",\"started_at\":\"2026-11-25T10:00:00Z\"," \
+	"\"completed_at\":\"2026-11-25T10:01:00Z\",\"steps\":[]}"
+#define JOB_OTHER                                                                            \
+	"{\"id\":%u,\"name\":\"%s\",\"status\":\"completed\",\"conclusion\":\"%s\","         \
+	"\"started_at\":\"2026-11-25T09:00:00Z\",\"completed_at\":\"2026-11-25T10:02:00Z\"," \
+	"\"steps\":[]}"
+
+/* From now on these are the jobs of every run. */
+static void jobs_are(struct rig *r, unsigned total, const char *jobs)
+{
+	OWNED(buf_done) struct buf fault, body;
+
+	buf_init(&body, 1 << 20);
+	buf_init(&fault, 1 << 20);
+	buf_printf(&body, "{\"total_count\":%u,\"jobs\":[%s]}", total, jobs);
+	buf_puts(&fault, "{\"call\":\"list_jobs\",\"kind\":\"status\",\"status\":200,"
+			 "\"times\":1000,\"body\":");
+	buf_json(&fault, buf_text(&body), body.len);
+	buf_puts(&fault, "}");
+	sim_fault(r, buf_text(&fault));
+}
+
+static void is_left_to_a_person(struct rig *r, uint64_t run, const char *reason)
+{
+	(void)dispatcher_start(r, "dispatcher", NULL);
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	if (!strstr(run_field(r, run, "plan_reason"), reason))
+		fail_msg("\"%s\" does not say %s", run_field(r, run, "plan_reason"), reason);
+	assert_int_equal(rerun_calls(r, run), 0);
+}
+
+static void more_jobs_than_can_be_seen_may_deploy(struct rig *r)
+{
+	OWNED(buf_done) struct buf jobs;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	run = unseen_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	buf_init(&jobs, 1 << 20);
+	buf_printf(&jobs, JOB_FAILED, failed_job(r, run), "build");
+	for (unsigned i = 0; i < 256; i++)
+		buf_printf(&jobs, "," JOB_OTHER, 1000 + i, "test", "success");
+	jobs_are(r, 300, buf_text(&jobs));
+	is_left_to_a_person(r, run, "deploys or publishes");
+}
+
+static void a_deploy_job_that_was_cut_off_is_not_repeated(struct rig *r)
+{
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	run = unseen_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	jobs_are(r, 2,
+		 rig_printf(r, JOB_FAILED "," JOB_OTHER, failed_job(r, run), "build", 1000,
+			    "deploy to eu", "cancelled"));
+	is_left_to_a_person(r, run, "deploys or publishes");
+}
+
+static void one_job_that_failed_for_good_is_enough(struct rig *r)
+{
+	uint64_t run, other;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	run = unseen_run(r,
+			 "{\"repo\":\"acme/shop\",\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	other = unseen_run(r, "{\"repo\":\"acme/shop\",\"cause\":\"config_env\",\"silent\":true}");
+	jobs_are(r, 2,
+		 rig_printf(r, JOB_FAILED "," JOB_FAILED, failed_job(r, run), "build",
+			    failed_job(r, other), "check"));
+	is_left_to_a_person(r, run, "will fail again");
+}
+
 /* --- limits ------------------------------------------------------------------------------ */
 
 static void observing_only_tells(struct rig *r)
@@ -228,6 +372,41 @@ static void the_kill_switch_holds_and_lets_go(struct rig *r)
 	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
 	assert_true(STAYS_FALSE(r, rerun_calls(r, run) > 0, 500));
 	(void)redis_do(r, "DEL pg:{local}:stop");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(rerun_calls(r, run), 1);
+}
+
+/* Calls leave one after the other; one that waits for its turn has its permission already. */
+static void the_kill_switch_reaches_a_call_that_waits(struct rig *r)
+{
+	uint64_t first, second;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.write_interval=3s", NULL);
+	first = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, first, 1), "healed");
+	second = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, second, 1, "state"), "sent") == 0);
+	(void)redis_do(r, "SET pg:{local}:stop %s", "release freeze");
+	assert_true(STAYS_FALSE(r, rerun_calls(r, second) > 0, 4000));
+	(void)redis_do(r, "DEL pg:{local}:stop");
+	assert_string_equal(plan_result(r, second, 1), "healed");
+	assert_int_equal(rerun_calls(r, second), 1);
+}
+
+/* Redis answers after the task's time is over, and out of order: it did not know the script. */
+static void an_answer_after_the_deadline_finds_its_task(struct rig *r)
+{
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.lease=800ms", NULL);
+	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"slow\",\"ms\":450,\"times\":1}");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
+	(void)redis_do(r, "CLIENT PAUSE 900 ALL");
 	assert_string_equal(plan_result(r, run, 1), "healed");
 	assert_int_equal(rerun_calls(r, run), 1);
 }
@@ -338,14 +517,21 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(a_transient_failure_is_healed_by_one_rerun),
 		RIG_TEST(webhooks_told_again_change_nothing),
+		RIG_TEST(work_put_back_changes_no_finished_plan),
 		RIG_TEST(a_lost_completion_is_asked_for),
 		RIG_TEST(what_fails_for_good_is_left_to_people),
 		RIG_TEST(runs_that_did_not_fail_are_left_alone),
 		RIG_TEST(the_same_failure_again_is_not_run_a_third_time),
 		RIG_TEST(another_failure_is_told_apart),
 		RIG_TEST(a_person_who_was_faster_is_respected),
+		RIG_TEST(clocks_that_differ_make_no_plan_old),
+		RIG_TEST(more_jobs_than_can_be_seen_may_deploy),
+		RIG_TEST(a_deploy_job_that_was_cut_off_is_not_repeated),
+		RIG_TEST(one_job_that_failed_for_good_is_enough),
 		RIG_TEST(observing_only_tells),
 		RIG_TEST(the_kill_switch_holds_and_lets_go),
+		RIG_TEST(the_kill_switch_reaches_a_call_that_waits),
+		RIG_TEST(an_answer_after_the_deadline_finds_its_task),
 		RIG_TEST(a_pipeline_has_a_budget),
 		RIG_TEST(drain_finishes_what_is_in_flight),
 		RIG_TEST(heals_as_an_app),

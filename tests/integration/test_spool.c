@@ -2,10 +2,14 @@
  * The receiver while Redis is away, hangs, is full or is another one: what was
  * answered 2xx is in the stream in the end, exactly once and in order.
  */
+#include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <hiredis/hiredis.h>
 
@@ -64,6 +68,13 @@ static const char *expected(struct rig *r, const char *prefix, int n)
 static bool ready(struct rig *r)
 {
 	return http_get(r, receiver_port(r), "/ready").status == 200;
+}
+
+/* One that receiver_port() knows. */
+static int free_port(struct rig *r)
+{
+	assert_int_equal(proc_stop(receiver_start(r, NULL)), 0);
+	return receiver_port(r);
 }
 
 static int64_t metric(struct rig *r, const char *name)
@@ -236,8 +247,9 @@ static void says_503_when_the_spool_is_full(struct rig *r)
 	assert_int_equal(post(r, "after"), 202);
 }
 
-/* A limit on the size of files stands for the full disk: writes come back short, then fail. */
-static void says_503_when_the_disk_is_full(struct rig *r)
+/* A limit on the size of files stands for the full disk: a large write comes back short, then
+ * fails; a small one fits. */
+static void says_503_to_what_the_disk_does_not_take(struct rig *r)
 {
 	const char *const argv[] = {
 		"sh",
@@ -262,7 +274,7 @@ static void says_503_when_the_disk_is_full(struct rig *r)
 		rig_printf(r, "github.webhook_secret_file=%s", rig_path(r, "secret")),
 		NULL,
 	};
-	int taken = 0, status = 202;
+	const char *big = rig_printf(r, "{\"action\":\"%040000d", 0);
 
 	/* To have a port that receiver_port() knows. */
 	assert_int_equal(proc_stop(receiver_start(r, NULL)), 0);
@@ -274,15 +286,14 @@ static void says_503_when_the_disk_is_full(struct rig *r)
 	p = proc_start(r, "full", again, NULL);
 	(void)proc_line(p, "receiver ready ");
 	redis_kill(r);
-	while (status == 202 && taken < 1000)
-		if ((status = post(r, rig_printf(r, "d-%d", taken))) == 202)
-			taken++;
-	assert_int_equal(status, 503);
-	assert_true(taken > 5);
+	post_many(r, "d", 8, 202);
+	assert_int_equal(webhook_post_text(r, "workflow_run", "big", big).status, 503);
+	for (int i = 8; i < 12; i++)
+		assert_int_equal(post(r, rig_printf(r, "d-%d", i)), 202);
 	redis_start(r);
-	WAIT(r, events(r) >= taken);
-	assert_string_equal(stream(r), expected(r, "d", taken));
-	WAIT(r, post(r, "after") == 202);
+	WAIT(r, events(r) >= 12);
+	assert_string_equal(stream(r), expected(r, "d", 12));
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
 }
 
 /* The new server has none of what the old one acknowledged. */
@@ -307,6 +318,228 @@ static void the_same_redis_is_told_nothing_twice(struct rig *r)
 	redis_start(r); /* its replication id is new, its data is not */
 	WAIT(r, metric(r, "events_resent_total") == 6 && metric(r, "spool_bytes") == 0);
 	assert_int_equal(events(r), 6);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	UNUSED(st);
+	UNUSED(type);
+	UNUSED(ftw);
+	return remove(path);
+}
+
+/* In the first record of the first segment that is found. */
+static int flip_in_segment(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	int fd;
+
+	UNUSED(st);
+	UNUSED(ftw);
+	if (type != FTW_F || !strstr(path, ".seg"))
+		return 0;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "#", 1, 200), 1);
+	(void)close(fd);
+	return 1;
+}
+
+static void flip_a_byte_below(struct rig *r, const char *folder)
+{
+	assert_int_equal(nftw(rig_path(r, folder), flip_in_segment, 8, FTW_PHYS), 1);
+}
+
+static int post_malformed(struct rig *r, const char *delivery)
+{
+	return webhook_post_text(r, "workflow_run", delivery, "{\"action\":\"completed\"").status;
+}
+
+static int64_t dead(struct rig *r)
+{
+	return redis_int_of(r, "XLEN %s", DEAD);
+}
+
+/* Neither when another server is told, nor when one that hung has taken it after all. */
+static void a_dead_letter_is_not_doubled(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	assert_int_equal(post_malformed(r, "q-1"), 202);
+	assert_int_equal(dead(r), 1);
+	redis_kill(r);
+	redis_start(r);
+	WAIT(r, metric(r, "events_resent_total") == 1 && metric(r, "spool_bytes") == 0);
+	assert_int_equal(dead(r), 1);
+	proc_signal(redis_proc(r), SIGSTOP);
+	assert_int_equal(post_malformed(r, "q-2"), 202);
+	proc_signal(redis_proc(r), SIGCONT);
+	WAIT(r, dead(r) >= 2 && metric(r, "spool_bytes") == 0);
+	assert_int_equal(dead(r), 2);
+	/* Two that look the same are two. */
+	assert_int_equal(post_malformed(r, "q-2"), 202);
+	assert_int_equal(dead(r), 3);
+}
+
+/* Whatever somebody did to the mark of a delivery: it stops nobody, and nothing comes twice. */
+static void a_mark_of_another_type_does_not_stop_the_spool(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	(void)redis_do(r, "LPUSH pg:{local:0}:seen:github:y-0 x");
+	(void)redis_do(r, "LPUSH pg:{local:0}:seen:github:y-2 x");
+	post_many(r, "y", 1, 202);
+	WAIT(r, events(r) == 1);
+	redis_kill(r);
+	for (int i = 1; i < 5; i++)
+		assert_int_equal(post(r, rig_printf(r, "y-%d", i)), 202);
+	redis_start(r);
+	WAIT(r, events(r) >= 5 && metric(r, "spool_bytes") == 0);
+	assert_string_equal(stream(r), expected(r, "y", 5));
+	assert_int_equal(webhook_post_text(r, "workflow_run", "y-2",
+					   run_body(r, &(struct run_hook){ .run_id = 7 }))
+				 .status,
+			 202);
+	assert_int_equal(events(r), 5);
+}
+
+/* A user who may not write the mark: the entry is in the stream, and no retry adds another. */
+static void a_mark_that_cannot_be_written_doubles_nothing(struct rig *r)
+{
+	(void)redis_do(r, "ACL SETUSER default -set");
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "z", 3, 202);
+	assert_int_equal(events(r), 3);
+	assert_true(STAYS_FALSE(r, events(r) > 3, 1500));
+	assert_int_equal(metric(r, "spool_bytes"), 0);
+}
+
+/* A missing right for one delivery stands for whatever a server may have against one record. */
+static void what_is_refused_alone_neither_stops_the_rest_nor_gets_lost(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	(void)redis_do(r, "ACL SETUSER default resetkeys ~pg:{local}:meta ~pg:{local:0}:events "
+			  "~pg:{local:0}:seen:github:u-[1-9]");
+	post_many(r, "u", 6, 202);
+	WAIT(r, events(r) == 5);
+	post_many(r, "u", 1, 202);
+	assert_int_equal(post(r, "u-6"), 202);
+	WAIT(r, events(r) == 6);
+	assert_string_equal(stream(r), "u-1,u-2,u-3,u-4,u-5,u-6,");
+	assert_true(metric(r, "spool_bytes") > 0);
+	(void)redis_do(r, "ACL SETUSER default allkeys");
+	WAIT(r, events(r) == 7 && metric(r, "spool_bytes") == 0);
+	assert_string_equal(stream(r), "u-1,u-2,u-3,u-4,u-5,u-6,u-0,");
+}
+
+static void without_a_spool_another_redis_is_told_as_well(struct rig *r)
+{
+	(void)receiver_start(r, "redis.timeout=300ms", "receiver.spool_max=0", NULL);
+	post_many(r, "v", 6, 202);
+	(void)redis_do(r, "FLUSHALL");
+	redis_kill(r);
+	redis_start(r);
+	WAIT(r, events(r) == 6);
+	assert_string_equal(stream(r), expected(r, "v", 6));
+	assert_int_equal(metric(r, "events_resent_total"), 6);
+}
+
+/* Who may not ask for the replication id takes whoever answers for another one. */
+static void a_server_that_does_not_say_who_it_is_is_told_each_time(struct rig *r)
+{
+	(void)redis_do(r, "ACL SETUSER default -info");
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	post_many(r, "i", 6, 202);
+	(void)redis_do(r, "FLUSHALL");
+	(void)redis_do(r, "CLIENT KILL TYPE normal");
+	WAIT(r, events(r) == 6);
+	assert_string_equal(stream(r), expected(r, "i", 6));
+}
+
+/* What cannot be put on disk at that moment is not forgotten. */
+static void another_redis_is_told_when_the_disk_works_again(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, "redis.timeout=300ms", NULL);
+	const char *spool = rig_path(r, "spool");
+
+	post_many(r, "j", 6, 202);
+	assert_int_equal(rename(spool, rig_path(r, "away")), 0);
+	assert_int_equal(nftw(rig_path(r, "away"), remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	rig_write(r, "spool", "in the way", 0600);
+	(void)redis_do(r, "FLUSHALL");
+	redis_kill(r);
+	redis_start(r);
+	WAIT(r, strstr(proc_output(receiver), "the spool cannot be written"));
+	assert_int_equal(events(r), 0);
+	assert_int_equal(unlink(spool), 0);
+	WAIT(r, events(r) == 6);
+	assert_string_equal(stream(r), expected(r, "j", 6));
+}
+
+/* Every tenth of a second, under load. */
+static void a_connection_that_breaks_all_the_time_loses_nothing(struct rig *r)
+{
+	enum { N = 300 };
+	int64_t next_ms = 0;
+
+	(void)receiver_start(r, "redis.timeout=300ms", NULL);
+	for (int i = 0; i < N; i++) {
+		if (clock_mono_ms() >= next_ms) {
+			(void)redis_do(r, "CLIENT KILL TYPE normal");
+			next_ms = clock_mono_ms() + 100;
+		}
+		assert_int_equal(post(r, rig_printf(r, "l-%d", i)), 202);
+	}
+	WAIT(r, events(r) == N && metric(r, "spool_bytes") == 0);
+	assert_string_equal(stream(r), expected(r, "l", N));
+}
+
+/* More connections than descriptors: they cannot keep an event from being written down. */
+static void strangers_do_not_take_the_last_descriptor(struct rig *r)
+{
+	enum { STRANGERS = 300 };
+	const char *const argv[] = { "sh",
+				     "-c",
+				     "ulimit -n 200; exec \"$@\"",
+				     "sh",
+				     getenv("GUARD_BIN"),
+				     "receiver",
+				     "--listen",
+				     rig_printf(r, "127.0.0.1:%d", free_port(r)),
+				     "--admin-listen",
+				     "none",
+				     "--set",
+				     rig_printf(r, "redis.url=%s", redis_url(r)),
+				     "--set",
+				     rig_printf(r, "receiver.spool_dir=%s", rig_path(r, "spool")),
+				     "--set",
+				     "redis.timeout=300ms",
+				     "--set",
+				     rig_printf(r, "github.webhook_secret_file=%s",
+						rig_path(r, "secret")),
+				     NULL };
+	struct dialog *strangers[STRANGERS];
+
+	(void)proc_line(proc_start(r, "few", argv, NULL), "receiver ready ");
+	redis_kill(r);
+	for (int i = 0; i < STRANGERS; i++)
+		strangers[i] = dialog_open(r, receiver_port(r));
+	post_many(r, "e", 3, 202);
+	for (int i = 0; i < STRANGERS; i++)
+		dialog_close(strangers[i]);
+	redis_start(r);
+	WAIT(r, events(r) == 3);
+}
+
+static void damage_is_told(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, "redis.timeout=300ms", NULL);
+
+	proc_may_die(receiver);
+	redis_kill(r);
+	post_many(r, "b", 3, 202);
+	proc_kill(receiver);
+	flip_a_byte_below(r, "spool");
+	redis_start(r);
+	receiver = receiver_start(r, NULL);
+	WAIT(r, events(r) == 2);
+	WAIT(r, strstr(proc_output(receiver), "a part of the spool cannot be read"));
 }
 
 /* --- at random ------------------------------------------------------------------------- */
@@ -525,9 +758,19 @@ int main(int argc, char **argv)
 		RIG_TEST(a_drained_receiver_leaves_its_spool_to_the_next),
 		RIG_TEST(malformed_events_wait_too),
 		RIG_TEST(says_503_when_the_spool_is_full),
-		RIG_TEST(says_503_when_the_disk_is_full),
+		RIG_TEST(says_503_to_what_the_disk_does_not_take),
 		RIG_TEST(tells_another_redis_what_the_last_one_acknowledged),
 		RIG_TEST(the_same_redis_is_told_nothing_twice),
+		RIG_TEST(what_is_refused_alone_neither_stops_the_rest_nor_gets_lost),
+		RIG_TEST(without_a_spool_another_redis_is_told_as_well),
+		RIG_TEST(a_server_that_does_not_say_who_it_is_is_told_each_time),
+		RIG_TEST(another_redis_is_told_when_the_disk_works_again),
+		RIG_TEST(a_connection_that_breaks_all_the_time_loses_nothing),
+		RIG_TEST(strangers_do_not_take_the_last_descriptor),
+		RIG_TEST(damage_is_told),
+		RIG_TEST(a_dead_letter_is_not_doubled),
+		RIG_TEST(a_mark_of_another_type_does_not_stop_the_spool),
+		RIG_TEST(a_mark_that_cannot_be_written_doubles_nothing),
 		RIG_TEST(nothing_accepted_is_lost_or_doubled_whatever_dies),
 		RIG_TEST(the_simulators_ledger_agrees_whatever_dies),
 	};

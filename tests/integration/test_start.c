@@ -99,6 +99,56 @@ static void runs_everything_and_says_what_to_paste_where(struct rig *r)
 	assert_int_equal(proc_stop(p), 0);
 }
 
+/* What the page's button sends. */
+static int go_with(struct rig *r, int port, const char *token)
+{
+	return http_ask(r, port, "POST", "/api/v1/go",
+			rig_printf(r, "Authorization: Bearer %s\r\n", token), "{}", 2)
+		.status;
+}
+
+static void off_loopback_the_page_wants_the_token_that_was_made(struct rig *r)
+{
+	const char *args[] = { "start", "--data-dir", data_dir(r), "--listen", "0.0.0.0:0", NULL };
+	struct proc *p = guard_start(r, "start", args, NULL);
+	int port = port_of(proc_line(p, "guard ready "));
+	const char *file = rig_printf(r, "%s/admin-token", data_dir(r)), *token;
+
+	assert_non_null(strstr(proc_output(p), rig_printf(r, "cat %s   # password", file)));
+	/* An address that nobody can open is no address to paste. */
+	assert_null(strstr(proc_output(p), rig_printf(r, "0.0.0.0:%d/", port)));
+	assert_int_equal(mode_of(r, "admin-token"), 0600);
+	token = rig_text(r, rig_read(r, file), 64);
+	rig_hide(r, token, "data/admin-token");
+
+	assert_int_equal(http_get(r, port, "/ready").status, 200);
+	assert_int_equal(http_get(r, port, "/status").status, 401);
+	assert_int_equal(go_with(r, port, "something-else"), 401);
+	assert_int_equal(go_with(r, port, token), 200);
+	assert_int_equal(proc_stop(p), 0);
+
+	/* One token, whatever the listener; and the next start keeps it. */
+	p = start(r, "again", data_dir(r), NULL);
+	port = port_of(proc_line(p, "guard ready "));
+	assert_int_equal(http_get(r, port, "/status").status, 200);
+	assert_int_equal(go_with(r, port, token), 200);
+	assert_int_equal(proc_stop(p), 0);
+}
+
+static void a_configured_admin_token_is_the_only_one(struct rig *r)
+{
+	const char *args[] = {
+		"start", "--data-dir", data_dir(r), "--listen", "127.0.0.1:0", NULL
+	};
+	const char *env[] = { "PIPELINE_GUARD_ADMIN_TOKEN=the-token-of-this-test", NULL };
+	struct proc *p = guard_start(r, "start", args, env);
+	int port = port_of(proc_line(p, "guard ready "));
+
+	assert_int_equal(access(rig_printf(r, "%s/admin-token", data_dir(r)), F_OK), -1);
+	assert_int_equal(go_with(r, port, "the-token-of-this-test"), 200);
+	assert_int_equal(proc_stop(p), 0);
+}
+
 static void a_child_that_dies_is_started_again(struct rig *r)
 {
 	struct proc *p = start(r, "start", data_dir(r), NULL);
@@ -200,6 +250,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(runs_everything_and_says_what_to_paste_where),
+		RIG_TEST(off_loopback_the_page_wants_the_token_that_was_made),
+		RIG_TEST(a_configured_admin_token_is_the_only_one),
 		RIG_TEST(a_child_that_dies_is_started_again),
 		RIG_TEST(nobody_is_turned_away_while_the_receiver_restarts),
 		RIG_TEST(a_second_one_on_the_same_data_is_refused),

@@ -140,6 +140,13 @@ static bool renewed(struct rig *r, struct proc *p, const pid_t *was, unsigned n_
 	return all_new(was, n_was, now, n);
 }
 
+/* One that receiver_port() knows. */
+static int free_port(struct rig *r)
+{
+	assert_int_equal(proc_stop(receiver_start(r, NULL)), 0);
+	return receiver_port(r);
+}
+
 /* --- tests ------------------------------------------------------------------------------- */
 
 static void workers_are_replaced_without_losing_a_connection(struct rig *r)
@@ -240,6 +247,49 @@ static void two_spools_do_not_meet(struct rig *r)
 	assert_int_equal(proc_stop(p), 0);
 }
 
+static void write_config(struct rig *r, const char *url)
+{
+	rig_write(r, "guard.yaml",
+		  rig_printf(r,
+			     "redis:\n  url: %s\n  timeout: 300ms\n"
+			     "receiver:\n  workers: 2\n  spool_dir: %s\n"
+			     "github:\n  webhook_secret_file: %s\n",
+			     url, rig_path(r, "spool"), rig_path(r, "secret")),
+		  0600);
+}
+
+/* What the file says is what new workers do, redis.url too. */
+static void new_workers_read_the_file_again(struct rig *r)
+{
+	const char *const args[] = { "receiver",
+				     "--config",
+				     rig_path(r, "guard.yaml"),
+				     "--listen",
+				     rig_printf(r, "127.0.0.1:%d", free_port(r)),
+				     "--admin-listen",
+				     "none",
+				     NULL };
+	const char *body = run_body(r, &(struct run_hook){ .run_id = 7 });
+	struct proc *p;
+	pid_t was[16] = { 0 };
+
+	write_config(r, redis_url(r));
+	p = guard_start(r, "by-file", args, NULL);
+	(void)proc_line(p, "receiver ready ");
+	assert_int_equal(webhook_post_text(r, "workflow_run", "c-1", body).status, 202);
+	assert_int_equal(events(r), 1);
+	write_config(r, "unix:///nonexistent/redis.sock");
+	assert_int_equal(workers(r, p, was), 2);
+	proc_signal(p, SIGHUP);
+	WAIT(r, renewed(r, p, was, 2));
+	assert_int_equal(webhook_post_text(r, "workflow_run", "c-2", body).status, 202);
+	assert_int_equal(events(r), 1);
+	write_config(r, redis_url(r));
+	proc_signal(p, SIGHUP);
+	WAIT(r, events(r) == 2);
+	assert_int_equal(proc_stop(p), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +298,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_bad_secret_file_leaves_the_old_workers_in_place),
 		RIG_TEST(one_process_reads_its_secrets_again),
 		RIG_TEST(two_spools_do_not_meet),
+		RIG_TEST(new_workers_read_the_file_again),
 	};
 
 	return rig_main(tests);

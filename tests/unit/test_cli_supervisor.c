@@ -68,6 +68,7 @@ static int tear_down(void **state)
 	(void)unlink("notes");
 	(void)unlink("pipe");
 	(void)unlink("gate");
+	(void)unlink("slow");
 	if (chdir("/") < 0 || rmdir(w->folder) < 0)
 		return -1;
 	free(w);
@@ -288,6 +289,124 @@ static void a_child_does_not_see_what_is_hidden(void **state)
 	stop(w);
 }
 
+/* One for each generation: it is told to end, waits at the gate, and goes. */
+static const char steady[] =
+	"trap 'echo term >>notes; trap \"echo twice >>notes\" TERM; read -r x <>gate; "
+	"echo gone >>notes; exit 0' TERM; echo new >>notes; [ -e slow ] || echo one ready; "
+	"while :; do read -r x <>pipe || :; done";
+
+static void start_steady(struct world *w, struct shell *sh)
+{
+	shell(sh, "one", steady);
+	sh->spec.renewable = true;
+	start(w, sh);
+	WAIT_FOR(w, w->ready == 1);
+}
+
+static void let_go(struct world *w, size_t n)
+{
+	while (times("gone") < n) {
+		open_gate();
+		turn(w);
+	}
+}
+
+static void end_steady(struct world *w, size_t n)
+{
+	supervisor_stop(w->s);
+	let_go(w, n);
+	WAIT_FOR(w, w->status >= 0);
+	assert_int_equal(times("twice"), 0);
+}
+
+static void a_new_one_takes_over(void **state)
+{
+	struct world *w = *state;
+	OWNED(shell_free) struct shell sh;
+
+	start_steady(w, &sh);
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("term") == 1);
+	assert_int_equal(times("new"), 2);
+	let_go(w, 1);
+	end_steady(w, 2);
+	assert_int_equal(w->ready, 1);
+}
+
+/* The second signal would make it drop what it has in hand. */
+static void one_that_drains_is_not_told_again(void **state)
+{
+	struct world *w = *state;
+	OWNED(shell_free) struct shell sh;
+
+	start_steady(w, &sh);
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("term") == 1);
+	supervisor_stop(w->s);
+	WAIT_FOR(w, times("term") == 2);
+	for (int i = 0; i < 5; i++)
+		turn(w);
+	assert_int_equal(times("twice"), 0);
+	let_go(w, 2);
+	WAIT_FOR(w, w->status >= 0);
+}
+
+/* What changed after the new one had read it is not forgotten, and no third one runs meanwhile. */
+static void asked_while_the_old_one_drains_renews_again(void **state)
+{
+	struct world *w = *state;
+	OWNED(shell_free) struct shell sh;
+
+	start_steady(w, &sh);
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("term") == 1);
+	supervisor_renew(w->s);
+	supervisor_renew(w->s);
+	for (int i = 0; i < 5; i++)
+		turn(w);
+	assert_int_equal(times("new"), 2);
+	let_go(w, 1);
+	WAIT_FOR(w, times("new") == 3 && times("term") == 2);
+	let_go(w, 2);
+	end_steady(w, 3);
+	assert_int_equal(times("new"), 3);
+}
+
+static void asked_while_the_new_one_starts_begins_anew(void **state)
+{
+	struct world *w = *state;
+	OWNED(shell_free) struct shell sh;
+	int fd;
+
+	start_steady(w, &sh);
+	fd = open("slow", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	(void)close(fd);
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("new") == 2);
+	(void)unlink("slow");
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("term") == 1);
+	let_go(w, 1); /* the slow one */
+	WAIT_FOR(w, times("new") == 3 && times("term") == 2);
+	let_go(w, 2);
+	end_steady(w, 3);
+}
+
+/* Else its "I am stopping" would be taken for ours. */
+static void a_child_does_not_speak_to_the_service_manager(void **state)
+{
+	struct world *w = *state;
+	OWNED(shell_free) struct shell sh;
+
+	assert_int_equal(setenv("NOTIFY_SOCKET", "/nonexistent", 1), 0);
+	shell(&sh, "one", "echo \"one ready [$NOTIFY_SOCKET]\"");
+	start(w, &sh);
+	WAIT_FOR(w, w->ready == 1);
+	assert_string_equal(w->line, " []");
+	stop(w);
+	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+}
+
 static void refuses_what_cannot_be_executed(void **state)
 {
 	struct world *w = *state;
@@ -315,6 +434,11 @@ int main(void)
 		IN_WORLD(those_the_others_need_stop_last),
 		IN_WORLD(a_second_stop_does_not_wait),
 		IN_WORLD(a_child_does_not_see_what_is_hidden),
+		IN_WORLD(a_new_one_takes_over),
+		IN_WORLD(one_that_drains_is_not_told_again),
+		IN_WORLD(asked_while_the_old_one_drains_renews_again),
+		IN_WORLD(asked_while_the_new_one_starts_begins_anew),
+		IN_WORLD(a_child_does_not_speak_to_the_service_manager),
 		IN_WORLD(refuses_what_cannot_be_executed),
 	};
 

@@ -852,6 +852,34 @@ static void drains(void **state)
 	stop(&f);
 }
 
+/* Between two requests anybody may be hung up on; before the first one nobody expects that. */
+static void drains_without_dropping_who_has_just_come(void **state)
+{
+	OWNED(buf_done) struct buf got, kept_got;
+	struct fixture f;
+	int fresh, kept;
+
+	UNUSED(state);
+	buf_init(&got, 1 << 20);
+	buf_init(&kept_got, 1 << 20);
+	start_default(&f);
+	fresh = dial(&f);
+	kept = dial(&f);
+	say(&f, kept, "GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_true(wait_answers(&f, kept, &kept_got, 1));
+	assert_int_equal(http_server_connections(f.server), 2);
+	http_server_drain(f.server);
+	assert_int_equal(http_server_connections(f.server), 1);
+	say(&f, fresh, "GET /fresh HTTP/1.1\r\nHost: h\r\n\r\n");
+	assert_true(wait_for(&f, fresh, &got, NULL));
+	assert_int_equal(count(buf_text(&got), "HTTP/1.1 202"), 1);
+	assert_non_null(strstr(buf_text(&got), "Connection: close"));
+	assert_int_equal(http_server_connections(f.server), 0);
+	(void)close(fresh);
+	(void)close(kept);
+	stop(&f);
+}
+
 static void streams(void **state)
 {
 	OWNED(buf_done) struct buf got;
@@ -1000,6 +1028,7 @@ int main(void)
 		cmocka_unit_test(pauses_accepting_at_the_cap),
 		cmocka_unit_test(idle_connections_make_room),
 		cmocka_unit_test(drains),
+		cmocka_unit_test(drains_without_dropping_who_has_just_come),
 		cmocka_unit_test(streams),
 		cmocka_unit_test(stream_reports_its_backlog_and_its_end),
 		cmocka_unit_test(freeing_the_server_closes_streams),

@@ -486,6 +486,38 @@ static void whoever_renders_speaks_for_all_processes(void **state)
 	(void)close(fd);
 }
 
+static void a_dying_worker(void)
+{
+	metrics_set("spool_bytes", "", 7);
+	metrics_set_real("cache_hit_rate", "", 0.5);
+	metrics_add("events_enqueued_total", "", 3);
+	metrics_observe_ms("webhook_duration_seconds", "", 3);
+}
+
+/* A worker that was killed has no open spool any more, but it has taken what it has taken. */
+static void gauges_of_the_dead_do_not_count(void **state)
+{
+	int fd = metrics_area_new(3);
+
+	UNUSED(state);
+	metrics_init(fd, 2);
+	in_child(fd, 0, a_dying_worker);
+	in_child(fd, 1, a_dying_worker);
+	assert_value("spool_bytes", 14);
+	metrics_area_forget_gauges(fd, 1);
+	assert_value("spool_bytes", 7);
+	assert_value("cache_hit_rate", 0.5);
+	assert_value("events_enqueued_total", 6);
+	assert_value("webhook_duration_seconds_count", 2);
+	assert_value("webhook_duration_seconds_sum", 0.006);
+	/* What is no slot is left alone. */
+	metrics_area_forget_gauges(fd, 3);
+	metrics_area_forget_gauges(-1, 0);
+	metrics_area_forget_gauges(0, 0);
+	assert_value("spool_bytes", 7);
+	(void)close(fd);
+}
+
 static void an_area_has_limits(void **state)
 {
 	static const struct {
@@ -587,6 +619,7 @@ int main(void)
 		cmocka_unit_test_setup(the_overflow_counter_has_one_row, fresh),
 		cmocka_unit_test_setup(a_handle_is_the_series, fresh),
 		cmocka_unit_test_setup(whoever_renders_speaks_for_all_processes, fresh),
+		cmocka_unit_test_setup(gauges_of_the_dead_do_not_count, fresh),
 		cmocka_unit_test_setup(an_area_has_limits, fresh),
 		cmocka_unit_test_setup(a_wrong_slot_or_descriptor_is_a_private_area, fresh),
 		cmocka_unit_test_setup(the_environment_names_the_area, fresh),

@@ -305,6 +305,24 @@ static void arguments_may_hold_any_bytes(void **state)
 		f->got.len);
 }
 
+/* After a failover the old master goes on answering, and would for ever. */
+static void a_server_that_turned_read_only_is_left(void **state)
+{
+	struct fixture *f = *state;
+	struct ask a = { f, "a", false }, b = { f, "b", false };
+
+	open_redis(f, PATIENT);
+	connected(f);
+	redis_send_args(f->r, on_reply, &a, "SET", "k", "v", NULL);
+	redis_send_args(f->r, on_reply, &b, "SET", "k", "v", NULL);
+	WAIT_FOR(f, f->got.len >= 2 * strlen("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"));
+	say(f, "-READONLY You can't write against a read only replica.\r\n");
+	assert_seen(f, "a=READONLY You can't write against a read only replica.\nb=(none)\n");
+	assert_string_equal(redis_problem(f->r), "the server turned read-only");
+	connected(f);
+	assert_string_equal(buf_text(&f->states), "up down up ");
+}
+
 static void a_lost_connection_answers_everything_once_with_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -955,6 +973,7 @@ int main(void)
 		REDIS_TEST(replies_come_in_the_order_of_the_commands),
 		REDIS_TEST(the_commands_of_one_turn_leave_together),
 		REDIS_TEST(arguments_may_hold_any_bytes),
+		REDIS_TEST(a_server_that_turned_read_only_is_left),
 		REDIS_TEST(a_lost_connection_answers_everything_once_with_nothing),
 		REDIS_TEST(while_down_a_command_is_refused_in_the_next_turn),
 		REDIS_TEST(a_reply_that_is_late_is_none),

@@ -158,6 +158,14 @@ static void a_directory_without_rules_is_refused(void **state)
 	assert_int_equal(err.kind, ERR_CONFIG);
 }
 
+/* Short enough for one line of the page. */
+static bool is_a_sentence(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len > 8 && len <= 160 && text[len - 1] == '.';
+}
+
 /* Loading proves the samples; here is what a reader of conf/rules may rely on besides. */
 static void the_rules_that_we_ship_are_in_order(void **state)
 {
@@ -175,6 +183,11 @@ static void the_rules_that_we_ship_are_in_order(void **state)
 			seen[k] |= strcmp(spec->category, finding_categories[k]) == 0;
 		if (spec->category && spec->class != RULE_TEST)
 			assert_case(spec->subcategory != NULL, spec->id);
+		/* A diagnosis without a word on what to do is half of one. */
+		if (spec->class <= RULE_HINT)
+			assert_case(spec->suggestions_count > 0, spec->id);
+		for (unsigned j = 0; j < spec->suggestions_count; j++)
+			assert_case(is_a_sentence(spec->suggestions[j]), spec->suggestions[j]);
 	}
 	for (size_t k = 0; finding_categories[k]; k++)
 		if (strcmp(finding_categories[k], "unknown") != 0)

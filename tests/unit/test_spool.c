@@ -383,6 +383,127 @@ static void leaves_the_files_of_another_layout(void **state)
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+/* The clock went back since: the name of what is inherited lies in the future. */
+static void what_is_inherited_comes_first_whatever_the_clock_says(void **state)
+{
+	OWNED(spool_closep) struct spool *s = NULL;
+	OWNED(freep) char *text = xcalloc(1, SPOOL_RECORD_MAX);
+	char path[400], later[400];
+	struct spool_record r;
+	struct err err;
+
+	UNUSED(state);
+	in_a_process_that_dies(die_with_two_synced);
+	find_segment(path);
+	(void)snprintf(later, sizeof(later), "%.*s/%s", (int)(strrchr(path, '/') - path), path,
+		       "4102444800000-00000000-0123456789ab.seg");
+	assert_int_equal(rename(path, later), 0);
+	s = open_spool(BIG);
+	assert_int_equal(spool_adopt(s), 1);
+	/* More than one file, so that one of them gets in line. */
+	for (int i = 0; i < SPOOL_SEGMENT_BYTES / SPOOL_RECORD_MAX + 2; i++) {
+		assert_ok(spool_append(s, text, SPOOL_RECORD_MAX, &err), &err);
+		sync_now(s);
+	}
+	expect(s, "good");
+	expect(s, "bad");
+	expect(s, "good too");
+	spool_release(s, 3);
+	assert_true(spool_next(s, &r));
+	assert_int_equal(r.n, SPOOL_RECORD_MAX);
+}
+
+/* Somebody cleans up below us: what is said to be kept is kept from then on. */
+static void makes_its_folders_again(void **state)
+{
+	OWNED(spool_closep) struct spool *s = open_spool(BIG);
+	OWNED(spool_closep) struct spool *next = NULL;
+
+	UNUSED(state);
+	put(s, "is gone");
+	sync_now(s);
+	assert_int_equal(nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	put(s, "is kept");
+	sync_now(s);
+	expect(s, "is kept");
+	assert_int_equal(spool_damaged(s) > 0, 1);
+	spool_close(TAKE(s));
+	next = open_spool(BIG);
+	assert_int_equal(spool_adopt(next), 1);
+	expect(next, "is kept");
+}
+
+static void refuses_a_folder_that_others_can_write(void **state)
+{
+	struct spool *s = NULL;
+	struct err err;
+
+	UNUSED(state);
+	assert_int_equal(chmod(dir, 0777), 0);
+	assert_int_equal(spool_open(dir, BIG, &s, &err), -1);
+	assert_int_equal(err.kind, ERR_CONFIG);
+	assert_non_null(strstr(err.msg, "chmod o-w"));
+	assert_int_equal(chmod(dir, 0770), 0);
+	assert_ok(spool_open(dir, BIG, &s, &err), &err);
+	spool_close(s);
+}
+
+/* A pipe nobody writes to, a link, a folder: none of them is waited for or followed. */
+static void takes_nothing_but_files(void **state)
+{
+	static const char *const names[] = { "1-pipe.seg", "2-link.seg", "3-folder.seg" };
+	OWNED(spool_closep) struct spool *s = open_spool(BIG);
+	char path[200], target[200];
+
+	UNUSED(state);
+	(void)snprintf(target, sizeof(target), "%s/w-dead", dir);
+	assert_int_equal(mkdir(target, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/w-dead/%s", dir, names[0]);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	(void)snprintf(path, sizeof(path), "%s/w-dead/%s", dir, names[1]);
+	assert_int_equal(symlink("/etc/hostname", path), 0);
+	(void)snprintf(path, sizeof(path), "%s/w-dead/%s", dir, names[2]);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(spool_adopt(s), 0);
+	expect_nothing(s);
+	assert_int_equal(spool_damaged(s), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct stat st;
+
+		(void)snprintf(path, sizeof(path), "%s/w-dead/%s", dir, names[i]);
+		assert_int_equal(lstat(path, &st), 0);
+	}
+}
+
+static void what_is_put_back_comes_last(void **state)
+{
+	OWNED(spool_closep) struct spool *s = open_spool(300);
+	char text[100];
+	struct spool_record r;
+	struct err err;
+
+	UNUSED(state);
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	put(s, text);
+	put(s, "second");
+	sync_now(s);
+	assert_true(spool_next(s, &r));
+	assert_true(spool_more(s));
+	/* Also where the cap would leave no room for a new one. */
+	for (int i = 0; i < 3; i++)
+		assert_ok(spool_put_back(s, text, strlen(text), &err), &err);
+	assert_int_equal(spool_append(s, text, sizeof(text), &err), -1);
+	sync_now(s);
+	spool_release(s, 1);
+	expect(s, "second");
+	assert_true(spool_more(s));
+	spool_release(s, 1);
+	for (int i = 0; i < 3; i++)
+		expect(s, text);
+	assert_false(spool_more(s));
+}
+
 static void says_when_it_is_full(void **state)
 {
 	OWNED(spool_closep) struct spool *s = open_spool(300);
@@ -535,6 +656,11 @@ int main(void)
 		T(survives_a_flipped_bit_at_any_byte),
 		T(keeps_a_damaged_segment_for_people),
 		T(leaves_the_files_of_another_layout),
+		T(what_is_inherited_comes_first_whatever_the_clock_says),
+		T(makes_its_folders_again),
+		T(refuses_a_folder_that_others_can_write),
+		T(takes_nothing_but_files),
+		T(what_is_put_back_comes_last),
 		T(says_when_it_is_full),
 		T(refuses_a_record_over_the_cap),
 		T(takes_back_what_does_not_fit_on_the_disk),
