@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "dispatcher/decide.h"
 #include "web/run_view.h"
 
 enum {
@@ -272,6 +273,20 @@ static void note(struct region *r, char *text)
 		r->notes[r->n_notes++] = text;
 }
 
+/* A token that ended shows only here: runs come in, and none of them says why it failed. */
+static void judge_logs(struct region *r)
+{
+	for (size_t i = 0; i < r->n_runs; i++) {
+		const char *why = run_field(r->runs[i].run, "plan_reason");
+
+		if (!*why)
+			continue;
+		if (text_starts(why, DECIDE_NO_LOG))
+			note(r, xasprintf("of the newest run that failed %s", why));
+		return;
+	}
+}
+
 static void judge(const struct query *q, struct region *r)
 {
 	int64_t unknown = json_i64(r->outcomes, "unknown", 0);
@@ -301,6 +316,7 @@ static void judge(const struct query *q, struct region *r)
 				  unknown, unknown == 1 ? "" : "s"));
 	if (strcmp(q->mode, "observe") == 0)
 		note(r, xasprintf("mode observe: %s", q->mode_why));
+	judge_logs(r);
 }
 
 static int gather(struct query *q, const struct conf *conf, int64_t most, struct region **out,

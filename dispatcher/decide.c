@@ -88,7 +88,7 @@ static bool tried_enough(const struct question *q)
 static bool no_log(const struct question *q)
 {
 	return q->facts->no_log_why && strcmp(q->finding->category, "unknown") == 0 &&
-	       say(q, "the log could not be read: %.160s", q->facts->no_log_why);
+	       say(q, DECIDE_NO_LOG "%.160s", q->facts->no_log_why);
 }
 
 static bool no_cause(const struct question *q)

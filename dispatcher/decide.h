@@ -27,6 +27,9 @@ struct decide_facts {
 	const char *no_log_why; /* why the log could not be read; NULL: it was */
 };
 
+/* How the reason begins of a plan that was made without a log; `status` looks for it. */
+#define DECIDE_NO_LOG "the log could not be read: "
+
 enum { DECIDE_REASON_MAX = 240 };
 struct decision {
 	const struct healer *healer;

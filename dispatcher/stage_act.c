@@ -416,7 +416,9 @@ static void act_start(struct task *t)
 	}
 	a->api = engine_provider(t->e, &t->run, &a->ops);
 	if (!a->api) {
-		task_outcome(t, "refused", "no provider token is configured");
+		task_outcome(
+			t, "refused",
+			arena_printf(t->arena, "no token for %s is configured", t->run.source));
 		return;
 	}
 	planned_run(t, &run);

@@ -386,7 +386,8 @@ static void diagnose_start(struct task *t)
 	if (known_from_event(t)) {
 		conclude(t);
 	} else if (!d->api) {
-		conclude_without_log(t, "no provider token is configured");
+		conclude_without_log(
+			t, arena_printf(t->arena, "no token for %s is configured", t->run.source));
 	} else if (t->tries > t->e->opt.diagnose_tries) {
 		(void)snprintf(why, sizeof(why), "%" PRId64 " tries did not succeed", t->tries - 1);
 		conclude_without_log(t, why);

@@ -79,7 +79,7 @@ struct handover {
 	uint64_t damaged;
 	char unclaimed[160]; /* why */
 	char trouble[160];
-	int64_t trouble_logged_ms, spooled_since;
+	int64_t disk_logged_ms, trouble_logged_ms, spooled_since;
 };
 
 static struct ticket *ticket_new(struct handover *h, const void *record, size_t n, handover_fn *fn,
@@ -185,8 +185,12 @@ static void on_sync(evutil_socket_t fd, short what, void *arg)
 	UNUSED(fd);
 	UNUSED(what);
 	h->spool_failed = rc < 0;
-	if (rc < 0)
-		log_error("the spool cannot be written", KV("why", err.msg));
+	if (rc < 0 && clock_mono_ms() - h->disk_logged_ms >= QUIET_MS) {
+		h->disk_logged_ms = clock_mono_ms();
+		log_error("events are answered 503: the spool cannot be written; make room on its "
+			  "disk",
+			  KV("why", err.msg));
+	}
 	resent(h, rc == 0);
 	put_back(h, rc == 0);
 	TAILQ_CONCAT(&done, &h->unsynced, link);
@@ -716,7 +720,7 @@ int handover_new(struct event_base *base, const struct conf *conf, const struct 
 	h->keep_ms = conf_int(conf, "receiver.resend_window");
 	h->kept_max_bytes = (size_t)conf_int(conf, "receiver.resend_max");
 	h->drain_pause_ms = DRAIN_PAUSE_MIN_MS;
-	h->trouble_logged_ms = -QUIET_MS;
+	h->trouble_logged_ms = h->disk_logged_ms = -QUIET_MS;
 	if (settings_redis_url(conf, &url, err) < 0 || open_spool(h, conf, err) < 0 ||
 	    redis_new(base, url, timeout_ms, &h->redis, err) < 0)
 		return -1;

@@ -239,6 +239,21 @@ static void the_stop_switch_is_only_said(struct rig *r)
 	says(json_str(o, "notes.0", ""), "stopped by hand");
 }
 
+static void a_token_that_ended_is_said(struct rig *r)
+{
+	struct json_object *o;
+
+	(void)dispatcher_start(r, "dispatcher", NULL);
+	seed_run(r, "failure");
+	(void)redis_do(r, "HSET %s plan_reason %s", RUN, "the log could not be read: 401: no");
+	o = status_json(r, 0);
+	says(json_str(o, "notes.0", ""), "of the newest run that failed the log could not be read");
+	/* The next one could be read. */
+	(void)redis_do(r, "HSET %s plan_reason %s", RUN, "build failure: again");
+	o = status_json(r, 0);
+	assert_string_equal(json_str(o, "notes.0", ""), "");
+}
+
 static void a_run_is_found_by_any_of_its_names(struct rig *r)
 {
 	const char *const names[] = {
@@ -728,6 +743,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_dead_letter_needs_a_person),
 		RIG_TEST(overdue_work_needs_a_person),
 		RIG_TEST(the_stop_switch_is_only_said),
+		RIG_TEST(a_token_that_ended_is_said),
 		RIG_TEST(a_run_is_found_by_any_of_its_names),
 		RIG_TEST(logs_tell_the_story_in_order),
 		RIG_TEST(logs_follow),
