@@ -129,6 +129,8 @@ static const struct row {
 	bool (*applies)(const struct question *);
 	const struct healer *healer;
 } rows[] = {
+	/* One below the other, since the order is what they say. */
+	/* clang-format off */
 	{ never_touched, &healer_escalate },
 	{ never_started, &healer_escalate },
 	{ by_hand, &healer_escalate },
@@ -139,6 +141,7 @@ static const struct row {
 	{ deterministic, &healer_escalate },
 	{ not_sure, &healer_escalate },
 	{ worth_a_rerun, &healer_rerun_failed_jobs },
+	/* clang-format on */
 };
 
 void decide(const struct decide_options *opt, const struct decide_facts *facts,
