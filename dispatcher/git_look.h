@@ -29,8 +29,8 @@ struct git_found {
 };
 typedef void git_found_fn(const struct git_found *, void *arg);
 
-/* Calls found() for each problem. A path that is no repository is one, too. */
-void git_look(const char *path, const struct git_look_options *, struct git_facts *,
-	      git_found_fn *found, void *arg);
+/* Calls the function for each problem. A path that is no repository is one, too. */
+void git_look(const char *path, const struct git_look_options *, struct git_facts *, git_found_fn *,
+	      void *arg);
 
 #endif

@@ -89,8 +89,10 @@ void read_cache_store(struct read_cache *c, const char *address, const char *eta
 	for (size_t i = 0; !e && i < c->max; i++)
 		if (!c->entries[i].id)
 			e = &c->entries[i];
-	if (!e)
-		e = &c->entries[c->hand++ % c->max];
+	if (!e) {
+		c->hand = c->hand < c->max ? c->hand : 0;
+		e = &c->entries[c->hand++];
+	}
 	*e = (struct entry){ .id = sha256_id(address, strlen(address)),
 			     .stored_ms = now_ms,
 			     .note = note };

@@ -22,7 +22,7 @@
 enum { LONG_AGO_S = 7200 };
 
 #define QUICK                                                                                    \
-	"git.host=" HOST, "monitor.check_interval=100ms", "monitor.min_interval=50ms",           \
+	"git.host=machine", "monitor.check_interval=100ms", "monitor.min_interval=50ms",         \
 		"monitor.max_interval=200ms", "monitor.lease=1500ms", "git.objects_interval=0s", \
 		"admin_listen=none"
 

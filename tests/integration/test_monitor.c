@@ -11,7 +11,7 @@
 #include "tests/integration/product.h"
 
 #define REPO    "octo/monitored"
-#define LOOK_AT "monitor.repositories=" REPO
+#define LOOK_AT "monitor.repositories=octo/monitored"
 #define STATUS  "pg:{local}:monitor"
 #define LEASE   "pg:{local}:lease:monitor"
 
@@ -154,7 +154,8 @@ static void in_the_steady_state_most_reads_are_spared(struct rig *r)
 	simulator_start(r, NULL);
 	(void)sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true,\"silent\":true}");
 	(void)sim_run(r, "{\"repo\":\"octo/other\",\"passes\":true,\"silent\":true}");
-	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT ",octo/other", QUICK,
+	(void)dispatcher_start(r, "dispatcher", few_rules(r),
+			       "monitor.repositories=octo/monitored,octo/other", QUICK,
 			       "monitor.cache_ttl=1s", NULL);
 	WAIT(r, checked(r, "github", 60));
 	assert_true(source_real(r, "github", "cache_hit_rate") > 0.8);
@@ -186,7 +187,7 @@ static void a_hidden_repository_does_not_hide_the_others(struct rig *r)
 	run = sim_run(r, "{\"repo\":\"" REPO "\",\"cause\":\"network_dns\",\"rerun\":\"pass\","
 			 "\"silent\":true}");
 	(void)dispatcher_start(r, "dispatcher", few_rules(r),
-			       "monitor.repositories=octo/not-there," REPO, QUICK, NULL);
+			       "monitor.repositories=octo/not-there,octo/monitored", QUICK, NULL);
 	assert_string_equal(plan_result(r, run, 1), "healed");
 }
 
@@ -264,7 +265,7 @@ static void a_failed_delivery_is_asked_for_again_once(struct rig *r)
 	assert_int_equal(proc_stop(receiver), 0);
 	run = sim_run(r, "{\"repo\":\"" REPO "\",\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
 	WAIT(r, sim_number(r, run, "webhooks_failed") >= 3);
-	receiver = receiver_start(r, NULL);
+	(void)receiver_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT, QUICK,
 			       "github.write_interval=0s", NULL);
 	WAIT(r, source_number(r, "github-deliveries", "redeliveries") >= 3);
