@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/rule_cache.h"
 
 enum { READ_BYTES = 256 << 10 };
 
@@ -135,9 +136,12 @@ static int check(const struct cli *cli, const struct options *o, struct err *err
 static int detect_all(const struct cli *cli, const struct options *o, struct err *err)
 {
 	OWNED(detector_freep) struct detector *d = NULL;
+	char cache[RULE_CACHE_PATH_MAX];
 	int status = CLI_OK;
 
-	if (check(cli, o, err) < 0 || detector_new(o->rules, &d, err) < 0)
+	if (check(cli, o, err) < 0 ||
+	    detector_new_cached(o->rules, rule_cache_folder(NULL, cache) ? cache : NULL, &d, err) <
+		    0)
 		return cli_fail(&cmd_detect, err);
 	for (int i = 0; i < cli->argc; i++) {
 		if (detect_file(d, o, cli->json, cli->argv[i], err) == 0)

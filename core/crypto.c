@@ -1,5 +1,6 @@
 #include "core/crypto.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,10 +217,16 @@ bool base64_decode(const char *s, size_t n, unsigned char *out, size_t cap, size
 	return true;
 }
 
-static void random_bytes(void *out, size_t n)
+void random_bytes(void *out, size_t n)
 {
-	if (getrandom(out, n, 0) != (ssize_t)n)
-		abort();
+	/* Beyond 256 bytes a signal may cut it short. */
+	for (size_t got = 0; got < n;) {
+		ssize_t more = getrandom((char *)out + got, n - got, 0);
+
+		if (more < 0 && errno != EINTR)
+			abort();
+		got += more > 0 ? (size_t)more : 0;
+	}
 }
 
 void random_hex(char *out, size_t n)

@@ -51,7 +51,9 @@ char *base64url_encode(const void *data, size_t n) ALLOCATES;
 /* Standard alphabet, padding complete or left out; false when it is neither or does not fit. */
 bool base64_decode(const char *s, size_t n, unsigned char *out, size_t cap, size_t *len);
 
-/* n random bytes as 2*n hex digits, terminated. Aborts if the system has no randomness. */
+/* Aborts if the system has no randomness, as all of these. */
+void random_bytes(void *out, size_t n);
+/* n random bytes as 2*n hex digits, terminated. */
 void random_hex(char *out, size_t n);
 /* Uniform in [0, below); for jitter, not for secrets. */
 unsigned random_below(unsigned below);

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,10 +197,32 @@ void json_add_i64(struct json_object *o, const char *key, int64_t value)
 	json_add(o, key, json_object_new_int64(value));
 }
 
+struct json_object *json_new_num(double value)
+{
+	/* So many digits are always right; so many always tell two numbers apart. */
+	enum { FIRST = 15, LAST = 17 };
+	struct json_object *o;
+	char text[40];
+
+	if (!isfinite(value))
+		return NULL;
+	/* Two bytes are kept for what makes it a fraction. */
+	for (int digits = FIRST; digits <= LAST; digits++) {
+		(void)snprintf(text, sizeof(text) - 2, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	if (!strpbrk(text, ".e"))
+		memcpy(text + strlen(text), ".0", sizeof(".0"));
+	o = json_object_new_double_s(value, text);
+	if (!o)
+		abort();
+	return o;
+}
+
 void json_add_num(struct json_object *o, const char *key, double value)
 {
-	/* JSON has no word for the others. */
-	json_add(o, key, isfinite(value) ? json_object_new_double(value) : NULL);
+	json_add(o, key, json_new_num(value));
 }
 
 void json_add_bool(struct json_object *o, const char *key, bool value)

@@ -33,6 +33,12 @@ int64_t json_i64(struct json_object *, const char *path, int64_t otherwise);
 double json_num(struct json_object *, const char *path, double otherwise);
 bool json_flag(struct json_object *, const char *path, bool otherwise);
 
+/*
+ * In the fewest digits that read back as the same number: 0.942, not 0.94199999999999995.
+ * NULL for what JSON has no word for.
+ */
+struct json_object *json_new_num(double value);
+
 /* Adders that return nothing, so that a record is written as a list of lines. NULL strings are left
  * out. */
 void json_add(struct json_object *, const char *key, struct json_object *value);

@@ -395,21 +395,56 @@ static void on_hello(const redisReply *reply, void *arg)
 }
 
 /* Queues the command; with p, remembers its text there. */
+/* "*3\r\n" */
+static char *put_length(char *at, char kind, size_t n)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n);
+	*at++ = kind;
+	memcpy(at, digits + i, sizeof(digits) - i);
+	at += sizeof(digits) - i;
+	*at++ = '\r';
+	*at++ = '\n';
+	return at;
+}
+
+/* hiredis would print every length with sprintf(), a tenth of what an event costs the receiver. */
+static char *format_command(const struct redis_cmd *cmd, size_t *n)
+{
+	enum { LENGTH_MAX = 23, LINE_END = 2 };
+	size_t max = LENGTH_MAX;
+	char *text, *at;
+
+	for (int i = 0; i < cmd->argc; i++)
+		max += LENGTH_MAX + cmd->len[i] + LINE_END;
+	text = xmalloc(max);
+	at = put_length(text, '*', (size_t)cmd->argc);
+	for (int i = 0; i < cmd->argc; i++) {
+		at = put_length(at, '$', cmd->len[i]);
+		if (cmd->len[i])
+			memcpy(at, cmd->argv[i], cmd->len[i]);
+		at += cmd->len[i];
+		*at++ = '\r';
+		*at++ = '\n';
+	}
+	*n = (size_t)(at - text);
+	return text;
+}
+
 static void write_command(struct redis *r, const struct redis_cmd *cmd, struct pending *p)
 {
-	const char *argv[REDIS_ARGS_MAX];
-	char *text = NULL;
-	long long n;
+	size_t n;
+	char *text = format_command(cmd, &n);
 
-	/* hiredis wants `const char **`, which a const cmd cannot give. */
-	memcpy(argv, cmd->argv, sizeof(argv[0]) * (size_t)cmd->argc);
-	n = redisFormatCommandArgv(&text, cmd->argc, argv, cmd->len);
-	if (n < 0)
-		abort();
-	(void)bufferevent_write(r->bev, text, (size_t)n);
+	(void)bufferevent_write(r->bev, text, n);
 	if (p && p->script) {
 		p->text = text;
-		p->text_len = (size_t)n;
+		p->text_len = n;
 	} else {
 		free(text);
 	}

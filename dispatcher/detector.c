@@ -29,13 +29,19 @@ struct detect_scan {
 
 int detector_new(const char *rules_dir, struct detector **out, struct err *err)
 {
+	return detector_new_cached(rules_dir, NULL, out, err);
+}
+
+int detector_new_cached(const char *rules_dir, const char *cache_folder, struct detector **out,
+			struct err *err)
+{
 	OWNED(detector_freep) struct detector *d = xcalloc(1, sizeof(*d));
 
 	d->gave_up = xcalloc(1, sizeof(*d->gave_up));
 	if (rule_set_load(rules_dir ? rules_dir : detector_rules_dir(), &d->rules, err) < 0)
 		return -1;
 	d->matcher = matcher_new(RULE_MATCH_LIMIT);
-	d->prefilter = prefilter_new(d->rules, true);
+	d->prefilter = prefilter_new_cached(d->rules, cache_folder);
 	*out = TAKE(d);
 	return 0;
 }
@@ -86,6 +92,11 @@ uint64_t detector_gave_up(const struct detector *d)
 bool detector_is_one_pass(const struct detector *d)
 {
 	return prefilter_is_one_pass(d->prefilter);
+}
+
+bool detector_is_from_cache(const struct detector *d)
+{
+	return prefilter_is_from_cache(d->prefilter);
 }
 
 void detector_use_pcre2_only(struct detector *d)

@@ -33,6 +33,9 @@ struct detect_input {
 /* rules_dir NULL: the built-in place (see detector_rules_dir()). Refuses bad rules with file and
  * id. */
 int detector_new(const char *rules_dir, struct detector **out, struct err *) MUST_CHECK;
+/* The same; what takes long is kept in a folder, or taken from it. NULL: no folder. */
+int detector_new_cached(const char *rules_dir, const char *cache_folder, struct detector **out,
+			struct err *) MUST_CHECK;
 void detector_free(struct detector *);
 DEFINE_OWNED(struct detector, detector_free)
 
@@ -60,6 +63,8 @@ DEFINE_OWNED(struct detect_scan, detect_scan_free)
 uint64_t detector_gave_up(const struct detector *);
 /* False: this build or machine matches rule by rule. Same answers, slower. */
 bool detector_is_one_pass(const struct detector *);
+/* True when the cache folder had what was needed. */
+bool detector_is_from_cache(const struct detector *);
 /* For tests and benchmarks: without the one-pass engine from now on. */
 void detector_use_pcre2_only(struct detector *);
 

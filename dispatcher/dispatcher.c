@@ -27,6 +27,7 @@
 #include "dispatcher/engine.h"
 #include "dispatcher/monitor.h"
 #include "dispatcher/record.h"
+#include "dispatcher/rule_cache.h"
 #include "dispatcher/work.h"
 #include "web/admin.h"
 
@@ -327,6 +328,15 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	work_drain(d->engine.work, on_idle, d);
 }
 
+static int load_rules(struct engine *e, struct detector **out, struct err *err)
+{
+	const char *data_dir = conf_str(e->conf, "data_dir");
+	char cache[RULE_CACHE_PATH_MAX];
+
+	return detector_new_cached(conf_str(e->conf, "rules_dir"),
+				   rule_cache_folder(data_dir, cache) ? cache : NULL, out, err);
+}
+
 /* A bad file is refused, and what was read before stays in use. */
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
@@ -337,7 +347,7 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 
 	UNUSED(sig);
 	UNUSED(what);
-	if (detector_new(conf_str(e->conf, "rules_dir"), &fresh, &err) < 0) {
+	if (load_rules(e, &fresh, &err) < 0) {
 		log_error("rules not reloaded", KV("why", err.msg));
 	} else {
 		detector_free(e->detector);
@@ -382,8 +392,8 @@ static int set_up(struct daemon *d, struct err *err)
 
 	make_name(e);
 	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
-	    detector_new(conf_str(e->conf, "rules_dir"), &e->detector, err) < 0 ||
-	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
+	    load_rules(e, &e->detector, err) < 0 || open_redis(e, err) < 0 ||
+	    open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
 	d->term = signal_event(d, SIGTERM, on_signal);
 	d->interrupt = signal_event(d, SIGINT, on_signal);

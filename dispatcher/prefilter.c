@@ -1,9 +1,13 @@
 #include "dispatcher/prefilter.h"
 
 #include <ctype.h>
+#include <malloc.h>
 #include <string.h>
 
+#include "core/buf.h"
+#include "core/crypto.h"
 #include "core/mem.h"
+#include "dispatcher/rule_cache.h"
 
 #if GUARD_HAVE_HYPERSCAN
 #include <hs.h>
@@ -13,7 +17,7 @@ struct prefilter {
 	size_t n_rules;
 	uint32_t *everywhere; /* rules that are candidates on every line */
 	size_t n_everywhere;
-	bool one_pass;
+	bool one_pass, from_cache;
 	struct candidate *found;
 	size_t n, cap;
 #if GUARD_HAVE_HYPERSCAN
@@ -84,14 +88,13 @@ static char *relax(const char *regex)
 	return out;
 }
 
+static const unsigned ways[] = {
+	HS_FLAG_MULTILINE, HS_FLAG_MULTILINE | HS_FLAG_PREFILTER, /* may match more, never less */
+};
+
 /* The flags under which the engine takes the pattern; 0 when it does not. */
 static unsigned flags_for(const char *regex)
 {
-	static const unsigned ways[] = {
-		HS_FLAG_MULTILINE,
-		HS_FLAG_MULTILINE | HS_FLAG_PREFILTER, /* may match more, never less */
-	};
-
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
 		hs_expr_info_t *info = NULL;
 		hs_compile_error_t *why = NULL;
@@ -149,29 +152,115 @@ static bool compile(struct prefilter *p, struct patterns *ps)
 	return false;
 }
 
-static void build(struct prefilter *p, const struct rule_set *set)
+/* The patterns of the rules that have one; the flags come later. */
+static struct patterns patterns_of(const struct rule_set *set)
 {
-	OWNED(patterns_done)
 	struct patterns ps = {
 		.regex = xcalloc(set->n + 1, sizeof(char *)),
 		.flags = xcalloc(set->n + 1, sizeof(unsigned)),
 		.ids = xcalloc(set->n + 1, sizeof(unsigned)),
 	};
 
-	if (hs_valid_platform() != HS_SUCCESS)
-		return;
 	for (size_t i = 0; i < set->n; i++) {
 		const char *pattern = set->rules[i].spec->regex;
 
 		if (!pattern)
 			continue;
 		ps.regex[ps.n] = relax(pattern);
-		ps.flags[ps.n] = flags_for(ps.regex[ps.n]);
 		ps.ids[ps.n++] = (unsigned)i;
-		if (!ps.flags[ps.n - 1])
-			leave_out(p, &ps, ps.n - 1);
 	}
-	p->one_pass = compile(p, &ps);
+	return ps;
+}
+
+static bool compile_all(struct prefilter *p, struct patterns *ps)
+{
+	for (unsigned i = ps->n; i-- > 0;) {
+		ps->flags[i] = flags_for(ps->regex[i]);
+		if (!ps->flags[i])
+			leave_out(p, ps, i);
+	}
+	p->one_pass = compile(p, ps);
+#ifdef __GLIBC__
+	/* The compiler needs many times the memory of what it makes. */
+	(void)malloc_trim(0);
+#endif
+	return p->one_pass;
+}
+
+/* All that decides what compiling gives: engine, machine, flags, and which pattern is which rule.
+ */
+static bool key_of(const struct patterns *ps, size_t n_rules,
+		   unsigned char key[static SHA256_BYTES])
+{
+	OWNED(buf_done) struct buf text;
+	hs_platform_info_t machine;
+
+	buf_init(&text, RULE_CACHE_BYTES_MAX);
+	memset(&machine, 0, sizeof(machine));
+	if (hs_populate_platform(&machine) != HS_SUCCESS)
+		return false;
+	buf_printf(&text, "%s\n%zu %u %u %llx\n", hs_version(), n_rules, HS_MODE_BLOCK,
+		   machine.tune, machine.cpu_features);
+	buf_append(&text, ways, sizeof(ways));
+	for (unsigned i = 0; i < ps->n; i++) {
+		buf_printf(&text, "%u ", ps->ids[i]);
+		buf_append(&text, ps->regex[i], strlen(ps->regex[i]) + 1);
+	}
+	sha256(text.data, text.len, key);
+	return !text.overflow;
+}
+
+static bool take_cached(struct prefilter *p, const char *folder, const unsigned char *key)
+{
+	OWNED(rule_cache_entry_done) struct rule_cache_entry entry = { .data = NULL };
+
+	if (!rule_cache_read(folder, key, &entry) || entry.n_left_out > p->n_rules)
+		return false;
+	for (size_t i = 0; i < entry.n_left_out; i++)
+		if (entry.left_out[i] >= p->n_rules)
+			return false;
+	if (hs_deserialize_database(entry.data, entry.n, &p->db) != HS_SUCCESS)
+		return false;
+	if (hs_alloc_scratch(p->db, &p->scratch) != HS_SUCCESS) {
+		(void)hs_free_database(p->db);
+		p->db = NULL;
+		return false;
+	}
+	for (size_t i = 0; i < entry.n_left_out; i++)
+		p->everywhere[p->n_everywhere++] = entry.left_out[i];
+	return true;
+}
+
+static void give_to_cache(const struct prefilter *p, const char *folder, const unsigned char *key)
+{
+	OWNED(freep) char *data = NULL;
+	size_t n;
+
+	if (hs_serialize_database(p->db, &data, &n) == HS_SUCCESS)
+		(void)rule_cache_write(folder, key,
+				       &(struct rule_cache_entry){
+					       .data = data,
+					       .n = n,
+					       .left_out = p->everywhere,
+					       .n_left_out = p->n_everywhere,
+				       });
+}
+
+/* Without a folder nothing is kept. */
+static void build(struct prefilter *p, const struct rule_set *set, const char *folder)
+{
+	OWNED(patterns_done) struct patterns ps = { .regex = NULL };
+	unsigned char key[SHA256_BYTES];
+
+	if (hs_valid_platform() != HS_SUCCESS)
+		return;
+	ps = patterns_of(set);
+	if (folder && !key_of(&ps, set->n, key))
+		folder = NULL;
+	p->from_cache = folder && take_cached(p, folder, key);
+	p->one_pass = p->from_cache;
+	if (!p->from_cache && compile_all(p, &ps) && folder)
+		give_to_cache(p, folder, key);
 }
 
 static void drop(struct prefilter *p)
@@ -223,10 +312,11 @@ static void scan_once(struct prefilter *p, const char *text, size_t len)
 
 #else
 
-static void build(struct prefilter *p, const struct rule_set *set)
+static void build(struct prefilter *p, const struct rule_set *set, const char *folder)
 {
 	UNUSED(p);
 	UNUSED(set);
+	UNUSED(folder);
 }
 
 static void drop(struct prefilter *p)
@@ -243,14 +333,15 @@ static void scan_once(struct prefilter *p, const char *text, size_t len)
 
 #endif
 
-struct prefilter *prefilter_new(const struct rule_set *set, bool hyperscan)
+static struct prefilter *new_prefilter(const struct rule_set *set, bool hyperscan,
+				       const char *folder)
 {
 	struct prefilter *p = xcalloc(1, sizeof(*p));
 
 	p->n_rules = set->n;
 	p->everywhere = xcalloc(set->n + 1, sizeof(*p->everywhere));
 	if (hyperscan)
-		build(p, set);
+		build(p, set, folder);
 	if (p->one_pass)
 		return p;
 	p->n_everywhere = 0;
@@ -258,6 +349,16 @@ struct prefilter *prefilter_new(const struct rule_set *set, bool hyperscan)
 		if (set->rules[i].spec->regex)
 			p->everywhere[p->n_everywhere++] = (uint32_t)i;
 	return p;
+}
+
+struct prefilter *prefilter_new(const struct rule_set *set, bool hyperscan)
+{
+	return new_prefilter(set, hyperscan, NULL);
+}
+
+struct prefilter *prefilter_new_cached(const struct rule_set *set, const char *folder)
+{
+	return new_prefilter(set, true, folder);
 }
 
 void prefilter_free(struct prefilter *p)
@@ -273,6 +374,11 @@ void prefilter_free(struct prefilter *p)
 bool prefilter_is_one_pass(const struct prefilter *p)
 {
 	return p->one_pass;
+}
+
+bool prefilter_is_from_cache(const struct prefilter *p)
+{
+	return p->from_cache;
 }
 
 size_t prefilter_left_out(const struct prefilter *p)

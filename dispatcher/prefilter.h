@@ -18,11 +18,15 @@ struct candidate {
 
 /* Never fails: rules that the engine cannot take are candidates everywhere. */
 struct prefilter *prefilter_new(const struct rule_set *, bool hyperscan);
+/* The same in one pass, compiled only when the folder has not got it; see rule_cache.h. */
+struct prefilter *prefilter_new_cached(const struct rule_set *, const char *folder);
 void prefilter_free(struct prefilter *);
 DEFINE_OWNED(struct prefilter, prefilter_free)
 
 /* True when this build and this machine can do it in one pass. */
 bool prefilter_is_one_pass(const struct prefilter *);
+/* True when nothing had to be compiled. */
+bool prefilter_is_from_cache(const struct prefilter *);
 /* Rules that one pass cannot look for; they cost a match on every line. */
 size_t prefilter_left_out(const struct prefilter *);
 

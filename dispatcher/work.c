@@ -28,6 +28,7 @@ struct work {
 	struct take {
 		struct work *work;
 		bool busy;    /* a take is on its way */
+		bool again;   /* work came up meanwhile, which it may have missed */
 		int64_t room; /* ... for so many */
 	} * takes;            /* per partition */
 	unsigned first;       /* the partition that is served first; they take turns */
@@ -42,13 +43,19 @@ struct work {
 #define NOW "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
 /*
- * KEYS due work; ARGV max lease_ms.
- * Returns {item, epoch, tries}... The lease is the new score: an item whose
- * worker dies is simply due again.
+ * KEYS due work; ARGV max lease_ms run_prefix plan_prefix.
+ * Returns {item, epoch, tries, lost, run, plan, now}... The lease is the new score: an item whose
+ * worker dies is simply due again. Run and plan come along, and a planned plan becomes
+ * leased here: where every write waits for the disk, another round trip would be another wait.
+ * Their keys are known only here; they have the hash tag of the others.
  */
 static struct redis_script take_script = {
 	.name = "take",
-	.body = NOW "local out = {} "
+	.body = NOW "local function hash(key) "
+		    "  local h = redis.pcall('HGETALL', key) "
+		    "  return h.err and {} or h "
+		    "end "
+		    "local out = {} "
 		    "for _, item in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, "
 		    "'LIMIT', 0, ARGV[1])) do "
 		    "  local was = redis.call('HGET', KEYS[2], item) or '0 0 0' "
@@ -58,24 +65,21 @@ static struct redis_script take_script = {
 		    "  local epoch = redis.call('HINCRBY', KEYS[2], '#', 1) "
 		    "  redis.call('HSET', KEYS[2], item, epoch .. ' ' .. tries .. ' ' .. lost) "
 		    "  redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], item) "
-		    "  out[#out + 1] = {item, epoch, tries, lost} "
+		    "  local stage, id = string.match(item, '^(%a+):(.+)$') "
+		    "  local run, plan = {}, {} "
+		    "  if stage == 'diagnose' then "
+		    "    run = hash(ARGV[3] .. id) "
+		    "  elseif stage == 'act' or stage == 'await' then "
+		    "    local key = ARGV[4] .. id "
+		    "    if redis.pcall('HGET', key, 'state') == 'planned' then "
+		    "      redis.call('HSET', key, 'state', 'leased', 'epoch', epoch) "
+		    "    end "
+		    "    plan = hash(key) "
+		    "    run = hash(ARGV[3] .. (string.match(id, '^(.*):') or id)) "
+		    "  end "
+		    "  out[#out + 1] = {item, epoch, tries, lost, run, plan, now} "
 		    "end "
 		    "return out",
-};
-
-/* KEYS work run [plan]; ARGV item epoch. A planned plan becomes leased here. With the time. */
-static struct redis_script load_script = {
-	.name = "load",
-	.body = NOW "local w = redis.call('HGET', KEYS[1], ARGV[1]) "
-		    "if not w or string.match(w, '^%d+') ~= ARGV[2] then return false end "
-		    "local plan = {} "
-		    "if KEYS[3] then "
-		    "  if redis.call('HGET', KEYS[3], 'state') == 'planned' then "
-		    "    redis.call('HSET', KEYS[3], 'state', 'leased', 'epoch', ARGV[2]) "
-		    "  end "
-		    "  plan = redis.call('HGETALL', KEYS[3]) "
-		    "end "
-		    "return {redis.call('HGETALL', KEYS[2]), plan, now}",
 };
 
 /*
@@ -457,23 +461,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	task_retry(t, -1, "took longer than its lease allows");
 }
 
-static void on_loaded(const struct redisReply *reply, void *arg)
+/* With its run and plan as they were when it was taken. */
+static void start(struct task *t, const struct redisReply *run, const struct redisReply *plan)
 {
-	struct task *t = arg;
 	char why[80];
 
-	t->asked--;
-	if (redis_len(reply) != 3) {
-		if (redis_is_error(reply, NULL))
-			log_warn("could not load", KV("item", t->item),
-				 KV("why", redis_why(reply)));
-		task_end(t);
-		return;
-	}
-	run_read(redis_at(reply, 0), t->arena, &t->run);
-	plan_read(redis_at(reply, 1), t->arena, &t->plan);
-	t->redis_ms = redis_int(redis_at(reply, 2), 0);
-	t->loaded_at_ms = clock_mono_ms();
+	run_read(run, t->arena, &t->run);
+	plan_read(plan, t->arena, &t->plan);
 	if (!*t->run.repo || (t->stage->has_plan && !*t->plan.id)) {
 		bury(t, "its run or plan is not in Redis any more");
 		return;
@@ -488,24 +482,6 @@ static void on_loaded(const struct redisReply *reply, void *arg)
 		return;
 	}
 	t->stage->start(t);
-}
-
-static void load(struct task *t)
-{
-	char key[3][KEY_MAX];
-	struct redis_cmd cmd;
-	int n = t->stage->has_plan ? 3 : 2;
-
-	key_part(&t->e->ks, t->partition, "work", key[0]);
-	key_part_of(&t->e->ks, t->partition, "run", t->ref, key[1]);
-	key_part_of(&t->e->ks, t->partition, "plan", t->plan_id, key[2]);
-	redis_script_cmd(&cmd, &load_script, n);
-	for (int i = 0; i < n; i++)
-		redis_arg(&cmd, key[i]);
-	redis_arg(&cmd, t->item);
-	redis_arg_i64(&cmd, t->epoch);
-	t->asked++;
-	redis_send_script(t->e->writer, &load_script, &cmd, on_loaded, t);
 }
 
 static const struct stage *stage_of(const char *item, const char **subject)
@@ -554,7 +530,8 @@ static void task_begin(struct work *w, unsigned partition, const struct redisRep
 	t->epoch = redis_int(redis_at(row, 1), 0);
 	t->tries = redis_int(redis_at(row, 2), 1);
 	t->lost = redis_int(redis_at(row, 3), 0);
-	t->taken_at_ms = clock_mono_ms();
+	t->redis_ms = redis_int(redis_at(row, 6), 0);
+	t->taken_at_ms = t->loaded_at_ms = clock_mono_ms();
 	t->state = arena_alloc(t->arena, t->stage->state_size + 1);
 	t->deadline = evtimer_new(w->e->base, on_deadline, t);
 	if (!t->deadline)
@@ -570,7 +547,7 @@ static void task_begin(struct work *w, unsigned partition, const struct redisRep
 		return;
 	}
 	(void)evtimer_add(t->deadline, &tv);
-	load(t);
+	start(t, redis_at(row, 4), redis_at(row, 5));
 }
 
 /* --- taking --------------------------------------------------------------- */
@@ -588,13 +565,14 @@ static void on_taken(const struct redisReply *reply, void *arg)
 		if (redis_str(redis_at(redis_at(reply, i), 0)))
 			task_begin(w, (unsigned)(take - w->takes), redis_at(reply, i));
 	/* A full hand means that there may be more. */
-	if (!told_idle(w) && redis_len(reply) == TAKE_MAX)
+	if (!told_idle(w) && (redis_len(reply) == TAKE_MAX || take->again))
 		work_kick(w);
+	take->again = false;
 }
 
 static void take_from(struct work *w, unsigned partition, int64_t room)
 {
-	char due[KEY_MAX], key[KEY_MAX];
+	char due[KEY_MAX], key[KEY_MAX], run[KEY_MAX], plan[KEY_MAX];
 	struct take *take = &w->takes[partition];
 	struct redis_cmd cmd;
 
@@ -603,11 +581,15 @@ static void take_from(struct work *w, unsigned partition, int64_t room)
 	take->room = room < TAKE_MAX ? room : TAKE_MAX;
 	key_part(&w->e->ks, partition, "due", due);
 	key_part(&w->e->ks, partition, "work", key);
+	key_part_of(&w->e->ks, partition, "run", "", run);
+	key_part_of(&w->e->ks, partition, "plan", "", plan);
 	redis_script_cmd(&cmd, &take_script, 2);
 	redis_arg(&cmd, due);
 	redis_arg(&cmd, key);
 	redis_arg_i64(&cmd, take->room);
 	redis_arg_i64(&cmd, w->e->opt.lease_ms);
+	redis_arg(&cmd, run);
+	redis_arg(&cmd, plan);
 	redis_send_script(w->e->writer, &take_script, &cmd, on_taken, take);
 }
 
@@ -626,13 +608,15 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 		return;
 	for (unsigned p = 0; p < w->e->ks.partitions; p++)
 		room -= w->takes[p].room;
-	for (unsigned i = 0; i < w->e->ks.partitions && room > 0; i++) {
+	for (unsigned i = 0; i < w->e->ks.partitions; i++) {
 		unsigned p = (w->first + i) % w->e->ks.partitions;
 
-		if (w->takes[p].busy)
-			continue;
-		take_from(w, p, room);
-		room -= w->takes[p].room;
+		if (w->takes[p].busy) {
+			w->takes[p].again = true;
+		} else if (room > 0) {
+			take_from(w, p, room);
+			room -= w->takes[p].room;
+		}
 	}
 	w->first++;
 }

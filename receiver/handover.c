@@ -1,6 +1,7 @@
 #include "receiver/handover.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -27,6 +28,7 @@ enum {
 	DRAIN_PAUSE_MAX_MS = 5000,
 	QUIET_MS = 10000,
 	REPLID_BYTES = 48,
+	TRIM_BYTES = 1 << 20, /* so much at once is worth giving back to the system */
 };
 
 /* A record on its way. */
@@ -120,16 +122,38 @@ static void forget_oldest(struct handover *h)
 	ticket_free(t);
 }
 
-static void keep(struct handover *h, struct ticket *t)
+static void forget_old(struct handover *h, int64_t before_ms)
 {
 	const struct ticket *oldest;
 
+	while ((oldest = TAILQ_FIRST(&h->kept)) &&
+	       (h->kept_bytes > h->kept_max_bytes || oldest->kept_ms < before_ms))
+		forget_oldest(h);
+}
+
+static void keep(struct handover *h, struct ticket *t)
+{
 	t->kept_ms = clock_mono_ms();
 	h->kept_bytes += t->n + sizeof(*t);
 	TAILQ_INSERT_TAIL(&h->kept, t, link);
-	while ((oldest = TAILQ_FIRST(&h->kept)) &&
-	       (h->kept_bytes > h->kept_max_bytes || t->kept_ms - oldest->kept_ms > h->keep_ms))
-		forget_oldest(h);
+	forget_old(h, t->kept_ms - h->keep_ms);
+}
+
+/*
+ * After a busy time nothing new comes to push the old out. Another server is noticed
+ * some chores late, so what it may lack is kept for as much longer.
+ */
+static void forget_when_idle(struct handover *h)
+{
+	size_t before = h->kept_bytes;
+
+	forget_old(h, clock_mono_ms() - h->keep_ms - 2 * CHORES_MS);
+#ifdef __GLIBC__
+	if (before - h->kept_bytes >= TRIM_BYTES)
+		(void)malloc_trim(0);
+#else
+	UNUSED(before);
+#endif
 }
 
 /* --- into the spool ---------------------------------------------------------------- */
@@ -670,6 +694,7 @@ static void on_chores(evutil_socket_t fd, short what, void *arg)
 	if (h->claimed && redis_connected(h->redis))
 		ask_who(h);
 	drain(h);
+	forget_when_idle(h);
 	(void)evtimer_add(h->chores, &tv);
 }
 

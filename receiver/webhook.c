@@ -24,6 +24,8 @@
 #include "receiver/source.h"
 
 enum {
+	TRACE_BYTES = 24,
+	TRACES_AHEAD = 64,
 	QUIET_MS = 10000, /* one line per problem and period: strangers must not fill the log */
 };
 
@@ -35,6 +37,9 @@ struct intake {
 	struct buf record; /* of the webhook at hand */
 	struct sources *sources;
 	struct metric *duration, *enqueued, *duplicate;
+	/* Randomness for trace ids to come: asking for it costs a system call. */
+	unsigned char traces[TRACES_AHEAD][TRACE_BYTES];
+	size_t n_traces;
 	LIST_HEAD(, delivery) pending;
 	size_t n_pending;
 };
@@ -263,10 +268,10 @@ static bool traceparent_ok(const char *s)
 	       hex_field(s + 53, 2, false);
 }
 
-static void set_trace(struct http_request *req)
+static void set_trace(struct intake *in, struct http_request *req)
 {
 	const char *sent = http_request_header(req, "traceparent");
-	char id[49];
+	char id[2 * TRACE_BYTES + 1];
 
 	if (*req->trace)
 		return;
@@ -274,7 +279,11 @@ static void set_trace(struct http_request *req)
 		(void)text_copy(req->trace, sizeof(req->trace), sent, 55);
 		return;
 	}
-	random_hex(id, 24);
+	if (in->n_traces == 0) {
+		random_bytes(in->traces, sizeof(in->traces));
+		in->n_traces = TRACES_AHEAD;
+	}
+	hex_encode(in->traces[--in->n_traces], TRACE_BYTES, id);
 	(void)snprintf(req->trace, sizeof(req->trace), "00-%.32s-%.16s-01", id, id + 32);
 }
 
@@ -479,7 +488,7 @@ static void take_event(struct intake *in, const struct visit *v)
 	(void)text_copy(ev.source, sizeof(ev.source), s->name, strlen(s->name));
 	delivery_id(v, ev.delivery, id);
 	(void)text_copy(ev.delivery, sizeof(ev.delivery), id, strlen(id));
-	set_trace(v->req);
+	set_trace(in, v->req);
 	(void)text_copy(ev.trace, sizeof(ev.trace), v->req->trace, strlen(v->req->trace));
 	ev.received_at_ms = v->hook.now_ms;
 	d = delivery_new(in, s, v->req, v->started_us);
@@ -529,7 +538,7 @@ static void take_webhook(struct intake *in, struct source *s, struct http_reques
 	const char *reason;
 
 	if (log_enabled(LEVEL_DEBUG))
-		set_trace(req);
+		set_trace(in, req);
 	if (!address_allowed(in, &v)) {
 		refuse_address(in, &v);
 		return;

@@ -147,8 +147,7 @@ static struct json_object *column_json(enum column_kind kind, const char *text)
 		return text_to_i64(text, &n) ? json_object_new_int64(n) : NULL;
 	case REAL:
 		real = strtod(text, &end);
-		return *text && !*end && real >= 0 && real <= 1 ? json_object_new_double(real)
-								: NULL;
+		return *text && !*end && real >= 0 && real <= 1 ? json_new_num(real) : NULL;
 	case FLAG:
 		return json_object_new_boolean(strcmp(text, "1") == 0);
 	case TEXT:

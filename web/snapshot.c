@@ -502,7 +502,7 @@ static struct json_object *today_json(const struct region *r)
 			json_add_i64(findings, finding_categories[i], r->n.category[i]);
 	json_add(o, "outcomes", outcomes);
 	json_add(o, "findings", findings);
-	json_add(o, "heal_success_rate", rate < 0 ? NULL : json_object_new_double(rate));
+	json_add(o, "heal_success_rate", rate < 0 ? NULL : json_new_num(rate));
 	return o;
 }
 

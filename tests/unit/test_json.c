@@ -224,11 +224,44 @@ static void writes_compact_text(void **state)
 			    "\"inf\":null,\"null\":null}");
 }
 
+static void numbers_have_no_tail_of_digits(void **state)
+{
+	static const struct {
+		double value;
+		const char *text;
+	} rows[] = {
+		{ 0.942, "0.942" },
+		{ 0.95, "0.95" },
+		{ 0.1 + 0.2, "0.30000000000000004" },
+		{ 1.0 / 3, "0.3333333333333333" },
+		{ 1, "1.0" },
+		{ 0, "0.0" },
+		{ -0.5, "-0.5" },
+		{ 12345678, "12345678.0" },
+		{ 1e300, "1e+300" },
+		{ 5e-324, "4.94065645841247e-324" },
+		{ -2.2250738585072014e-308, "-2.2250738585072014e-308" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWNED(json_putp) struct json_object *o = json_new_num(rows[i].value);
+		OWNED(json_putp) struct json_object *back = NULL;
+		const char *text = json_text(o);
+		struct err err;
+
+		assert_string_equal(text, rows[i].text);
+		assert_ok(json_parse(text, strlen(text), &back, &err), &err);
+		assert_true(json_object_get_double(back) == rows[i].value);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_one_value_and_nothing_else),
 		cmocka_unit_test(text_comes_out_as_it_went_in),
+		cmocka_unit_test(numbers_have_no_tail_of_digits),
 		cmocka_unit_test(reads_no_further_than_told),
 		cmocka_unit_test(limits_nesting),
 		cmocka_unit_test(finds_by_path_and_type),

@@ -16,6 +16,9 @@ local headers = {
 local sent = 0
 local run = ""
 
+-- So many milliseconds each connection waits on average before a request: an open stream of
+-- events instead of as many as possible.
+local pause = tonumber(os.getenv("BENCH_PAUSE_MS") or "0")
 function init()
   local seed = io.open("/dev/urandom", "rb")
   run = seed:read(8):gsub(".", function(c) return string.format("%02x", c:byte()) end)
@@ -26,4 +29,10 @@ function request()
   sent = sent + 1
   headers["X-GitHub-Delivery"] = run .. "-" .. sent
   return wrk.format("POST", nil, headers, body)
+end
+
+if pause > 0 then
+  function delay()
+    return math.random(0, 2 * pause)
+  end
 end

@@ -5,6 +5,7 @@
 # an event into a Redis stream, and answer 2xx when Redis has it. Counted is user and system time
 # of all processes in the server's session; Redis and the load generator are not. Requests per second
 # on a small shared machine are noise around that figure.
+# Then ours with two workers, and the time to an answer at half the rate that one worker sustained.
 #
 # Usage: run.sh BUILD_DIR      with ROUNDS, SECS, CONNS in the environment
 set -u
@@ -32,6 +33,7 @@ mkdir -p "$BENCH_WORK"
 "$here/make_body.sh" >"$BENCH_WORK/body.json"
 printf 'sha256=%s' "$(openssl dgst -sha256 -hmac "$BENCH_SECRET" -r "$BENCH_WORK/body.json" | cut -d' ' -f1)" \
 	>"$BENCH_WORK/signature"
+echo "load average $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors"
 echo "body: $(wc -c <"$BENCH_WORK/body.json") bytes, $conns connections, $rounds rounds of $secs s"
 
 redis-server --port 0 --unixsocket "$BENCH_REDIS" --save '' --appendonly no --dir "$BENCH_WORK" \
@@ -66,7 +68,7 @@ url_of() {
 }
 
 measure() { # measure NAME COMMAND...
-	local name=$1 log=$BENCH_WORK/$1.log url before after out n bad us
+	local name=$1 log=$BENCH_WORK/$1.log url before after out n bad us per_s
 	shift
 	redis-cli -s "$BENCH_REDIS" flushall >/dev/null
 	setsid "$@" >"$log" 2>&1 &
@@ -92,16 +94,28 @@ measure() { # measure NAME COMMAND...
 	fi
 	us=$(awk -v t="$((after - before))" -v hz="$(getconf CLK_TCK)" -v n="$n" \
 		'BEGIN { printf "%.1f", t * 1e6 / hz / n }')
-	printf '%-14s cpu_us/event %6s   events/s %8s   p99 %8s\n' "$name" "$us" \
-		"$(awk '/Requests\/sec/ { print $2 }' <<<"$out")" "$(awk '/99%/ { print $2 }' <<<"$out")"
-	echo "$name $us" >>"$BENCH_WORK/results"
+	per_s=$(awk '/Requests\/sec/ { print $2 }' <<<"$out")
+	printf '%-14s cpu_us/event %6s   events/s %8s   p50 %8s   p99 %8s\n' "$name" "$us" "$per_s" \
+		"$(awk '$1 == "50%" { print $2 }' <<<"$out")" "$(awk '$1 == "99%" { print $2 }' <<<"$out")"
+	echo "$name $us $per_s" >>"$BENCH_WORK/results"
 }
 
-ours() {
-	measure ours env PIPELINE_GUARD_REDIS_URL="unix://$BENCH_REDIS" \
+receiver() { # receiver NAME [ARGUMENTS]
+	local name=$1
+	shift
+	measure "$name" env PIPELINE_GUARD_REDIS_URL="unix://$BENCH_REDIS" \
 		PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET="$BENCH_SECRET" \
 		PIPELINE_GUARD_DATA_DIR="$BENCH_WORK/data" \
-		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none
+		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none "$@"
+}
+
+# Each connection pauses so long on average that together they ask half as often as `ours` answered.
+at_half() {
+	BENCH_PAUSE_MS=$(awk -v conns="$conns" '$1 == "ours" { sum += $3; n++ }
+		END { printf "%d", conns * 1000 * 2 * n / sum }' "$BENCH_WORK/results")
+	export BENCH_PAUSE_MS
+	receiver ours-half
+	unset BENCH_PAUSE_MS
 }
 
 nginx_lua() {
@@ -133,15 +147,17 @@ fi
 
 : >"$BENCH_WORK/results"
 for _ in $(seq "$rounds"); do
-	ours
+	receiver ours
 	nginx_lua
 	node_octokit
+	receiver ours-2-workers --workers 2
 done
+at_half
 awk '{ sum[$1] += $2; n[$1]++ }
 	END {
 		if (!n["ours"])
 			exit 1
 		for (peer in n)
-			if (peer != "ours")
+			if (peer !~ /^ours/)
 				printf "ours / %s: %.2f\n", peer, sum["ours"] / n["ours"] / (sum[peer] / n[peer])
 	}' "$BENCH_WORK/results"
