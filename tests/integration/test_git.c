@@ -436,6 +436,23 @@ static void what_was_repaired_passes_and_may_fail_again(struct rig *r)
 	assert_int_equal(events(r), 3);
 }
 
+/* A quick look says nothing of objects: they are not repaired by it. */
+static void damage_stays_until_objects_are_read_again(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+
+	lose_a_file(r, folder);
+	watch(r, folder, "git.objects_interval=1h");
+	WAIT(r, has_problem(r, folder, "corrupt"));
+	some_checks(r, 3);
+	assert_int_equal(events(r), 1);
+	GIT(r, folder, "hash-object", "-w", "a");
+	/* Somebody asks: then all of it is read. */
+	(void)redis_do(r, "SADD pg:{local}:monitor:wanted %s", SOURCE);
+	WAIT(r, events(r) == 2);
+	WAIT(r, !has_problem(r, folder, "corrupt"));
+}
+
 static void another_monitor_goes_on_counting(struct rig *r)
 {
 	const char *folder = repository(r, "work");
@@ -570,6 +587,7 @@ int main(int argc, char **argv)
 		RIG_TEST(nothing_is_said_of_what_is_well),
 		RIG_TEST(a_bare_repository_is_looked_at_too),
 		RIG_TEST(what_was_repaired_passes_and_may_fail_again),
+		RIG_TEST(damage_stays_until_objects_are_read_again),
 		RIG_TEST(another_monitor_goes_on_counting),
 		RIG_TEST(a_lock_that_somebody_holds_is_none_of_our_business),
 		RIG_TEST(what_is_ignored_is_not_reported),

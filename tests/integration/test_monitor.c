@@ -97,19 +97,44 @@ static void word_that_came_by_webhook_is_not_told_again(struct rig *r)
 
 static void a_repository_that_events_came_from_is_looked_at(struct rig *r)
 {
-	uint64_t heard, silent;
+	const char *dns = "{\"repo\":\"octo/heard\",\"cause\":\"network_dns\",\"rerun\":\"pass\"}";
+	const char *silent_dns = "{\"repo\":\"octo/heard\",\"cause\":\"network_dns\","
+				 "\"rerun\":\"pass\",\"silent\":true}";
+	struct proc *first;
+	uint64_t run;
 
 	(void)receiver_start(r, NULL);
 	simulator_start(r, NULL);
-	(void)dispatcher_start(r, "dispatcher", few_rules(r), QUICK, NULL);
-	heard = sim_run(r,
-			"{\"repo\":\"octo/heard\",\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
-	assert_string_equal(plan_result(r, heard, 1), "healed");
-	silent = sim_run(r, "{\"repo\":\"octo/heard\",\"cause\":\"network_dns\",\"rerun\":\"pass\","
-			    "\"silent\":true}");
-	assert_string_equal(plan_result(r, silent, 1), "healed");
+	/* With some patience: what is too young now must not be forgotten. */
+	first = dispatcher_start(r, "first", few_rules(r), QUICK, "monitor.grace=1s", NULL);
+	run = sim_run(r, dns);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	run = sim_run(r, silent_dns);
+	assert_string_equal(plan_result(r, run, 1), "healed");
 	assert_int_equal(source_number(r, "github", "repositories"), 1);
 	assert_int_equal(redis_int_of(r, "HLEN pg:{local}:monitor:repos:github"), 1);
+	/* Also by the next one, when the runs themselves are long gone. */
+	assert_int_equal(proc_stop(first), 0);
+	(void)redis_do(r, "DEL pg:{local:0}:runs");
+	run = sim_run(r, silent_dns);
+	(void)dispatcher_start(r, "second", few_rules(r), QUICK, NULL);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+}
+
+/* Before the guard knew of the repository: nobody asked it to dig that up. */
+static void old_failures_are_left_in_peace(struct rig *r)
+{
+	uint64_t old, recent;
+
+	simulator_start(r, NULL);
+	old = sim_run(r, "{\"repo\":\"octo/monitored\",\"cause\":\"network_dns\",\"silent\":true,"
+			 "\"age_ms\":14400000}");
+	recent = sim_run(r, "{\"repo\":\"octo/monitored\",\"cause\":\"network_dns\","
+			    "\"rerun\":\"pass\",\"silent\":true}");
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT, QUICK, NULL);
+	assert_string_equal(plan_result(r, recent, 1), "healed");
+	assert_string_equal(run_field(r, old, "status"), "");
+	assert_int_equal(sim_number(r, old, "rerun_accepted"), 0);
 }
 
 /* Its webhooks came until it was running; its end did not. */
@@ -279,6 +304,27 @@ static void a_failed_delivery_is_asked_for_again_once(struct rig *r)
 	assert_int_equal(source_number(r, "github-deliveries", "redeliveries"), had);
 }
 
+static void another_monitor_does_not_ask_for_it_again(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, NULL), *first;
+	uint64_t run;
+
+	simulator_start(r, NULL);
+	assert_int_equal(proc_stop(receiver), 0);
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true}");
+	WAIT(r, sim_number(r, run, "webhooks_failed") >= 3);
+	/* Still nobody listens. */
+	first = dispatcher_start(r, "first", few_rules(r), LOOK_AT, QUICK, NULL);
+	WAIT(r, source_number(r, "github-deliveries", "redeliveries") >= 3);
+	proc_may_die(first);
+	proc_kill(first);
+	(void)redis_do(r, "DEL %s", STATUS);
+	(void)dispatcher_start(r, "second", few_rules(r), LOOK_AT, QUICK, NULL);
+	WAIT(r, checked(r, "github-deliveries", 5));
+	assert_true(source_number(r, "github-deliveries", "failed_deliveries") >= 3);
+	assert_int_equal(source_number(r, "github-deliveries", "redeliveries"), 0);
+}
+
 static void without_the_permission_deliveries_are_left_alone(struct rig *r)
 {
 	struct proc *p;
@@ -350,6 +396,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_silent_failure_is_found_and_healed),
 		RIG_TEST(word_that_came_by_webhook_is_not_told_again),
 		RIG_TEST(a_repository_that_events_came_from_is_looked_at),
+		RIG_TEST(old_failures_are_left_in_peace),
 		RIG_TEST(the_end_that_nobody_told_is_found),
 		RIG_TEST(all_pages_are_read),
 		RIG_TEST(in_the_steady_state_most_reads_are_spared),
@@ -359,6 +406,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_drain_hands_the_lease_on),
 		RIG_TEST(somebody_elses_lease_is_respected),
 		RIG_TEST(a_failed_delivery_is_asked_for_again_once),
+		RIG_TEST(another_monitor_does_not_ask_for_it_again),
 		RIG_TEST(without_the_permission_deliveries_are_left_alone),
 		RIG_TEST(people_see_it_and_can_ask_for_a_check),
 	};
