@@ -95,6 +95,19 @@ static void word_that_came_by_webhook_is_not_told_again(struct rig *r)
 	assert_int_equal(outcomes_of(r, run, 1), 1);
 }
 
+static void what_is_young_is_left_to_its_webhook(struct rig *r)
+{
+	uint64_t run;
+
+	simulator_start(r, NULL);
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true,\"silent\":true}");
+	WAIT(r, strcmp(sim_word(r, run, "status"), "completed") == 0);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT, QUICK, "monitor.grace=10m",
+			       NULL);
+	WAIT(r, checked(r, "github", 5));
+	assert_int_equal(redis_int_of(r, "XLEN %s", EVENTS), 0);
+}
+
 static void a_repository_that_events_came_from_is_looked_at(struct rig *r)
 {
 	const char *dns = "{\"repo\":\"octo/heard\",\"cause\":\"network_dns\",\"rerun\":\"pass\"}";
@@ -395,6 +408,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(a_silent_failure_is_found_and_healed),
 		RIG_TEST(word_that_came_by_webhook_is_not_told_again),
+		RIG_TEST(what_is_young_is_left_to_its_webhook),
 		RIG_TEST(a_repository_that_events_came_from_is_looked_at),
 		RIG_TEST(old_failures_are_left_in_peace),
 		RIG_TEST(the_end_that_nobody_told_is_found),
