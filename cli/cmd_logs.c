@@ -15,6 +15,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "web/run_view.h"
 
 enum {
 	STREAMS_MAX = 64, /* two per partition */
@@ -72,9 +73,12 @@ static void tell_attempt(const struct redisReply *run, const char *word, struct 
 	bool now = strcmp(run_field(run, "generation"), generation) == 0;
 	const char *state = *run_field(run, "conclusion") ? run_field(run, "conclusion")
 							  : run_field(run, "status");
+	char attempt[ATTEMPT_TEXT_MAX];
 
+	run_view_attempt(run_field(run, "provider"), generation,
+			 now ? run_number(run, "reruns") : -1, attempt);
 	out->what = "attempt";
-	(void)snprintf(out->text, sizeof(out->text), "attempt %.20s: %s", generation,
+	(void)snprintf(out->text, sizeof(out->text), "%s%s%s", attempt, *attempt ? ": " : "",
 		       now ? state : "over, a later one is known");
 }
 
@@ -126,10 +130,12 @@ static bool tell_feed(const struct redisReply *fields, const struct redisReply *
 static void tell_outcome(const struct redisReply *fields, struct told *out)
 {
 	const char *detail = run_field(fields, "detail");
+	char attempt[ATTEMPT_TEXT_MAX];
 
+	run_view_attempt_of(fields, attempt);
 	out->what = run_field(fields, "result");
-	(void)snprintf(out->text, sizeof(out->text), "%.60s for attempt %.20s%s%.300s",
-		       run_field(fields, "strategy"), run_field(fields, "generation"),
+	(void)snprintf(out->text, sizeof(out->text), "%.60s%s%s%s%.300s",
+		       run_field(fields, "strategy"), *attempt ? " for " : "", attempt,
 		       *detail ? ": " : "", detail);
 }
 

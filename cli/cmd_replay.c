@@ -16,9 +16,9 @@
 #include "cli/query.h"
 #include "cli/run_print.h"
 #include "cli/term.h"
+#include "cli/webhook_sign.h"
 #include "core/clock.h"
 #include "core/conf.h"
-#include "core/crypto.h"
 #include "core/http_client.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -35,19 +35,21 @@ static const char usage[] =
 	"       pipeline-guard replay ID...          put dead letters back to work\n"
 	"       pipeline-guard replay --all\n"
 	"       pipeline-guard replay --discard ID...\n"
-	"       pipeline-guard replay --webhook FILE --event NAME [--url URL]\n"
+	"       pipeline-guard replay --webhook FILE [--provider NAME] [--event NAME] [--url URL]\n"
 	"\n"
 	"Dead letters are what could not be processed. An event goes back into the stream, a\n"
 	"piece of work becomes due again, and the letter is gone. A quarantined webhook was well\n"
 	"signed but could not be read; only a part of it is kept, for people to look at, so it is\n"
 	"sent again from the CI server, or discarded.\n"
 	"\n"
-	"With --webhook a saved payload is signed with the guard's own secret and sent, as GitHub\n"
-	"would: a way to try things without GitHub.\n"
+	"With --webhook a saved payload is signed with the guard's own secret and sent, as "
+	"GitHub,\n"
+	"GitLab, Jenkins or another sender of CDEvents would: a way to try things without them.\n"
 	"\n"
 	"  pipeline-guard replay --list\n"
 	"  pipeline-guard replay 1700000000000-0\n"
 	"  pipeline-guard replay --webhook failed_run.json --event workflow_run\n"
+	"  pipeline-guard replay --webhook pipeline.json --provider gitlab\n"
 	"\n"
 	"Exit status: 0 done (or listed), 1 some letter is not there or cannot be put back, or "
 	"the\n"
@@ -56,7 +58,7 @@ static const char usage[] =
 
 struct request {
 	bool list, all, discard;
-	const char *webhook, *event, *secret_file, *url, *delivery;
+	const char *webhook, *provider, *event, *secret_file, *url, *delivery;
 };
 
 /* --- dead letters ------------------------------------------------------------------ */
@@ -398,10 +400,12 @@ static int read_file(const char *path, char **out, size_t *len, struct err *err)
 }
 
 /* Given, else configured, else the one that `start` made. */
-static int webhook_secret(const struct conf *conf, const char *file, char **out, struct err *err)
+static int webhook_secret(const struct conf *conf, const struct webhook_sender *sender,
+			  const char *file, char **out, struct err *err)
 {
 	static const char *const names[] = { "pipeline-guard", "pipeline-guard-demo" };
-	const char *configured = conf_secret(conf, "github.webhook_secret", 0);
+	const char *configured = webhook_sender_secret(sender, conf);
+	const char *generated = webhook_sender_file(sender);
 	char path[DATA_PATH_MAX + 32], folder[DATA_PATH_MAX];
 	size_t n;
 
@@ -409,16 +413,17 @@ static int webhook_secret(const struct conf *conf, const char *file, char **out,
 		*out = xstrdup(configured);
 		return 0;
 	}
-	for (size_t i = 0; !file && i < ARRAY_LEN(names); i++) {
+	for (size_t i = 0; !file && generated && i < ARRAY_LEN(names); i++) {
 		if (data_dir_path(conf, names[i], folder, err) < 0)
 			return -1;
-		(void)snprintf(path, sizeof(path), "%s/github-webhook-secret", folder);
+		(void)snprintf(path, sizeof(path), "%s/%s", folder, generated);
 		if (access(path, R_OK) == 0)
 			file = path;
 	}
 	if (!file)
 		return err_set(err, ERR_CONFIG,
-			       "no webhook secret: name its file with --secret-file");
+			       "no webhook secret of %s: name its file with --secret-file",
+			       webhook_sender_name(sender));
 	if (read_file(file, out, &n, err) < 0)
 		return -1;
 	(*out)[strcspn(*out, "\r\n")] = '\0';
@@ -466,36 +471,59 @@ static void on_answer(const struct http_reply *reply, void *arg)
 	}
 }
 
+static void free_headers(char **headers)
+{
+	for (; *headers; headers++) {
+		explicit_bzero(*headers, strlen(*headers));
+		free(*headers);
+	}
+}
+
+static int prepare_webhook(const struct cli *cli, const struct request *want, char **body,
+			   char **headers, struct http_call_options *o, struct err *err)
+{
+	const char *provider = want->provider ? want->provider : "github";
+	const struct webhook_sender *sender = webhook_sender_find(provider);
+	struct saved_webhook w = { .event = want->event, .delivery = want->delivery };
+	OWNED(freep) char *secret = NULL;
+	int rc;
+
+	if (!sender)
+		return err_set(err, ERR_CONFIG,
+			       "--provider is github, gitlab, jenkins or generic, not \"%.40s\"",
+			       provider);
+	if (!want->event && webhook_sender_event(sender))
+		return err_set(err, ERR_CONFIG, "--event says what the payload is: %s",
+			       webhook_sender_event(sender));
+	if (read_file(want->webhook, body, &w.body_len, err) < 0 ||
+	    webhook_secret(cli->conf, sender, want->secret_file, &secret, err) < 0)
+		return -1;
+	w.body = *body;
+	rc = webhook_sign(sender, &w, secret, headers, err);
+	explicit_bzero(secret, strlen(secret));
+	for (size_t i = 0; headers[i]; i++)
+		o->headers[i] = headers[i];
+	o->body = *body;
+	o->body_len = w.body_len;
+	return rc;
+}
+
 static int send_webhook(const struct cli *cli, const struct request *want, struct err *err)
 {
-	OWNED(freep) char *body = NULL, *secret = NULL, *signature = NULL, *event = NULL;
-	OWNED(freep) char *url = NULL, *delivery = NULL;
-	unsigned char mac[SHA256_BYTES];
-	char hex[SHA256_HEX + 1], random[33];
+	OWNED(freep) char *body = NULL, *url = NULL;
+	char *headers[WEBHOOK_HEADERS_MAX + 1] = { 0 };
 	struct http_call_options o = { .method = "POST", .timeout_ms = ANSWER_MS };
 	struct sending s = { .cli = cli };
 	struct http_client *client;
 
-	if (!want->event)
-		return err_set(err, ERR_CONFIG, "--event says what the payload is: workflow_run");
-	if (read_file(want->webhook, &body, &o.body_len, err) < 0 ||
-	    webhook_secret(cli->conf, want->secret_file, &secret, err) < 0)
+	if (prepare_webhook(cli, want, &body, headers, &o, err) < 0) {
+		free_headers(headers);
 		return -1;
-	hmac_sha256(secret, strlen(secret), body, o.body_len, mac);
-	explicit_bzero(secret, strlen(secret));
-	hex_encode(mac, sizeof(mac), hex);
-	random_hex(random, 16);
-	signature = xasprintf("X-Hub-Signature-256: sha256=%s", hex);
-	event = xasprintf("X-GitHub-Event: %s", want->event);
-	delivery = xasprintf("X-GitHub-Delivery: %s", want->delivery ? want->delivery : random);
+	}
 	url = want->url ? xstrdup(want->url)
-			: xasprintf("http://%s/webhooks/github", conf_str(cli->conf, "listen"));
+			: xasprintf("http://%s/webhooks/%s", conf_str(cli->conf, "listen"),
+				    want->provider ? want->provider : "github");
 	o.url = url;
-	o.body = body;
-	o.headers[0] = "Content-Type: application/json";
-	o.headers[1] = event;
-	o.headers[2] = delivery;
-	o.headers[3] = signature;
 	s.base = event_base_new();
 	if (!s.base)
 		abort();
@@ -504,6 +532,7 @@ static int send_webhook(const struct cli *cli, const struct request *want, struc
 	(void)event_base_dispatch(s.base);
 	http_client_free(client);
 	event_base_free(s.base);
+	free_headers(headers);
 	*err = s.err;
 	return s.status;
 }
@@ -525,10 +554,14 @@ static int run(int argc, char **argv)
 		  .argument = "FILE",
 		  .text = &want.webhook,
 		  .help = "send this payload" },
+		{ .name = "provider",
+		  .argument = "NAME",
+		  .text = &want.provider,
+		  .help = "as whom: github (the default), gitlab, jenkins, generic" },
 		{ .name = "event",
 		  .argument = "NAME",
 		  .text = &want.event,
-		  .help = "GitHub's name for it: workflow_run" },
+		  .help = "the sender's name for it: workflow_run, \"Job Hook\"" },
 		{ .name = "url",
 		  .argument = "URL",
 		  .text = &want.url,

@@ -82,7 +82,9 @@ enum role { SIMULATOR, RECEIVER, DISPATCHER };
 
 /* Whoever takes webhooks in holds no provider token, and the other way round. */
 static const char *const provider_secrets[] = { "PIPELINE_GUARD_GITHUB_TOKEN",
-						"PIPELINE_GUARD_GITHUB_APP_", NULL };
+						"PIPELINE_GUARD_GITHUB_APP_",
+						"PIPELINE_GUARD_GITLAB_TOKEN",
+						"PIPELINE_GUARD_JENKINS_TOKEN", NULL };
 static const char *const webhook_secrets[] = { "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET",
 					       "PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN",
 					       "PIPELINE_GUARD_GITLAB_SIGNING_TOKEN",
@@ -140,6 +142,50 @@ static const char *page_address(const struct start *s)
 	return s->admin_fd >= 0 ? s->admin_address : s->address;
 }
 
+/* Where each provider's webhooks go, and what switches on those that have no secret yet. */
+static const struct door {
+	const char *provider, *keys[2], *section, *variable;
+} doors[] = {
+	{ "github", { "github.webhook_secret" }, "sources.github.secret", NULL },
+	{ "gitlab",
+	  { "gitlab.webhook_token", "gitlab.signing_token" },
+	  "sources.gitlab.secret",
+	  "PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN_FILE" },
+	{ "jenkins",
+	  { "jenkins.webhook_token" },
+	  "sources.jenkins.secret",
+	  "PIPELINE_GUARD_JENKINS_WEBHOOK_TOKEN_FILE" },
+};
+
+static bool has_secret(const struct conf *conf, const struct door *d)
+{
+	const char *name;
+
+	for (size_t i = 0; i < ARRAY_LEN(d->keys) && d->keys[i]; i++)
+		if (conf_secret(conf, d->keys[i], 0))
+			return true;
+	for (size_t i = 0; (name = conf_section_name(conf, "sources", i)); i++)
+		if (strcmp(name, d->provider) == 0)
+			return conf_secret(conf, d->section, 0) != NULL;
+	return false;
+}
+
+static void print_doors(const struct start *s, const char *address)
+{
+	for (size_t i = 0; i < (demo ? 1 : ARRAY_LEN(doors)); i++) {
+		const struct door *d = &doors[i];
+
+		printf("  %-9s %s://%s/webhooks/%-7s  ", i ? "" : "Webhooks", s->scheme, address,
+		       d->provider);
+		if (!d->variable && !s->given_secret)
+			printf("secret: cat %s\n", s->secret);
+		else if (has_secret(s->cli->conf, d))
+			printf("secret as configured\n");
+		else
+			printf("401 until %s is set\n", d->variable);
+	}
+}
+
 /* Nobody can open 0.0.0.0: this machine's name in its place. */
 static void address_shown(const char *address, char out[static 128])
 {
@@ -179,7 +225,7 @@ static void print_what_to_paste(const struct start *s)
 		       "again "
 		       "after\n"
 		       "  export PIPELINE_GUARD_GITHUB_TOKEN_FILE=/path/to/token\n");
-	printf("Ctrl-C stops it.\n\n");
+	printf("GitLab, Jenkins and others: docs/senders.md. Ctrl-C stops it.\n\n");
 }
 
 static void print_block(struct start *s)
@@ -194,10 +240,9 @@ static void print_block(struct start *s)
 		why = "on the simulated GitHub only";
 	}
 	printf("\nPipeline Guard is running.\n\n"
-	       "  Page      %s://%s/\n"
-	       "  Webhook   %s://%s/webhooks/github\n",
-	       s->scheme, page, s->scheme, webhook);
-	print_secret("Secret", s->given_secret, s->secret, "");
+	       "  Page      %s://%s/\n",
+	       s->scheme, page);
+	print_doors(s, webhook);
 	print_secret("Admin", s->given_admin_token, s->admin_token,
 		     access_is_loopback_listener(page_address(s))
 			     ? "   # for the button that stops it"

@@ -424,15 +424,16 @@ static void print_runs(const struct region *r)
 
 	for (size_t i = 0; i < r->n_runs; i++) {
 		const struct redisReply *run = r->runs[i].run;
-		char age[24];
+		char age[24], attempt[ATTEMPT_TEXT_MAX];
 
 		term_age(age, r->runs[i].at_ms, r->now_ms);
+		run_view_attempt_of(run, attempt);
 		table_cell(t, age);
 		table_cell(t, run_view_state(run));
 		table_cell(t, run_field(run, "repo"));
 		table_cell(t, run_field(run, "pipeline"));
 		table_cell(t, r->runs[i].ref);
-		table_cell(t, run_field(run, "generation"));
+		table_cell(t, attempt);
 		table_cell(t, run_why(run));
 	}
 	printf("\n");

@@ -143,8 +143,21 @@ static void print_plan(const struct redisReply *plan)
 	time_line("at", run_number(plan, "done_at_ms"));
 }
 
+/* "build 57": its word is the label. */
+static void print_attempt(char *text)
+{
+	char *count = strchr(text, ' ');
+
+	if (!count)
+		return;
+	*count = '\0';
+	line(text, count + 1);
+}
+
 void run_print(const char *ref, const struct redisReply *run, const struct redisReply *plan)
 {
+	char attempt[ATTEMPT_TEXT_MAX];
+
 	printf("%s", term_bold());
 	term_put(run_field(run, "repo"));
 	printf(": ");
@@ -152,7 +165,8 @@ void run_print(const char *ref, const struct redisReply *run, const struct redis
 	printf("%s\n", term_plain());
 	line("run", ref);
 	painted_line("state", run_view_state(run));
-	line("attempt", run_field(run, "generation"));
+	run_view_attempt_of(run, attempt);
+	print_attempt(attempt);
 	line("status", run_field(run, "status"));
 	line("conclusion", run_field(run, "conclusion"));
 	line("branch", run_field(run, "branch"));

@@ -47,7 +47,8 @@ static const struct known {
 } known[] = {
 	{ "active_pipelines", METRIC_GAUGE, "Runs that are queued or running." },
 	{ "anomalies_detected_total", METRIC_COUNTER, "Anomalies in the series that are watched." },
-	{ "breaker_state", METRIC_GAUGE, "Circuit breaker of a provider host: 0 closed, 1 open." },
+	{ "breaker_state", METRIC_GAUGE,
+	  "Circuit breaker of a provider host: 0 closed, 1 open, 2 half-open." },
 	{ "cache_hit_rate", METRIC_GAUGE, "Share of provider reads answered from the cache." },
 	{ "check_duration_seconds", METRIC_HISTOGRAM, "Time to diagnose one log." },
 	{ "dead_letter_total", METRIC_COUNTER, "Entries that could not be processed." },

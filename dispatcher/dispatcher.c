@@ -22,6 +22,7 @@
 #include "core/settings.h"
 #include "core/text.h"
 #include "core/tls.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/consumer.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
@@ -58,6 +59,14 @@ static const struct conf_option options[] = {
 	  "Age at which a plan that could not be carried out is given up." },
 	{ "retry.base", CONF_DURATION, "1s", "1ms", "1m", "First wait between tries; doubles." },
 	{ "retry.cap", CONF_DURATION, "2m", "10ms", "1h", "Longest wait between tries." },
+	{ "breaker.failures", CONF_INT, "5", "1", "1000",
+	  "Calls without an answer or with a 5xx after which a provider is left alone." },
+	{ "breaker.window", CONF_DURATION, "1m", "100ms", "1h",
+	  "They count together when they are within so long." },
+	{ "breaker.open", CONF_DURATION, "5s", "10ms", "10m",
+	  "How long a provider is left alone before one call tries again; doubles." },
+	{ "breaker.open_cap", CONF_DURATION, "2m", "10ms", "1h",
+	  "Longest time a provider is left alone." },
 	{ "dispatcher.claim_idle", CONF_DURATION, "30s", "100ms", "1h",
 	  "Entries of a dispatcher that is silent for so long are taken over." },
 	{ "dispatcher.lease", CONF_DURATION, "2m", "500ms", "1h",
@@ -100,6 +109,10 @@ static const struct {
 	N("retry.base", retry_base_ms),
 	N("retry.cap", retry_cap_ms),
 	N("heal.give_up", give_up_ms),
+	N("breaker.failures", breaker_failures),
+	N("breaker.window", breaker_window_ms),
+	N("breaker.open", breaker_open_ms),
+	N("breaker.open_cap", breaker_cap_ms),
 	N("heal.settle", settle_ms),
 	N("heal.timeout", heal_timeout_ms),
 	N("heal.per_pipeline_hour", per_pipeline_hour),
@@ -221,6 +234,7 @@ static int open_providers(struct engine *e, struct err *err)
 		if (ops->open(e->base, e->conf, e->http, &e->providers[e->n_providers].api, err) <
 		    0)
 			return -1;
+		api_watch(e->providers[e->n_providers].api, breaker_observe, e);
 		e->providers[e->n_providers++].ops = ops;
 	}
 	return 0;

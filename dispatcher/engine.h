@@ -32,6 +32,7 @@ struct engine_options {
 	int64_t max_deliveries, concurrency, batch;
 	int64_t diagnose_delay_ms, diagnose_tries, diagnose_jobs;
 	int64_t per_pipeline_hour, concurrent_heals;
+	int64_t breaker_failures, breaker_window_ms, breaker_open_ms, breaker_cap_ms;
 };
 
 struct engine {

@@ -1,6 +1,6 @@
 /*
  * What is wrong with a local git repository: only looks, changes nothing. Blocks, and reads what a
- * crash may have left behind, so it runs in a process of its own (docs/adr/0013).
+ * crash may have left behind, so it runs in a process of its own (docs/adr/0015).
  */
 #ifndef GUARD_DISPATCHER_GIT_LOOK_H
 #define GUARD_DISPATCHER_GIT_LOOK_H

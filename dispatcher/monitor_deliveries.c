@@ -134,6 +134,19 @@ static void note_budget(struct deliveries *d, const struct api_result *r)
 	d->result.pace.budget_reset_ms = r->budget_reset_at_ms - clock_wall_ms();
 }
 
+static bool is_forbidden(const struct api_result *r)
+{
+	return r->fate == API_REFUSED && (r->http_status == 403 || r->http_status == 404);
+}
+
+/* One of many is left out. */
+static void skip(struct deliveries *d, const struct api_result *r)
+{
+	d->call = NULL;
+	note_budget(d, r);
+	(void)text_copy(d->result.why, sizeof(d->result.why), r->why, strlen(r->why));
+}
+
 /* False: the check is over. */
 static bool usable(struct deliveries *d, const struct api_result *r)
 {
@@ -141,7 +154,7 @@ static bool usable(struct deliveries *d, const struct api_result *r)
 	note_budget(d, r);
 	if (r->fate == API_OK)
 		return true;
-	if (r->fate == API_REFUSED && (r->http_status == 403 || r->http_status == 404))
+	if (is_forbidden(r))
 		switch_off(d, r->why);
 	else
 		give_up(d, r->why, r->retry_after_ms);
@@ -248,6 +261,9 @@ static void next_failed(struct deliveries *d)
 	       (d->failed[d->at_failed].asked || now - d->failed[d->at_failed].at_ms < grace))
 		d->at_failed++;
 	if (d->at_failed == d->n_failed || d->budget <= 0 || d->stopping) {
+		if (d->at_failed < d->n_failed && d->s->e->decide.observe)
+			(void)snprintf(d->result.why, sizeof(d->result.why),
+				       "mode observe: nothing is asked for again");
 		finish(d);
 		return;
 	}
@@ -304,6 +320,13 @@ static void on_deliveries(const struct api_result *r, void *arg)
 {
 	struct deliveries *d = arg;
 
+	if (d->hooks[d->at_hook].id && is_forbidden(r)) {
+		/* Removed a moment ago, or of a repository that changed hands: the others go on. */
+		skip(d, r);
+		d->at_hook++;
+		next_hook(d);
+		return;
+	}
 	if (!usable(d, r))
 		return;
 	monitor_read(d->s->monitor, r->unchanged);
@@ -389,11 +412,9 @@ static void on_hooks(const struct api_result *r, void *arg)
 {
 	struct deliveries *d = arg;
 
-	if (r->fate == API_REFUSED && (r->http_status == 403 || r->http_status == 404)) {
-		d->call = NULL;
-		note_budget(d, r);
+	if (is_forbidden(r)) {
+		skip(d, r);
 		d->refusing++;
-		(void)text_copy(d->result.why, sizeof(d->result.why), r->why, strlen(r->why));
 	} else if (!usable(d, r)) {
 		return;
 	} else if (r->unchanged) {
@@ -466,7 +487,7 @@ static void check(void *state)
 
 	d->stopping = false;
 	d->result = (struct monitor_result){ .answered = true, .pace.budget_left = -1 };
-	d->budget = conf_int(d->s->e->conf, "monitor.redeliveries");
+	d->budget = d->s->e->decide.observe ? 0 : conf_int(d->s->e->conf, "monitor.redeliveries");
 	/* Asked for by a person: perhaps the permission is there now. */
 	if (d->off && !d->s->asked) {
 		finish(d);

@@ -49,6 +49,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, failed),
 	NUMBER(run, reruns),
 	NUMBER(run, updated_at_ms),
+	NUMBER(run, at_ms),
 	TEXT(run, failure_reason),
 };
 
@@ -61,6 +62,7 @@ static const struct column plan_columns[] = {
 	TEXT(plan, confidence),   TEXT(plan, trace),
 	NUMBER(plan, generation), NUMBER(plan, created_at_ms),
 	NUMBER(plan, sent_at_ms), NUMBER(plan, sends),
+	NUMBER(plan, reruns),     NUMBER(plan, held_ms),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

@@ -14,13 +14,13 @@ struct run {
 	const char *provider, *source, *repo, *pipeline, *branch, *default_branch, *sha, *url,
 		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason;
 	uint64_t repo_id, run_id, pipeline_id, installation, generation, rank, diagnosed,
-		finding_generation, failed, reruns, updated_at_ms;
+		finding_generation, failed, reruns, updated_at_ms, at_ms;
 };
 
 struct plan {
 	const char *id, *run, *strategy, *risk, *mode, *state, *reason, *category, *fingerprint,
 		*rule, *confidence, *trace;
-	uint64_t generation, created_at_ms, sent_at_ms, sends;
+	uint64_t generation, created_at_ms, sent_at_ms, sends, reruns, held_ms;
 };
 
 /* From flat HGETALL replies. run->repo == "" means there is no such run. */

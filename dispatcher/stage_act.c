@@ -19,6 +19,7 @@
 #include "core/metrics.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/test_hooks.h"
 #include "dispatcher/work.h"
 
@@ -40,7 +41,8 @@ struct act {
 };
 
 /*
- * KEYS stop budget inflight; ARGV plan per_hour concurrent hold_ms budget_ttl_s
+ * KEYS stop budget inflight breaker
+ * ARGV plan per_hour concurrent hold_ms budget_ttl_s breaker_cap limit_field limit_cap
  * Asking again for the same plan costs nothing, so a crash between grant and
  * call does not eat the budget.
  */
@@ -49,6 +51,15 @@ static struct redis_script admit_script = {
 	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local stop = redis.call('GET', KEYS[1]) "
 		"if stop then return {'held', 'stopped: ' .. stop} end "
+		"local b = redis.call('HMGET', KEYS[4], 'state', 'open_until_ms', "
+		"'limited_until_ms', ARGV[7]) "
+		"for i = 2, 4 do "
+		"  local left = (tonumber(b[i]) or 0) - now "
+		"  if left > 0 and left <= tonumber(ARGV[i == 2 and 6 or 8]) and "
+		"      (i > 2 or b[1] == 'open') then "
+		"    return {'down', left} "
+		"  end "
+		"end "
 		"local known = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 "
 		"if not known and redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[2]) then "
 		"  return {'over', 'limit of ' .. ARGV[2] .. ' re-runs an hour for this pipeline "
@@ -91,8 +102,11 @@ static void finish(struct task *t, const char *result, const char *detail)
 /* Of a plan whose call was certainly not applied. */
 static void again(struct task *t, int64_t at_least_ms, const char *why)
 {
+	/* Time in which nobody could try does not count. */
+	int64_t age = task_now_ms(t) - (int64_t)(t->plan.created_at_ms + t->plan.held_ms);
+
 	release(t);
-	if (task_now_ms(t) - (int64_t)t->plan.created_at_ms > t->e->opt.give_up_ms)
+	if (age > t->e->opt.give_up_ms)
 		task_outcome(t, "gave_up", why);
 	else
 		task_retry(t, at_least_ms, why);
@@ -103,7 +117,8 @@ static void look_again(struct task *t, int64_t at_least_ms, const char *why)
 {
 	if (!is_sent(t))
 		again(t, at_least_ms, why);
-	else if (task_now_ms(t) - (int64_t)t->plan.sent_at_ms > t->e->opt.give_up_ms)
+	else if (task_now_ms(t) - (int64_t)(t->plan.sent_at_ms + t->plan.held_ms) >
+		 t->e->opt.give_up_ms)
 		finish(t, "unknown", why);
 	else
 		task_retry(t, at_least_ms, why);
@@ -289,6 +304,8 @@ static void on_admit(const struct redisReply *reply, void *arg)
 		write_sent(t);
 	} else if (strcmp(answer, "over") == 0) {
 		finish(t, "escalated", why ? why : "over the limit");
+	} else if (strcmp(answer, "down") == 0) {
+		breaker_hold(t, redis_int(redis_at(reply, 1), 0), "the provider is left alone");
 	} else {
 		again(t, HELD_MS, why ? why : "held");
 	}
@@ -296,7 +313,8 @@ static void on_admit(const struct redisReply *reply, void *arg)
 
 static void admit(struct task *t)
 {
-	char name[160], stop[KEY_MAX], budget[KEY_MAX], inflight[KEY_MAX];
+	char name[160], stop[KEY_MAX], budget[KEY_MAX], inflight[KEY_MAX], breaker[KEY_MAX];
+	char limit[BREAKER_FIELD_MAX];
 	struct redis_cmd cmd;
 
 	(void)snprintf(name, sizeof(name), "budget:pipeline:%s:%" PRIu64 ":%" PRIu64 ":%" PRId64,
@@ -304,15 +322,21 @@ static void admit(struct task *t)
 	key_region(&t->e->ks, "stop", stop);
 	key_region(&t->e->ks, name, budget);
 	key_region(&t->e->ks, "budget:inflight", inflight);
-	redis_script_cmd(&cmd, &admit_script, 3);
+	breaker_key(t, breaker);
+	breaker_limit_field(t->run.installation, limit);
+	redis_script_cmd(&cmd, &admit_script, 4);
 	redis_arg(&cmd, stop);
 	redis_arg(&cmd, budget);
 	redis_arg(&cmd, inflight);
+	redis_arg(&cmd, breaker);
 	redis_arg(&cmd, t->plan.id);
 	redis_arg_i64(&cmd, t->e->opt.per_pipeline_hour);
 	redis_arg_i64(&cmd, t->e->opt.concurrent_heals);
 	redis_arg_i64(&cmd, t->e->opt.lease_ms);
 	redis_arg_i64(&cmd, BUDGET_TTL_S);
+	redis_arg_i64(&cmd, t->e->opt.breaker_cap_ms);
+	redis_arg(&cmd, limit);
+	redis_arg_i64(&cmd, API_LIMIT_MAX_MS);
 	t->asked++;
 	redis_send_script(t->e->writer, &admit_script, &cmd, on_admit, t);
 }
@@ -361,7 +385,7 @@ static void on_fence(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
-		look_again(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, look_again);
 	else if (r->fate == API_REFUSED)
 		/* Nobody can say any more whether the interrupted call arrived. */
 		finish(t, is_sent(t) ? "unknown" : "refused", r->why);
@@ -379,11 +403,19 @@ static void on_fence(const struct api_result *r, void *arg)
 		not_applied(t);
 }
 
+static void fence(struct task *t)
+{
+	struct act *a = t->state;
+	struct api_run run;
+
+	planned_run(t, &run);
+	t->call = a->ops->get_run(a->api, &run, on_fence, t);
+}
+
 static void act_start(struct task *t)
 {
 	struct act *a = t->state;
 	struct settle nothing = SETTLE_INIT;
-	struct api_run run;
 
 	/* An item that somebody put back, by hand or from the dead letters. */
 	if (strcmp(t->plan.state, "awaiting") == 0 || strcmp(t->plan.state, "done") == 0) {
@@ -421,8 +453,7 @@ static void act_start(struct task *t)
 			arena_printf(t->arena, "no token for %s is configured", t->run.source));
 		return;
 	}
-	planned_run(t, &run);
-	t->call = a->ops->get_run(a->api, &run, on_fence, t);
+	breaker_ask(t, fence);
 }
 
 static void act_cancel(struct task *t)

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/work.h"
 
 /* A failed attempt is compared once it is diagnosed; that wakes us, this is only the net below. */
@@ -45,6 +46,12 @@ static void judge(struct task *t, const char *conclusion)
 	}
 }
 
+/* Nobody waits longer for a diagnosis than for the re-run itself. */
+static int64_t diagnosis_ms(const struct task *t)
+{
+	return t->e->opt.heal_timeout_ms < DIAGNOSIS_MS ? t->e->opt.heal_timeout_ms : DIAGNOSIS_MS;
+}
+
 /* No webhook told us; the provider has the last word. */
 static void on_run(const struct api_result *r, void *arg)
 {
@@ -52,18 +59,27 @@ static void on_run(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
-		task_retry(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
 	else if (r->fate == API_OK && r->generation > t->plan.generation &&
 		 strcmp(r->status, "completed") == 0 && !ci_conclusion_failed(r->conclusion))
 		judge(t, r->conclusion);
 	else if (r->fate == API_OK && r->generation > t->plan.generation &&
 		 strcmp(r->status, "completed") == 0 && t->tries <= EVENT_TRIES)
 		/* After a long pause its event is still in the stream, and will be diagnosed. */
-		task_retry(t, DIAGNOSIS_MS, "it failed, and its event is not here yet");
+		task_retry(t, diagnosis_ms(t), "it failed, and its event is not here yet");
 	else
 		task_outcome(t, "timed_out",
 			     arena_printf(t->arena, "no completion was reported in time; it is %s",
 					  r->fate == API_OK ? r->status : r->why));
+}
+
+static void ask_run(struct task *t)
+{
+	struct await *a = t->state;
+	struct api_run run;
+
+	run_api(&t->run, &run);
+	t->call = a->ops->get_run(a->api, &run, on_run, t);
 }
 
 static void await_start(struct task *t)
@@ -72,7 +88,6 @@ static void await_start(struct task *t)
 	const struct run *r = &t->run;
 	int64_t left = (int64_t)t->plan.sent_at_ms + t->e->opt.heal_timeout_ms - task_now_ms(t);
 	struct settle later = SETTLE_INIT;
-	struct api_run run;
 
 	if (strcmp(t->plan.state, "awaiting") != 0) {
 		task_settle(t, &later);
@@ -86,7 +101,7 @@ static void await_start(struct task *t)
 	if (r->generation > t->plan.generation && r->rank == CI_COMPLETED) {
 		if (r->failed && r->finding_generation < r->generation &&
 		    task_now_ms(t) - (int64_t)r->updated_at_ms < DIAGNOSIS_MAX_MS) {
-			later.again_ms = DIAGNOSIS_MS;
+			later.again_ms = diagnosis_ms(t);
 			task_settle(t, &later);
 			return;
 		}
@@ -103,8 +118,7 @@ static void await_start(struct task *t)
 		task_outcome(t, "timed_out", "no completion was reported in time");
 		return;
 	}
-	run_api(r, &run);
-	t->call = a->ops->get_run(a->api, &run, on_run, t);
+	breaker_ask(t, ask_run);
 }
 
 static void await_cancel(struct task *t)

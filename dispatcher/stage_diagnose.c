@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/text.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
 #include "dispatcher/git_finding.h"
@@ -48,6 +49,10 @@ static void add_plan(struct task *t, const struct decision *d, struct settle *s)
 		t->ref,
 		"generation",
 		arena_printf(a, "%" PRIu64, t->run.generation),
+		"provider",
+		t->run.provider,
+		"reruns",
+		arena_printf(a, "%" PRIu64, t->run.reruns),
 		"strategy",
 		d->healer->name,
 		"risk",
@@ -235,7 +240,7 @@ static void on_log(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT) {
-		task_retry(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
 		return;
 	}
 	if (r->fate == API_REFUSED && !d->no_log_why)
@@ -350,7 +355,7 @@ static void on_jobs(const struct api_result *r, void *arg)
 
 	t->call = NULL;
 	if (r->fate == API_RETRY || r->fate == API_WAIT) {
-		task_retry(t, r->retry_after_ms, r->why);
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
 		return;
 	}
 	if (r->fate == API_REFUSED) {
@@ -369,11 +374,19 @@ static void on_jobs(const struct api_result *r, void *arg)
 		next_log(t);
 }
 
+static void ask_jobs(struct task *t)
+{
+	struct diagnose *d = t->state;
+	struct api_run run;
+
+	run_api(&t->run, &run);
+	t->call = d->ops->list_jobs(d->api, &run, on_jobs, t);
+}
+
 static void diagnose_start(struct task *t)
 {
 	struct diagnose *d = t->state;
 	struct settle nothing = SETTLE_INIT;
-	struct api_run run;
 	char why[80];
 
 	if (!t->run.failed || t->run.rank < CI_COMPLETED || t->run.diagnosed >= t->run.generation) {
@@ -392,8 +405,7 @@ static void diagnose_start(struct task *t)
 		(void)snprintf(why, sizeof(why), "%" PRId64 " tries did not succeed", t->tries - 1);
 		conclude_without_log(t, why);
 	} else {
-		run_api(&t->run, &run);
-		t->call = d->ops->list_jobs(d->api, &run, on_jobs, t);
+		breaker_ask(t, ask_jobs);
 	}
 }
 

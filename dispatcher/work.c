@@ -86,7 +86,8 @@ static struct redis_script take_script = {
  * KEYS due work run runs feed outcomes stats plan
  * ARGV 1 item, 2 epoch, 3 ref, 4 generation, 5 mode, 6 again_ms, 7 next item, 8 its delay,
  *      9 feed word, 10 ttl_s, 11 stat, 12 plan id, 13..15 lengths of plan, run and outcome, pairs
- * Mode "settle" ends the work on the item, "step" keeps it leased, "create" ends a
+ * Mode "settle" ends the work on the item, "hold" takes back the try, "step" keeps it leased,
+ * "create" ends a
  * diagnosis: a plan is made only if the run is still in that generation and has none for it,
  * a plan that waits for this generation is made due, and a failure that is not diagnosed yet is
  * next. What an event asked for while the item was held is never put off or dropped by its end.
@@ -167,7 +168,9 @@ static struct redis_script settle_script = {
 	"  redis.call('HDEL', KEYS[2], ARGV[1]) "
 	"elseif mode ~= 'step' and again >= 0 then "
 	"  redis.call('ZADD', KEYS[1], now + again, ARGV[1]) "
-	"  redis.call('HSET', KEYS[2], ARGV[1], '0 ' .. string.match(w, '%d+ %d+$')) "
+	"  local tries, lost = string.match(w, '(%d+) (%d+)$') "
+	"  if mode == 'hold' then tries = math.max(tries - 1, 0) end "
+	"  redis.call('HSET', KEYS[2], ARGV[1], '0 ' .. tries .. ' ' .. lost) "
 	"elseif mode ~= 'step' then "
 	"  redis.call('ZREM', KEYS[1], ARGV[1]) "
 	"  redis.call('HDEL', KEYS[2], ARGV[1]) "
@@ -340,6 +343,21 @@ void task_retry(struct task *t, int64_t at_least_ms, const char *why)
 	task_settle(t, &s);
 }
 
+void task_hold(struct task *t, int64_t ms, const char *why)
+{
+	struct settle s = SETTLE_INIT;
+
+	s.again_ms = ms;
+	if (t->stage->has_plan) {
+		s.plan_pairs[0] = "held_ms";
+		s.plan_pairs[1] =
+			arena_printf(t->arena, "%" PRIu64, t->plan.held_ms + (uint64_t)ms);
+	}
+	log_debug("held", KV("item", t->item), KV("why", why), KV("in_ms", ms));
+	last_words(t);
+	send_settle(t, &s, "hold", on_settled);
+}
+
 static void on_stepped(const struct redisReply *reply, void *arg)
 {
 	struct task *t = arg;
@@ -362,7 +380,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 {
 	const struct plan *p = &t->plan;
 	const struct run *r = &t->run;
-	char now[24], generation[24], created[24], sent[24], stat[64];
+	char now[24], generation[24], reruns[24], created[24], sent[24], stat[64];
 	struct settle s = {
 		.again_ms = -1,
 		.feed = result,
@@ -387,6 +405,10 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 				   r->branch,
 				   "generation",
 				   generation,
+				   "provider",
+				   r->provider,
+				   "reruns",
+				   reruns,
 				   "strategy",
 				   p->strategy,
 				   "mode",
@@ -415,6 +437,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 
 	(void)snprintf(now, sizeof(now), "%" PRId64, task_now_ms(t));
 	(void)snprintf(generation, sizeof(generation), "%" PRIu64, p->generation);
+	(void)snprintf(reruns, sizeof(reruns), "%" PRIu64, p->reruns);
 	(void)snprintf(created, sizeof(created), "%" PRIu64, p->created_at_ms);
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);

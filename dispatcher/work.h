@@ -59,6 +59,12 @@ struct task {
 	bool settling;  /* its end is on the way */
 	unsigned asked; /* answers of Redis that are still to come, while it has not ended */
 	void (*stepped)(struct task *);
+	struct {
+		void (*go)(struct task *);
+		void (*retry)(struct task *, int64_t at_least_ms, const char *why);
+		int64_t at_least_ms;
+		const char *why;
+	} breaker;              /* how to go on when it has answered */
 	struct event *deadline; /* well before the lease runs out */
 	struct task *next, **prev;
 };
@@ -97,6 +103,8 @@ void task_settle(struct task *, const struct settle *);
 int64_t task_now_ms(const struct task *);
 /* Try again later, with backoff; `why` is logged. */
 void task_retry(struct task *, int64_t at_least_ms, const char *why);
+/* It could not even be tried: again after so long, which costs no try and no age. */
+void task_hold(struct task *, int64_t ms, const char *why);
 /*
  * An intermediate write under the epoch that keeps item and lease. then() follows when it
  * is done; when the lease was lost or Redis is gone, the task ends instead.

@@ -18,7 +18,6 @@
 enum {
 	LIMIT_PAUSE_MS = 60000, /* when nobody says how long: a minute at least */
 	LIMIT_PAUSE_MIN_MS = 1000,
-	LIMIT_PAUSE_MAX_MS = 3600 * 1000, /* limits are per hour; a longer one is a wrong clock */
 };
 
 /* --- verdicts ------------------------------------------------------------- */
@@ -57,7 +56,7 @@ int64_t api_limit_pause(const struct http_reply *r, int64_t now_ms)
 		pause = r->rate_reset_at_ms - now_ms;
 	if (pause < LIMIT_PAUSE_MIN_MS)
 		return LIMIT_PAUSE_MIN_MS;
-	return pause < LIMIT_PAUSE_MAX_MS ? pause : LIMIT_PAUSE_MAX_MS;
+	return pause < API_LIMIT_MAX_MS ? pause : API_LIMIT_MAX_MS;
 }
 
 /* True: a row of the provider's said what it means. */
@@ -348,6 +347,18 @@ static void on_write_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- rate limits ---------------------------------------------------------- */
 
+void api_watch(struct api *api, api_watch_fn *fn, void *arg)
+{
+	api->watch = fn;
+	api->watch_arg = arg;
+}
+
+static void tell(const struct api *api, enum api_news news, uint64_t limit_key, int64_t for_ms)
+{
+	if (api->watch)
+		api->watch(api->watch_arg, api->origin.host, news, limit_key, for_ms);
+}
+
 bool api_limited(struct api_call *c)
 {
 	const struct api_limit *limits = c->api->limits;
@@ -393,7 +404,10 @@ void api_note_limit(struct api_call *c, const struct http_reply *r)
 		pause = c->result.retry_after_ms;
 	if (pause <= 0)
 		return;
-	limit_until(c, now + (pause < LIMIT_PAUSE_MAX_MS ? pause : LIMIT_PAUSE_MAX_MS));
+	if (pause > API_LIMIT_MAX_MS)
+		pause = API_LIMIT_MAX_MS;
+	limit_until(c, now + pause);
+	tell(c->api, API_NEWS_LIMITED, c->limit_key, pause);
 }
 
 bool api_from_origin(const struct api *api, const struct http_reply *r)
@@ -407,7 +421,8 @@ bool api_from_origin(const struct api *api, const struct http_reply *r)
 
 void api_count(const struct api *api, const struct http_reply *r)
 {
-	const char *host = api_from_origin(api, r) ? api->origin.host : "log storage";
+	bool ours = api_from_origin(api, r);
+	const char *host = ours ? api->origin.host : "log storage";
 	char labels[320];
 
 	if (r->status)
@@ -415,6 +430,11 @@ void api_count(const struct api *api, const struct http_reply *r)
 	else
 		(void)snprintf(labels, sizeof(labels), "host=\"%s\",code=\"none\"", host);
 	metrics_add("provider_requests_total", labels, 1);
+	if (ours)
+		tell(api,
+		     !r->status || r->status == 408 || r->status >= 500 ? API_NEWS_FAILED
+									: API_NEWS_ANSWERED,
+		     0, 0);
 	if (r->rate_remaining >= 0) {
 		(void)snprintf(labels, sizeof(labels), "host=\"%s\"", host);
 		metrics_set("provider_rate_limit_remaining", labels, r->rate_remaining);

@@ -64,6 +64,9 @@ struct api {
 	struct event *write_timer;
 	bool closing;
 	bool *freed;
+
+	api_watch_fn *watch;
+	void *watch_arg;
 };
 
 struct api_call {

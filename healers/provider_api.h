@@ -124,6 +124,17 @@ typedef void api_fn(const struct api_result *, void *arg);
 struct api;
 struct api_call;
 
+/*
+ * Who wants to know how the provider behaves: called for every reply, also those of which the
+ * caller of a request never hears. `limit_key` and `for_ms` belong to API_NEWS_LIMITED; 0 is the
+ * key of everybody, else it is an installation of an App.
+ */
+enum api_news { API_NEWS_ANSWERED, API_NEWS_FAILED, API_NEWS_LIMITED };
+enum { API_LIMIT_MAX_MS = 3600 * 1000 }; /* limits are per hour; a longer one is a wrong clock */
+typedef void api_watch_fn(void *arg, const char *host, enum api_news, uint64_t limit_key,
+			  int64_t for_ms);
+void api_watch(struct api *, api_watch_fn *, void *arg);
+
 struct provider_api {
 	const char *name; /* "github" */
 	/* A generation counts the attempts of a run, from 1. Else only we know how many we made. */

@@ -276,7 +276,7 @@ function fillRow(row, run) {
 	const where = make('span', 'cell',
 		stranger('span', 'line main-line', run.repo || run.ref),
 		make('span', 'line sub', stranger('span', '', run.pipeline || ''),
-			run.attempt > 1 ? ' · attempt ' + run.attempt : '',
+			run.attempt > 1 && run.attempt_text ? ' · ' + run.attempt_text : '',
 			run.branch ? ' · ' : '', stranger('span', '', run.branch || '')));
 	const age = make('span', 'age');
 	if (run.updated_at_ms)
@@ -321,7 +321,7 @@ function step(cls, text, at, detail) {
 
 function planSteps(list, plan) {
 	const observe = plan.mode === 'observe';
-	const again = plan.attempt > 1 ? 'Attempt ' + plan.attempt + ' failed. ' : '';
+	const again = plan.attempt > 1 && plan.attempt_text ? words(plan.attempt_text) + ' failed. ' : '';
 	list.append(step('', again + (observe ? 'Would: ' : 'Plan: ') + strategy(plan.strategy), plan.created_at_ms, plan.reason));
 	if (plan.sent_at_ms && plan.strategy !== 'escalate')
 		list.append(step('busy', 'Sent to the provider' + (plan.sends > 1 ? ' (' + plan.sends + ' times)' : ''), plan.sent_at_ms));
@@ -344,7 +344,7 @@ function timeline(run, plans) {
 		return list;
 	list.append(step(run.state === 'needs_you' ? 'bad' : run.state === 'healed' || run.state === 'passed' ? 'good' : 'busy',
 		'Now: ' + (STATES[run.state] ? STATES[run.state].name.toLowerCase() : words(run.state).toLowerCase()) +
-		(run.attempt ? ', attempt ' + run.attempt : ''), run.updated_at_ms));
+		(run.attempt_text ? ', ' + run.attempt_text : ''), run.updated_at_ms));
 	return list;
 }
 
@@ -378,7 +378,7 @@ function diagnosis(run) {
 		part.append(...titled('It could also be', bullets(others.map((a) =>
 			words(a.category) + ', ' + Math.round(100 * (Number(a.confidence) || 0)) + ' %'), 3)));
 	if (run.finding_attempt && run.attempt > run.finding_attempt)
-		part.append(make('p', 'muted', 'This is what attempt ' + run.finding_attempt + ' failed of.'));
+		part.append(make('p', 'muted', 'This is what ' + (run.finding_attempt_text || 'an earlier attempt') + ' failed of.'));
 	return part;
 }
 
@@ -414,7 +414,7 @@ async function fillDetails(row) {
 		return;
 	const show = (plans) => row.details.replaceChildren(diagnosis(run), history(run, plans));
 	if (!row.details.firstChild)
-		show(run.plan ? [Object.assign({ attempt: run.finding_attempt }, run.plan)] : []);
+		show(run.plan ? [Object.assign({ attempt: run.finding_attempt, attempt_text: run.finding_attempt_text }, run.plan)] : []);
 	try {
 		const full = await get('/api/v1/runs/' + encodeURIComponent(row.ref));
 		if (open.has(row.key) && runs.get(row.ref) === run)
@@ -609,6 +609,13 @@ function showBanners(s) {
 		'No dispatcher is running: ' + s.lag + ' events wait to be read.' : '');
 }
 
+function showProviders(s) {
+	const down = (s.providers || []).filter((p) => p.breaker !== 'closed').map((p) => p.host);
+	const limited = (s.providers || []).filter((p) => p.limited_until > s.now_ms).map((p) => p.host);
+	banner('down', '', down.length ? down.join(', ') + (down.length > 1 ? ' do' : ' does') + ' not answer: waiting, nothing is given up.' : '');
+	banner('limited', '', limited.length ? 'Rate limit of ' + limited.join(', ') + ' is used up: waiting for it to end.' : '');
+}
+
 function showCauses(s) {
 	const found = Object.entries(s.today.findings || {}).sort((a, b) => b[1] - a[1]).slice(0, 8);
 	const most = found.length ? found[0][1] : 1;
@@ -651,6 +658,7 @@ function showStatus(s) {
 	showCounters(s);
 	showMarks(s);
 	showBanners(s);
+	showProviders(s);
 	showCauses(s);
 	showSystem(s);
 	if (held)

@@ -1,6 +1,8 @@
 #include "web/run_view.h"
 
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +238,67 @@ const char *run_view_state(const struct redisReply *hash)
 	return "ended";
 }
 
+/* --- attempts ------------------------------------------------------------------- */
+
+static const struct counting {
+	const char *provider;
+	const char *word; /* NULL: it counts nothing */
+	bool by_guard;    /* the provider has no such number, but we know our re-runs */
+} countings[] = {
+	{ "github", "attempt", false },
+	{ "gitlab", "retry", true },
+	{ "jenkins", "build", false },
+	{ "generic", NULL, false },
+};
+
+/* Of plans from before they said whose they are. */
+static const struct counting unknown_provider = { "", "attempt", false };
+
+void run_view_attempt(const char *provider, const char *generation, int64_t reruns,
+		      char out[static ATTEMPT_TEXT_MAX])
+{
+	const struct counting *c = &unknown_provider;
+
+	for (size_t i = 0; i < ARRAY_LEN(countings); i++)
+		if (strcmp(countings[i].provider, provider) == 0)
+			c = &countings[i];
+	out[0] = '\0';
+	if (!c->word)
+		return;
+	if (!c->by_guard && *generation)
+		(void)snprintf(out, ATTEMPT_TEXT_MAX, "%s %.20s", c->word, generation);
+	else if (c->by_guard && reruns > 0)
+		(void)snprintf(out, ATTEMPT_TEXT_MAX, "%s %" PRId64, c->word, reruns);
+}
+
+void run_view_attempt_of(const struct redisReply *hash, char out[static ATTEMPT_TEXT_MAX])
+{
+	run_view_attempt(field(hash, "provider"), field(hash, "generation"), number(hash, "reruns"),
+			 out);
+}
+
+static void add_attempt(struct json_object *o, const struct redisReply *hash)
+{
+	char text[ATTEMPT_TEXT_MAX];
+
+	run_view_attempt_of(hash, text);
+	if (*text)
+		json_add_str(o, "attempt_text", text);
+}
+
+/* The finding may be of an earlier attempt than the run's. */
+static void add_finding_attempt(struct json_object *o, const struct redisReply *hash)
+{
+	const char *generation = field(hash, "finding_generation");
+	bool now = strcmp(generation, field(hash, "generation")) == 0;
+	char text[ATTEMPT_TEXT_MAX];
+
+	run_view_attempt(field(hash, "provider"), generation, now ? number(hash, "reruns") : -1,
+			 text);
+	if (*text)
+		json_add_str(o, "finding_attempt_text", text);
+}
+
 /* --- whole objects ---------------------------------------------------------------- */
 
 static struct json_object *finding_json(const char *text)
@@ -262,6 +325,8 @@ struct json_object *run_view_json(const char *ref, const struct redisReply *hash
 	o = columns_json(hash, run_columns, ARRAY_LEN(run_columns));
 	json_add(o, "ref", text_json(ref));
 	json_add_str(o, "state", state);
+	add_attempt(o, hash);
+	add_finding_attempt(o, hash);
 	json_add(o, "finding", finding_json(field(hash, "finding")));
 	if (*field(hash, "plan"))
 		plan = columns_json(hash, run_plan_columns, ARRAY_LEN(run_plan_columns));
@@ -271,9 +336,13 @@ struct json_object *run_view_json(const char *ref, const struct redisReply *hash
 
 struct json_object *run_view_plan_json(const struct redisReply *hash)
 {
+	struct json_object *o;
+
 	if (redis_len(hash) == 0 || redis_is_error(hash, NULL))
 		return NULL;
-	return columns_json(hash, plan_columns, ARRAY_LEN(plan_columns));
+	o = columns_json(hash, plan_columns, ARRAY_LEN(plan_columns));
+	add_attempt(o, hash);
+	return o;
 }
 
 static struct json_object *entry_json(const struct redisReply *entry, const struct column *columns,
@@ -288,7 +357,10 @@ static struct json_object *entry_json(const struct redisReply *entry, const stru
 
 struct json_object *run_view_outcome_json(const struct redisReply *entry)
 {
-	return entry_json(entry, outcome_columns, ARRAY_LEN(outcome_columns));
+	struct json_object *o = entry_json(entry, outcome_columns, ARRAY_LEN(outcome_columns));
+
+	add_attempt(o, redis_at(entry, 1));
+	return o;
 }
 
 struct json_object *run_view_dead_json(const struct redisReply *entry)

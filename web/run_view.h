@@ -3,6 +3,7 @@
 #define GUARD_WEB_RUN_VIEW_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct json_object;
 struct redisReply;
@@ -13,6 +14,17 @@ struct redisReply;
  */
 const char *run_view_state(const struct redisReply *hash);
 bool run_view_state_known(const char *state);
+
+/*
+ * What people call a generation: "attempt 2" (GitHub), "build 57" (Jenkins), "retry 1" (GitLab,
+ * where it is the id of a job and says nothing); "" when there is nothing to say. `reruns`: how
+ * often the guard had run it again by then; -1: not known. `generation` is decimal.
+ */
+enum { ATTEMPT_TEXT_MAX = 40 };
+void run_view_attempt(const char *provider, const char *generation, int64_t reruns,
+		      char out[static ATTEMPT_TEXT_MAX]);
+/* Of a hash with `provider`, `generation` and `reruns`: a run, a plan, an outcome. */
+void run_view_attempt_of(const struct redisReply *hash, char out[static ATTEMPT_TEXT_MAX]);
 
 /* New references. `hash` is a flat [name, value, ...] list; NULL when the hash is empty. */
 struct json_object *run_view_json(const char *ref, const struct redisReply *hash);

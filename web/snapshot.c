@@ -26,6 +26,7 @@ enum {
 	CONSUMERS_MAX = 64,
 	CONSUMER_ALIVE_MS = 15000, /* a dispatcher reads every second, or is busy with one log */
 	CATEGORIES_MAX = 24,
+	PROVIDERS_MAX = 16,
 };
 
 static const char *const results[] = { "healed",    "same_failure", "different_failure",
@@ -47,12 +48,19 @@ struct consumer_seen {
 	int64_t idle_ms, pending;
 };
 
+struct provider_seen {
+	char host[101], breaker[12];
+	int64_t since_ms, limited_until_ms; /* 0: none */
+};
+
 struct region {
 	int64_t at_ms; /* 0: never read */
 	struct counts n;
 	struct consumer_seen consumer[CONSUMERS_MAX];
 	size_t n_consumers;
 	char leader[160], monitor[16 << 10]; /* of the monitor; a JSON object, or "" */
+	struct provider_seen provider[PROVIDERS_MAX];
+	size_t n_providers;
 	bool stopped;
 	char stop[201], mode[16], mode_why[201], day[11];
 };
@@ -112,6 +120,23 @@ static struct redis_script count_script = {
 		"end "
 		"return {#refs, active, failed, healing, needs}",
 };
+
+/* KEYS breakers; ARGV prefix of breaker keys. Limits of single installations are not told. */
+static const char providers_script[] =
+	"local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+	"local out = {} "
+	"local hosts = redis.call('SMEMBERS', KEYS[1]) "
+	"table.sort(hosts) "
+	"for _, host in ipairs(hosts) do "
+	"  local h = redis.call('HMGET', ARGV[1] .. host, 'state', 'since_ms', "
+	"'limited_until_ms') "
+	"  local limited = tonumber(h[3]) or 0 "
+	"  if limited < now then limited = 0 end "
+	"  if h[1] or limited > 0 then "
+	"    out[#out + 1] = {host, h[1] or 'closed', tonumber(h[2]) or 0, limited} "
+	"  end "
+	"end "
+	"return out";
 
 /* --- reading -------------------------------------------------------------------- */
 
@@ -273,6 +298,25 @@ static void on_stop(const struct redisReply *reply, void *arg, unsigned index)
 	copy_text(f->region.stop, sizeof(f->region.stop), reply);
 }
 
+static void on_providers(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct refresh *f = arg;
+	struct region *r = &f->region;
+
+	UNUSED(index);
+	if (!usable(f, reply))
+		return;
+	for (size_t i = 0; i < redis_len(reply) && r->n_providers < PROVIDERS_MAX; i++) {
+		const struct redisReply *row = redis_at(reply, i);
+		struct provider_seen *p = &r->provider[r->n_providers++];
+
+		copy_text(p->host, sizeof(p->host), redis_at(row, 0));
+		copy_text(p->breaker, sizeof(p->breaker), redis_at(row, 1));
+		p->since_ms = redis_int(redis_at(row, 2), 0);
+		p->limited_until_ms = redis_int(redis_at(row, 3), 0);
+	}
+}
+
 static void on_leader(const struct redisReply *reply, void *arg, unsigned index)
 {
 	struct refresh *f = arg;
@@ -398,7 +442,8 @@ static void on_read(void *arg)
 
 void snapshot_refresh(struct snapshot *s)
 {
-	char meta[KEY_MAX], stop[KEY_MAX], lease[KEY_MAX], monitor[KEY_MAX], now[25];
+	char meta[KEY_MAX], stop[KEY_MAX], breakers[KEY_MAX], prefix[KEY_MAX], now[25];
+	char lease[KEY_MAX], monitor[KEY_MAX];
 	struct refresh *f;
 	struct batch *b;
 
@@ -415,6 +460,9 @@ void snapshot_refresh(struct snapshot *s)
 	key_region(s->ks, "stop", stop);
 	ASK(b, on_meta, 0, "HMGET", meta, "mode", "mode_why");
 	ASK(b, on_stop, 0, "GET", stop);
+	key_region(s->ks, "breakers", breakers);
+	key_region(s->ks, "breaker:", prefix);
+	ASK(b, on_providers, 0, "EVAL", providers_script, "1", breakers, prefix);
 	key_region(s->ks, "lease:monitor", lease);
 	key_region(s->ks, "monitor", monitor);
 	ASK(b, on_leader, 0, "GET", lease);
@@ -560,6 +608,23 @@ static struct json_object *runs_json(const struct region *r)
 	return o;
 }
 
+static struct json_object *providers_json(const struct region *r)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (const struct provider_seen *p = r->provider; p < r->provider + r->n_providers; p++) {
+		struct json_object *o = json_object_new_object();
+
+		json_add_str(o, "host", p->host);
+		json_add_str(o, "breaker", p->breaker);
+		json_add(o, "since", p->since_ms ? json_object_new_int64(p->since_ms) : NULL);
+		json_add(o, "limited_until",
+			 p->limited_until_ms ? json_object_new_int64(p->limited_until_ms) : NULL);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 static struct json_object *monitor_json(const struct region *r)
 {
 	struct json_object *o = json_object_new_object(), *sources = NULL;
@@ -593,6 +658,7 @@ void snapshot_status_json(const struct snapshot *s, struct buf *out)
 		json_add_str(o, "mode_why", r->mode_why);
 	json_add(o, "stop", stop_json(r));
 	json_add(o, "redis", redis_json(s));
+	json_add(o, "providers", providers_json(r));
 	json_add(o, "dispatchers", dispatchers_json(r));
 	add_known(o, "lag", r, r->n.lag);
 	add_known(o, "pending", r, r->n.pending);
@@ -619,6 +685,20 @@ static void gauge(struct buf *out, const char *name, const char *help, double va
 		buf_printf(out, "%.10g\n", value);
 }
 
+static void breaker_gauges(struct buf *out, const struct region *r)
+{
+	if (!r->n_providers)
+		return;
+	buf_puts(out, "# HELP pipeline_guard_breaker_state Circuit breaker of a provider host: "
+		      "0 closed, 1 open, 2 half-open.\n"
+		      "# TYPE pipeline_guard_breaker_state gauge\n");
+	for (const struct provider_seen *p = r->provider; p < r->provider + r->n_providers; p++)
+		buf_printf(out, "pipeline_guard_breaker_state{host=\"%s\"} %d\n", p->host,
+			   strcmp(p->breaker, "open") == 0        ? 1
+			   : strcmp(p->breaker, "half_open") == 0 ? 2
+								  : 0);
+}
+
 void snapshot_metrics(const struct snapshot *s, struct buf *out)
 {
 	const struct region *r = &s->now;
@@ -632,6 +712,7 @@ void snapshot_metrics(const struct snapshot *s, struct buf *out)
 	/* An old number would look like a quiet system. */
 	if (!known)
 		return;
+	breaker_gauges(out, r);
 	gauge(out, "stream_lag", "Events not yet read by the dispatchers.", (double)r->n.lag);
 	gauge(out, "stream_pending", "Events read but not yet recorded.", (double)r->n.pending);
 	gauge(out, "active_pipelines", "Runs of the last 24 hours that are queued or running.",

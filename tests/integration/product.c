@@ -109,7 +109,7 @@ static const char *const dispatcher_sets[] = {
 	"retry.base=50ms",   "retry.cap=500ms",     "dispatcher.claim_idle=2s",
 	"heal.timeout=1m",   "drain_timeout=10s",   "github.write_interval=0s",
 	"admin_listen=none", "github.timeout=2s",   "heal.per_pipeline_hour=1000",
-	"redis.timeout=5s",
+	"redis.timeout=5s",  "breaker.open=200ms",  "breaker.open_cap=1s",
 };
 
 const char *rules_only_list(struct rig *r, const char *const *names)

@@ -421,6 +421,24 @@ static void one_outcome_each(struct rig *r, const struct told *t)
 				assert_int_equal(outcomes_of(r, t->run[i], generation), 1);
 }
 
+static void wait_for_no_work(struct rig *r)
+{
+	int64_t end = clock_mono_ms() + LEDGER_MS;
+
+	while (redis_int_of(r, "ZCARD %s", DUE) > 0 && clock_mono_ms() < end)
+		rig_tick(r);
+	for (int i = 0; i < redis_int_of(r, "ZCARD %s", DUE); i++) {
+		const struct redisReply *left =
+			redis_do(r, "ZRANGE %s %d %d WITHSCORES", DUE, i, i);
+		const char *item = rig_printf(r, "%s", left->element[0]->str);
+		const char *score = rig_printf(r, "%s", left->element[1]->str);
+
+		print_message("left: %s due %s, now %" PRId64 ", work \"%s\"\n", item, score,
+			      clock_wall_ms(), redis_text_of(r, "HGET pg:{local:0}:work %s", item));
+	}
+	assert_int_equal(redis_int_of(r, "ZCARD %s", DUE), 0);
+}
+
 static void settle_accounts(struct chaos *c)
 {
 	struct rig *r = c->r;
@@ -429,7 +447,7 @@ static void settle_accounts(struct chaos *c)
 	struct told t;
 
 	WAIT_MS(r, quiet(r), LEDGER_MS);
-	WAIT_MS(r, redis_int_of(r, "ZCARD %s", DUE) == 0, LEDGER_MS);
+	wait_for_no_work(r);
 	t = told_runs(r, &lost, &doubled);
 	while (!cared_for(r, &t, false) && clock_mono_ms() < end)
 		rig_tick(r);

@@ -293,6 +293,48 @@ static void a_run_is_found_by_any_of_its_names(struct rig *r)
 	says(out, "2 runs have the number");
 }
 
+/* A job's id is no attempt, and a build is a build: in status, logs, and for programs. */
+static void attempts_have_the_names_of_their_provider(struct rig *r)
+{
+	static const struct {
+		const char *provider, *generation, *reruns, *line, *feed, *outcome;
+	} rows[] = {
+		{ "github", "2", "0", "  attempt      2\n", "attempt 2: failure",
+		  "escalate for attempt 2: why" },
+		{ "gitlab", "55000000012", "1", "  retry        1\n", "retry 1: failure",
+		  "escalate for retry 1: why" },
+		{ "gitlab", "55000000013", "0", NULL, "  failure", "escalate: why" },
+		{ "jenkins", "57", "0", "  build        57\n", "build 57: failure",
+		  "escalate for build 57: why" },
+	};
+	const char *out;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *g = rows[i].generation;
+
+		seed_run(r, "failure");
+		(void)redis_do(r, "DEL %s %s", FEED, OUTCOMES);
+		(void)redis_do(r, "HSET %s provider %s generation %s reruns %s", RUN,
+			       rows[i].provider, g, rows[i].reruns);
+		(void)redis_do(r, "XADD %s 100-1 run " REF " what %s", FEED,
+			       rig_printf(r, "attempt %s", g));
+		(void)redis_do(r,
+			       "XADD %s 300-1 run " REF " repo acme/shop pipeline Build generation "
+			       "%s provider %s reruns %s strategy escalate result escalated "
+			       "detail why",
+			       OUTCOMES, g, rows[i].provider, rows[i].reruns);
+		assert_int_equal(guard(r, &out, "status", REF, NULL), 0);
+		if (rows[i].line)
+			says(out, rows[i].line);
+		else
+			assert_null(strstr(out, g));
+		assert_int_equal(guard(r, &out, "logs", NULL), 0);
+		says(out, rows[i].feed);
+		says(out, rows[i].outcome);
+		assert_true(strcmp(rows[i].provider, "gitlab") != 0 || !strstr(out, g));
+	}
+}
+
 /* --- logs -------------------------------------------------------------------------- */
 
 static void logs_tell_the_story_in_order(struct rig *r)
@@ -644,6 +686,79 @@ static void replay_sends_a_saved_webhook(struct rig *r)
 			 3);
 }
 
+/* By each provider's own way to prove it; `secret` is what the receiver has, `event` the sender's.
+ */
+static void replay_sends_as_any_provider(struct rig *r)
+{
+	static const char gitlab[] =
+		"{\"object_kind\":\"pipeline\",\"object_attributes\":{\"id\":31,\"ref\":\"main\","
+		"\"status\":\"failed\"},\"project\":{\"id\":42,\"path_with_namespace\":\"shop/"
+		"api\"},"
+		"\"builds\":[{\"id\":380}]}";
+	static const char jenkins[] =
+		"{\"name\":\"api\",\"url\":\"job/shop/job/api/\",\"build\":{\"number\":18,"
+		"\"phase\":\"FINALIZED\",\"status\":\"FAILURE\",\"timestamp\":1785319289123}}";
+	static const char cdevent[] =
+		"{\"context\":{\"id\":\"27\",\"source\":\"/ci/team\",\"type\":"
+		"\"dev.cdevents.pipelinerun.finished.0.2.0\",\"timestamp\":\"2026-07-29T10:01:"
+		"29Z\"},"
+		"\"subject\":{\"id\":\"run-81\",\"content\":{\"outcome\":\"failure\"}}}";
+	static const struct {
+		const char *why, *provider, *key, *secret, *body;
+	} rows[] = {
+		{ "GitLab with a secret token", "gitlab", "gitlab.webhook_token",
+		  "gitlab-token-of-this-test", gitlab },
+		{ "GitLab with a signing token", "gitlab", "gitlab.signing_token",
+		  "whsec_c2lnbmluZyBrZXkgb2YgMjQgYnl0ZXMu", gitlab },
+		{ "Jenkins, signed", "jenkins", "jenkins.webhook_token",
+		  "jenkins-secret-of-this-test", jenkins },
+		{ "a CDEvent", "generic", "generic.webhook_secret",
+		  "whsec_Z2VuZXJpYyBrZXkgb2YgMjQgYnl0ZXMhIQ==", cdevent },
+	};
+	const char *out, *sets[ARRAY_LEN(rows) + 1] = { NULL };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *name = rig_printf(r, "secret-%zu", i);
+
+		rig_write(r, name, rows[i].secret, 0600);
+		rig_hide(r, rows[i].secret, name);
+		sets[i] = rig_printf(r, "%s_file=%s", rows[i].key, rig_path(r, name));
+	}
+	(void)receiver_start(r, sets[0], sets[1], sets[2], sets[3], NULL);
+	rig_write(r, "other", "whsec_YW5vdGhlciBrZXkgb2YgMjQgYnl0ZXMu\n", 0600);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *url = rig_printf(r, "http://127.0.0.1:%d/webhooks/%s", receiver_port(r),
+					     rows[i].provider);
+
+		rig_write(r, "hook.json", rows[i].body, 0600);
+		/* Configured, in a file, and the wrong one. */
+		assert_case(guard(r, &out, "replay", "--webhook", rig_path(r, "hook.json"),
+				  "--provider", rows[i].provider, "--url", url, "--set", sets[i],
+				  NULL) == 0,
+			    rows[i].why);
+		says(out, "202 ");
+		says(out, "accepted");
+		assert_string_equal(redis_last_field(r, EVENTS, "source"), rows[i].provider);
+		assert_case(guard(r, &out, "replay", "--webhook", rig_path(r, "hook.json"),
+				  "--provider", rows[i].provider, "--url", url, "--secret-file",
+				  rig_path(r, rig_printf(r, "secret-%zu", i)), NULL) == 0,
+			    rows[i].why);
+		assert_case(guard(r, &out, "replay", "--webhook", rig_path(r, "hook.json"),
+				  "--provider", rows[i].provider, "--url", url, "--secret-file",
+				  rig_path(r, "other"), NULL) == 1,
+			    rows[i].why);
+		says(out, "401 ");
+	}
+	assert_int_equal(guard(r, &out, "replay", "--webhook", rig_path(r, "hook.json"),
+			       "--provider", "jenkins", NULL),
+			 2);
+	says(out, "no webhook secret of jenkins");
+	assert_int_equal(guard(r, &out, "replay", "--webhook", rig_path(r, "hook.json"),
+			       "--provider", "svn", "--secret-file", rig_path(r, "other"), NULL),
+			 2);
+	says(out, "not \"svn\"");
+}
+
 /* --- start ------------------------------------------------------------------------ */
 
 /* "cmdline", "environ" or the like of a process; words end with line ends. */
@@ -693,6 +808,13 @@ static void start_runs_everything(struct rig *r)
 	secret = rig_text(r, secret, 64);
 	rig_hide(r, secret, "data/github-webhook-secret");
 	assert_null(strstr(proc_file(r, receiver, "cmdline"), secret));
+	says(proc_output(p), rig_printf(r, "%s/webhooks/github   secret: cat %s", url,
+					rig_path(r, "data/github-webhook-secret")));
+	says(proc_output(p),
+	     rig_printf(r,
+			"%s/webhooks/gitlab   401 until PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN_FILE",
+			url));
+	says(proc_output(p), "/webhooks/jenkins  401 until PIPELINE_GUARD_JENKINS_WEBHOOK_TOKEN");
 	rig_write(r, "hook.json", run_body(r, &(struct run_hook){ .run_id = 77 }), 0600);
 	p = guard_start(r, "command",
 			(const char *[]){ "replay", "--webhook", rig_path(r, "hook.json"),
@@ -715,20 +837,43 @@ static void start_tells_children_only_what_they_need(struct rig *r)
 	const char *url = rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r));
 	const char *args[] = { "start",      "--listen",          "127.0.0.1:0",
 			       "--data-dir", rig_path(r, "data"), NULL };
-	const char *env[] = { url, "PIPELINE_GUARD_GITHUB_TOKEN=the-token-of-this-test",
-			      "PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET=the-secret-of-this-test",
-			      NULL };
+	/* "the-token" is for dispatchers, "the-secret" for receivers. */
+	const char *env[] = {
+		url,
+		"PIPELINE_GUARD_GITHUB_TOKEN=the-token-of-this-test",
+		"PIPELINE_GUARD_GITLAB_TOKEN=the-token-of-gitlab",
+		"PIPELINE_GUARD_JENKINS_URL=https://ci.example.com",
+		"PIPELINE_GUARD_JENKINS_USER=guard",
+		"PIPELINE_GUARD_JENKINS_TOKEN=the-token-of-jenkins",
+		"PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET=the-secret-of-this-test",
+		"PIPELINE_GUARD_GITLAB_WEBHOOK_TOKEN=the-secret-of-gitlab",
+		"PIPELINE_GUARD_GITLAB_SIGNING_TOKEN=whsec_dGhlLXNlY3JldC10b2tlbi1vZi1naXRsYWI=",
+		"PIPELINE_GUARD_JENKINS_WEBHOOK_TOKEN=the-secret-of-jenkins",
+		"PIPELINE_GUARD_GENERIC_WEBHOOK_SECRET=whsec_dGhlLXNlY3JldC1vZi1nZW5lcmljLi4u",
+		"PIPELINE_GUARD_SOURCES_FARM_PROVIDER=jenkins",
+		"PIPELINE_GUARD_SOURCES_FARM_SECRET=the-secret-of-farm",
+		NULL
+	};
+	static const char *const tokens[] = { "the-token-of-this-test", "the-token-of-gitlab",
+					      "the-token-of-jenkins" };
+	static const char *const secrets[] = {
+		"the-secret-of-this-test", "the-secret-of-gitlab", "the-secret-of-jenkins",
+		"the-secret-of-farm",      "SIGNING_TOKEN",        "GENERIC_WEBHOOK_SECRET"
+	};
 	struct proc *p = guard_start(r, "start", args, env);
 
 	(void)proc_line(p, "guard ready ");
+	assert_null(strstr(proc_output(p), "401 until"));
 	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
 		pid_t pid = child_of(r, proc_pid(p), roles[i]);
 		const char *known = proc_file(r, pid, "environ");
 
 		assert_null(strstr(proc_file(r, pid, "cmdline"), redis_url(r)));
 		says(known, url);
-		assert_case(!strstr(known, "the-token") == (i == 0), roles[i]);
-		assert_case(!strstr(known, "the-secret") == (i == 1), roles[i]);
+		for (size_t k = 0; k < ARRAY_LEN(tokens); k++)
+			assert_case(!strstr(known, tokens[k]) == (i == 0), tokens[k]);
+		for (size_t k = 0; k < ARRAY_LEN(secrets); k++)
+			assert_case(!strstr(known, secrets[k]) == (i == 1), secrets[k]);
 	}
 }
 
@@ -746,6 +891,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_token_that_ended_is_said),
 		RIG_TEST(a_run_is_found_by_any_of_its_names),
 		RIG_TEST(logs_tell_the_story_in_order),
+		RIG_TEST(attempts_have_the_names_of_their_provider),
 		RIG_TEST(logs_follow),
 		RIG_TEST(heal_keeps_the_promises),
 		RIG_TEST(heal_leaves_other_runs_alone),
@@ -757,6 +903,7 @@ int main(int argc, char **argv)
 		RIG_TEST(replay_takes_nothing_away),
 		RIG_TEST(a_replayed_event_is_processed),
 		RIG_TEST(replay_sends_a_saved_webhook),
+		RIG_TEST(replay_sends_as_any_provider),
 		RIG_TEST(start_runs_everything),
 		RIG_TEST(start_tells_children_only_what_they_need),
 	};

@@ -142,6 +142,10 @@ static void healed_once(struct rig *r, const struct both *b, size_t i)
 	assert_case(outcomes_of(r, b->run[i], b->first[i]) == 1, providers[i]);
 	assert_case(strcmp(run_field(r, b->run[i], "outcome"), "healed") == 0, providers[i]);
 	assert_case(sim_total(r, "rerun_twice") == 0, providers[i]);
+	assert_case(strcmp(plan_field(r, b->run[i], b->first[i], "provider"), providers[i]) == 0,
+		    providers[i]);
+	assert_case(strcmp(plan_field(r, b->run[i], b->first[i], "reruns"), "0") == 0,
+		    providers[i]);
 }
 
 /* --- the usual ways ------------------------------------------------------------------------ */

@@ -338,6 +338,23 @@ static void another_monitor_does_not_ask_for_it_again(struct rig *r)
 	assert_int_equal(source_number(r, "github-deliveries", "redeliveries"), 0);
 }
 
+static void an_observer_asks_for_nothing(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, NULL);
+	uint64_t run;
+
+	simulator_start(r, NULL);
+	assert_int_equal(proc_stop(receiver), 0);
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true}");
+	WAIT(r, sim_number(r, run, "webhooks_failed") >= 3);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT, QUICK, "mode=observe", NULL);
+	WAIT(r, strstr(source_word(r, "github-deliveries", "why"), "observe") != NULL);
+	WAIT(r, checked(r, "github-deliveries", 5));
+	assert_int_equal(source_number(r, "github-deliveries", "redeliveries"), 0);
+	/* It looks all the same. */
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
+}
+
 static void without_the_permission_deliveries_are_left_alone(struct rig *r)
 {
 	struct proc *p;
@@ -421,6 +438,7 @@ int main(int argc, char **argv)
 		RIG_TEST(somebody_elses_lease_is_respected),
 		RIG_TEST(a_failed_delivery_is_asked_for_again_once),
 		RIG_TEST(another_monitor_does_not_ask_for_it_again),
+		RIG_TEST(an_observer_asks_for_nothing),
 		RIG_TEST(without_the_permission_deliveries_are_left_alone),
 		RIG_TEST(people_see_it_and_can_ask_for_a_check),
 	};

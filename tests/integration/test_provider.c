@@ -30,7 +30,7 @@ static void start_all(struct rig *r)
 	(void)receiver_start(r, NULL);
 	(void)simulator_start(r, NULL);
 	(void)dispatcher_start(r, "dispatcher", "github.timeout=700ms", "diagnose.tries=4",
-			       "heal.give_up=4s",
+			       "heal.give_up=4s", "breaker.failures=1000",
 			       rules_only(r, "markers.yaml", "network.yaml", NULL), NULL);
 }
 

@@ -78,7 +78,7 @@ static void runs_everything_and_says_what_to_paste_where(struct rig *r)
 	const char *said = proc_output(p), *secret;
 	struct answer a;
 
-	assert_non_null(strstr(said, rig_printf(r, "http://127.0.0.1:%d/webhooks/github\n", port)));
+	assert_non_null(strstr(said, rig_printf(r, "http://127.0.0.1:%d/webhooks/github ", port)));
 	assert_non_null(strstr(said, rig_printf(r, "http://127.0.0.1:%d/\n", port)));
 	assert_non_null(strstr(said, rig_printf(r, "%s/github-webhook-secret\n", data_dir(r))));
 	assert_non_null(strstr(said, "observe: no provider token is configured\n"));

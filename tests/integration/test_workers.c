@@ -247,6 +247,25 @@ static void two_spools_do_not_meet(struct rig *r)
 	assert_int_equal(proc_stop(p), 0);
 }
 
+/* Gone, or waiting for somebody to ask how it ended. */
+static bool has_ended(struct rig *r, pid_t pid)
+{
+	const char *stat = rig_read(r, rig_printf(r, "/proc/%d/stat", (int)pid));
+
+	return !stat || strstr(stat, ") Z ");
+}
+
+/* Nobody would restart or renew them. */
+static void workers_end_with_their_supervisor(struct rig *r)
+{
+	struct proc *p = receiver_start(r, "receiver.workers=2", NULL);
+	pid_t pids[16] = { 0 };
+
+	assert_int_equal(workers(r, p, pids), 2);
+	proc_kill(p);
+	WAIT(r, has_ended(r, pids[0]) && has_ended(r, pids[1]));
+}
+
 static void write_config(struct rig *r, const char *url)
 {
 	rig_write(r, "guard.yaml",
@@ -298,6 +317,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_bad_secret_file_leaves_the_old_workers_in_place),
 		RIG_TEST(one_process_reads_its_secrets_again),
 		RIG_TEST(two_spools_do_not_meet),
+		RIG_TEST(workers_end_with_their_supervisor),
 		RIG_TEST(new_workers_read_the_file_again),
 	};
 

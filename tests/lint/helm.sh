@@ -62,6 +62,30 @@ count 2 'ADMIN_TOKEN_FILE' 'a token'
 count 1 'name: hook$' 'a token'
 count 2 'projected:' 'a token'
 
+# Who holds what: a receiver no token, a dispatcher no webhook secret.
+everything="$redis,$token,github.webhook.existingSecret=hook"
+everything="$everything,gitlab.url=https://gitlab.example.com,gitlab.webhook.existingSecret=gl-hook"
+everything="$everything,gitlab.signing.existingSecret=gl-sign,gitlab.token.existingSecret=gl-token"
+everything="$everything,jenkins.url=https://ci.example.com/jenkins,jenkins.user=guard"
+everything="$everything,jenkins.webhook.existingSecret=jk-hook,jenkins.token.existingSecret=jk-token"
+renders 'three providers' --set "$everything"
+# holds ROLE N VARIABLES SECRETS: these and no others
+holds() {
+	helm template guard . -s "templates/$1.yaml" --set "$everything" >"$work/out.yaml" ||
+		wrong "three providers: $1 does not render"
+	count "$2" "PIPELINE_GUARD_($3)_FILE" "three providers, $1"
+	count "$2" 'PIPELINE_GUARD_.*_FILE' "three providers, $1"
+	count "$2" "^ *name: ($4)\$" "three providers, $1"
+	count "$2" 'path: [a-z_]*}' "three providers, $1"
+}
+holds receiver 4 'GITHUB_WEBHOOK_SECRET|GITLAB_WEBHOOK_TOKEN|GITLAB_SIGNING_TOKEN|JENKINS_WEBHOOK_TOKEN' \
+	'hook|gl-hook|gl-sign|jk-hook'
+count 0 'example.com' 'three providers, receiver'
+holds dispatcher 3 '(GITHUB|GITLAB|JENKINS)_TOKEN' 'guard-github|gl-token|jk-token'
+count 1 'value: "https://gitlab.example.com"' 'three providers, dispatcher'
+count 1 'value: "https://ci.example.com/jenkins"' 'three providers, dispatcher'
+count 1 'JENKINS_USER' 'three providers, dispatcher'
+
 renders 'an App by number' --set "$redis,$app,github.app.id=123456789"
 count 1 'value: "123456789"' 'an App by number'
 renders 'an App by client id' --set "$redis,$app,github.app.id=Iv1.ab12"
@@ -116,6 +140,14 @@ refuses 'app.id is required' --set "$redis,$app"
 refuses 'ingress.host is required' --set "$redis,receiver.ingress.enabled=true"
 refuses 'config.github.token' --set "$redis,config.github.token=x"
 refuses 'config.github.webhook_secret' --set "$redis,config.github.webhook_secret=x"
+refuses 'jenkins.user' --set "$redis,jenkins.token.existingSecret=t,jenkins.url=https://ci"
+refuses 'jenkins.url' --set "$redis,jenkins.token.existingSecret=t,jenkins.user=guard"
+refuses 'gitlab.url' --set "$redis,gitlab.url=gitlab.example.com"
+refuses 'config.gitlab.token' --set "$redis,config.gitlab.token=x"
+refuses 'config.gitlab.signing_token' --set "$redis,config.gitlab.signing_token=x"
+refuses 'config.jenkins.webhook_token' --set "$redis,config.jenkins.webhook_token=x"
+refuses 'config.sources.farm.secret' --set "$redis,config.sources.farm.secret=x"
+refuses 'propertyName\|config' --set "$redis" --set-json 'config={"jenkins.token":"x"}'
 refuses 'config.admin_token' --set "$redis,config.admin_token=x"
 refuses 'config.redis.url' --set "$redis,config.redis.url=redis://x"
 refuses 'redisPort' --set "$redis,networkPolicy.redisPort=70000"

@@ -351,6 +351,28 @@ static void one_that_drains_is_not_told_again(void **state)
 	WAIT_FOR(w, w->status >= 0);
 }
 
+/* The time it has is short here; the supervisor adds three seconds. */
+static void one_that_does_not_drain_is_killed(void **state)
+{
+	struct world *w = *state;
+	OWNED(shell_free) struct shell sh;
+
+	supervisor_free(w->s);
+	w->s = supervisor_new(w->base, -1, 1, on_finished, w);
+	shell(&sh, "one", "trap '' TERM; echo new >>notes; echo one ready; read -r x <>pipe");
+	sh.spec.renewable = true;
+	start(w, &sh);
+	WAIT_FOR(w, w->ready == 1);
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("new") == 2);
+	/* A third one comes only when the first one is gone. */
+	supervisor_renew(w->s);
+	WAIT_FOR(w, times("new") == 3);
+	supervisor_stop(w->s);
+	supervisor_stop(w->s);
+	WAIT_FOR(w, w->status >= 0);
+}
+
 /* What changed after the new one had read it is not forgotten, and no third one runs meanwhile. */
 static void asked_while_the_old_one_drains_renews_again(void **state)
 {
@@ -436,6 +458,7 @@ int main(void)
 		IN_WORLD(a_child_does_not_see_what_is_hidden),
 		IN_WORLD(a_new_one_takes_over),
 		IN_WORLD(one_that_drains_is_not_told_again),
+		IN_WORLD(one_that_does_not_drain_is_killed),
 		IN_WORLD(asked_while_the_old_one_drains_renews_again),
 		IN_WORLD(asked_while_the_new_one_starts_begins_anew),
 		IN_WORLD(a_child_does_not_speak_to_the_service_manager),

@@ -121,11 +121,12 @@ static void reads_every_column_of_a_run(void **state)
 static void reads_every_column_of_a_plan(void **state)
 {
 	static const char *const fields[] = {
-		"id",          "i", "run",           "r",  "strategy",   "s",   "risk",     "k",
-		"mode",        "m", "state",         "st", "reason",     "re",  "category", "c",
-		"fingerprint", "f", "rule",          "ru", "confidence", "0.5", "trace",    "t",
-		"generation",  "1", "created_at_ms", "2",  "sent_at_ms", "3",   "sends",    "4",
-		NULL
+		"id",         "i",  "run",           "r",   "strategy",    "s",
+		"risk",       "k",  "mode",          "m",   "state",       "st",
+		"reason",     "re", "category",      "c",   "fingerprint", "f",
+		"rule",       "ru", "confidence",    "0.5", "trace",       "t",
+		"generation", "1",  "created_at_ms", "2",   "sent_at_ms",  "3",
+		"sends",      "4",  "reruns",        "5",   NULL
 	};
 	OWNED(arena_freep) struct arena *arena = arena_new();
 	OWNED(redis_reply_freep) struct redisReply *r = hash(fields);
@@ -149,6 +150,7 @@ static void reads_every_column_of_a_plan(void **state)
 	assert_int_equal(plan.created_at_ms, 2);
 	assert_int_equal(plan.sent_at_ms, 3);
 	assert_int_equal(plan.sends, 4);
+	assert_int_equal(plan.reruns, 5);
 }
 
 static void what_is_missing_or_odd_is_empty(void **state)

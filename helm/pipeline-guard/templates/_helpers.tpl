@@ -70,9 +70,59 @@ capabilities:
 {{- else }}
   value: {{ required "redis.url or redis.existingSecret is required: this chart uses a Redis that you run, with appendonly on" .Values.redis.url | quote }}
 {{- end }}
-{{- if .Values.admin.existingSecret }}
-- name: PIPELINE_GUARD_ADMIN_TOKEN_FILE
-  value: /run/secrets/guard/admin_token
+{{- end -}}
+
+{{/*
+Secret files of a role, one table for the environment and the volume: a list of variable (without
+its prefix), file, and the value that names the Secret. Receivers get no token and dispatchers no
+webhook secret.
+*/}}
+{{- define "guard.secretFiles" -}}
+{{- $root := index . 0 -}}
+{{- $v := $root.Values -}}
+{{- $files := list -}}
+{{- if eq (index . 1) "receiver" -}}
+{{- $files = list
+  (list "GITHUB_WEBHOOK_SECRET_FILE" "github_webhook_secret" $v.github.webhook)
+  (list "GITLAB_WEBHOOK_TOKEN_FILE" "gitlab_webhook_token" $v.gitlab.webhook)
+  (list "GITLAB_SIGNING_TOKEN_FILE" "gitlab_signing_token" $v.gitlab.signing)
+  (list "JENKINS_WEBHOOK_TOKEN_FILE" "jenkins_webhook_token" $v.jenkins.webhook) -}}
+{{- else -}}
+{{- $files = list
+  (list "GITHUB_TOKEN_FILE" "github_token" $v.github.token)
+  (list "GITHUB_APP_KEY_FILE" "github_app_key.pem" $v.github.app)
+  (list "GITLAB_TOKEN_FILE" "gitlab_token" $v.gitlab.token)
+  (list "JENKINS_TOKEN_FILE" "jenkins_token" $v.jenkins.token) -}}
+{{- end -}}
+{{- $files = append $files (list "ADMIN_TOKEN_FILE" "admin_token" $v.admin) -}}
+{{- $named := list -}}
+{{- range $files -}}
+{{- if (index . 2).existingSecret -}}
+{{- $named = append $named (dict "variable" (index . 0) "file" (index . 1) "secret" (index . 2).existingSecret "key" (index . 2).key) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $named -}}
+{{- end -}}
+
+{{- define "guard.secretEnv" -}}
+{{- range include "guard.secretFiles" . | fromJsonArray }}
+- name: PIPELINE_GUARD_{{ .variable }}
+  value: /run/secrets/guard/{{ .file }}
+{{- end }}
+{{- end -}}
+
+{{- define "guard.secretVolume" -}}
+{{- with include "guard.secretFiles" . | fromJsonArray }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range . }}
+      - secret:
+          name: {{ .secret }}
+          items:
+            - {key: {{ .key }}, path: {{ .file }}}
+      {{- end }}
 {{- end }}
 {{- end -}}
 
