@@ -85,6 +85,7 @@ enum {
 	TICK_MS = 1000, /* how soon `pipeline-guard monitor --check` is heard */
 	TICK_MIN_MS = 50,
 	FIRST_CHECK_MS = 50,
+	BREAKER_MAX_MS = 3600 * 1000,
 	JITTER = 10, /* a tenth of the interval, so that regions do not march in step */
 };
 
@@ -223,15 +224,65 @@ static void check_in(struct monitor_source *s, int64_t ms)
 	(void)evtimer_add(s->timer, &tv);
 }
 
+/* How long the provider is to be left alone, by what all dispatchers know of it. */
+static int64_t breaker_left_ms(const struct redisReply *reply)
+{
+	int64_t now = clock_wall_ms(), left = redis_int(redis_at(reply, 2), 0) - now;
+	const char *state = redis_str(redis_at(reply, 0));
+
+	if (state && strcmp(state, "open") == 0 && redis_int(redis_at(reply, 1), 0) - now > left)
+		left = redis_int(redis_at(reply, 1), 0) - now;
+	/* An end that is further away comes from a clock that jumped. */
+	return left > 0 && left <= BREAKER_MAX_MS ? left : 0;
+}
+
+static void on_breaker(const struct redisReply *reply, void *arg)
+{
+	struct monitor_source *s = arg;
+	int64_t left = breaker_left_ms(reply),
+		again = conf_int(s->e->conf, "monitor.check_interval");
+
+	if (!lease_held(s->lease) || s->monitor->draining) {
+		s->checking = false;
+	} else if (left > 0 && !s->asked) {
+		s->checking = false;
+		s->dirty = true;
+		(void)snprintf(
+			s->why, sizeof(s->why),
+			"the provider is left alone: it is in trouble, or its limit is used up");
+		check_in(s, left < again ? left + 1 : again);
+	} else {
+		s->kind->check(s->state);
+	}
+}
+
+static const char *provider_host(const struct engine *e, const char *name)
+{
+	for (unsigned i = 0; i < e->n_providers; i++)
+		if (strcmp(e->providers[i].ops->name, name) == 0)
+			return e->providers[i].ops->host(e->providers[i].api);
+	return "";
+}
+
 static void begin_check(struct monitor_source *s)
 {
+	char name[300], key[KEY_MAX];
+
 	if (s->checking || !lease_held(s->lease) || s->monitor->draining)
 		return;
 	(void)evtimer_del(s->timer);
 	s->asked = s->wanted;
 	s->wanted = false;
 	s->checking = true;
-	s->kind->check(s->state);
+	if (!s->kind->provider) {
+		s->kind->check(s->state);
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "breaker:%.256s",
+		       provider_host(s->e, s->kind->provider));
+	key_region(&s->e->ks, name, key);
+	redis_send_args(s->e->writer, on_breaker, s, "HMGET", key, "state", "open_until_ms",
+			"limited_until_ms", NULL);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include <hiredis/hiredis.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 
 #include "core/json.h"
 #include "tests/integration/product.h"
@@ -217,6 +219,23 @@ static void a_provider_in_trouble_is_left_alone_for_longer(struct rig *r)
 			  "healthy", false));
 }
 
+static void a_breaker_that_is_open_is_respected(struct rig *r)
+{
+	const char *breaker = "pg:{local}:breaker:127.0.0.1";
+	uint64_t run;
+
+	simulator_start(r, NULL);
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true,\"silent\":true}");
+	(void)redis_do(r, "HSET %s state open open_until_ms %lld", breaker,
+		       (long long)clock_wall_ms() + 600000);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), LOOK_AT, QUICK, NULL);
+	WAIT(r, strstr(source_word(r, "github", "why"), "left alone") != NULL);
+	assert_int_equal(source_number(r, "github", "checks"), 0);
+	(void)redis_do(r, "DEL %s", breaker);
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
+	WAIT(r, !*source_word(r, "github", "why"));
+}
+
 static void a_hidden_repository_does_not_hide_the_others(struct rig *r)
 {
 	uint64_t run;
@@ -315,6 +334,44 @@ static void a_failed_delivery_is_asked_for_again_once(struct rig *r)
 	checks = source_number(r, "github-deliveries", "checks");
 	WAIT(r, checked(r, "github-deliveries", checks + 5));
 	assert_int_equal(source_number(r, "github-deliveries", "redeliveries"), had);
+}
+
+static void write_keys(struct rig *r)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	FILE *private = fopen(rig_path(r, "app.pem"), "w"), *public;
+
+	public = fopen(rig_path(r, "app.pub"), "w");
+	if (!key || !private || !public ||
+	    !PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL) ||
+	    !PEM_write_PUBKEY(public, key))
+		fail_msg("cannot make a key");
+	(void)fclose(private);
+	(void)fclose(public);
+	EVP_PKEY_free(key);
+}
+
+static void an_app_asks_about_its_own_hook(struct rig *r)
+{
+	struct proc *receiver = receiver_start(r, NULL);
+	uint64_t run;
+
+	write_keys(r);
+	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
+			NULL);
+	assert_int_equal(proc_stop(receiver), 0);
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, sim_number(r, run, "webhooks_failed") >= 3);
+	(void)receiver_start(r, NULL);
+	/* It knows of no repository: there is one list for all. */
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), QUICK, "github.app_id=4711",
+			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
+			       NULL);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	WAIT(r, source_number(r, "github-deliveries", "redeliveries") >= 1);
+	/* Known by its events now, it is looked at with the App's token. */
+	run = sim_run(r, "{\"repo\":\"" REPO "\",\"passes\":true,\"silent\":true}");
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
 }
 
 static void another_monitor_does_not_ask_for_it_again(struct rig *r)
@@ -432,11 +489,13 @@ int main(int argc, char **argv)
 		RIG_TEST(all_pages_are_read),
 		RIG_TEST(in_the_steady_state_most_reads_are_spared),
 		RIG_TEST(a_provider_in_trouble_is_left_alone_for_longer),
+		RIG_TEST(a_breaker_that_is_open_is_respected),
 		RIG_TEST(a_hidden_repository_does_not_hide_the_others),
 		RIG_TEST(another_one_takes_over_when_the_monitor_dies),
 		RIG_TEST(a_drain_hands_the_lease_on),
 		RIG_TEST(somebody_elses_lease_is_respected),
 		RIG_TEST(a_failed_delivery_is_asked_for_again_once),
+		RIG_TEST(an_app_asks_about_its_own_hook),
 		RIG_TEST(another_monitor_does_not_ask_for_it_again),
 		RIG_TEST(an_observer_asks_for_nothing),
 		RIG_TEST(without_the_permission_deliveries_are_left_alone),
