@@ -310,8 +310,9 @@ static void fault(struct chaos *c)
 		"{\"call\":\"rerun\",\"times\":1,\"kind\":\"apply_then_drop\"}",
 		"{\"call\":\"rerun\",\"times\":1,\"kind\":\"drop\"}",
 		"{\"call\":\"log\",\"times\":2,\"kind\":\"drop\"}",
-		"{\"call\":\"any\",\"times\":2,\"kind\":\"status\",\"status\":429,"
-		"\"headers\":{\"Retry-After\":\"1\"}}",
+		/* clang-format off */
+		"{\"call\":\"any\",\"times\":2,\"kind\":\"status\",\"status\":429,\"headers\":{\"Retry-After\":\"1\"}}",
+		/* clang-format on */
 		"{\"call\":\"get_run\",\"times\":1,\"kind\":\"hang\",\"ms\":1500}",
 	};
 

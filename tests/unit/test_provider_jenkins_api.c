@@ -396,7 +396,12 @@ static void takes_the_first_way_there_is(void **state)
 		  API_REFUSED,
 		  3,
 		  "/main/build" },
-		{ "no way at all", FREESTYLE(""), { { NULL } }, API_REFUSED, 3, "/main/build" },
+		{ "no way at all",
+		  FREESTYLE(""),
+		  { { .method = NULL } },
+		  API_REFUSED,
+		  3,
+		  "/main/build" },
 	};
 	struct fake_api *f = *state;
 
