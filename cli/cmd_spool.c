@@ -9,10 +9,10 @@
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/enqueue.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
-#include "receiver/enqueue.h"
 #include "receiver/spool.h"
 
 static const char usage[] =

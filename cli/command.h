@@ -24,9 +24,9 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_logs,
-	cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_spool, cmd_simulate, cmd_version,
-	cmd_help;
+extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_monitor,
+	cmd_logs, cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_spool, cmd_git_watch,
+	cmd_git_hook, cmd_simulate, cmd_version, cmd_help;
 
 /* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.
  */

@@ -1,6 +1,6 @@
 # What the program needs beside itself; it finds this from where its executable is.
 
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/conf/rules
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/conf/rules ${PROJECT_SOURCE_DIR}/conf/hooks
   DESTINATION ${CMAKE_INSTALL_DATADIR}/pipeline-guard)
 install(FILES ${PROJECT_SOURCE_DIR}/conf/systemd/pipeline-guard.service
               ${PROJECT_SOURCE_DIR}/conf/systemd/pipeline-guard.socket

@@ -21,6 +21,7 @@ enum {
 	BODY_DEFAULT_BYTES = 4 << 20,
 	HEADER_BYTES_MAX = 256 << 10,
 	LOCATION_MAX = 8192,
+	LINK_MAX = 2048,
 	IDLE_CONNECTIONS_MAX = 16,
 	ERROR_MAX = 320,
 };
@@ -49,7 +50,7 @@ struct answer_head {
 	bool body_began; /* what comes later is a trailer, and ignored */
 	char location[LOCATION_MAX];
 	char content_type[128];
-	char etag[256];
+	char etag[256], link[LINK_MAX];
 	char cookies[1024];
 	int64_t retry_after_ms, rate_remaining, rate_reset_at_ms;
 };
@@ -193,7 +194,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 static void head_reset(struct answer_head *h)
 {
 	h->body_began = false;
-	h->location[0] = h->content_type[0] = h->etag[0] = h->cookies[0] = '\0';
+	h->location[0] = h->content_type[0] = h->etag[0] = h->link[0] = h->cookies[0] = '\0';
 	h->retry_after_ms = h->rate_remaining = h->rate_reset_at_ms = -1;
 }
 
@@ -232,6 +233,8 @@ static void keep_header(struct answer_head *h, const char *name, const char *val
 		keep_text(h->content_type, sizeof(h->content_type), value);
 	} else if (strcasecmp(name, "etag") == 0) {
 		keep_text(h->etag, sizeof(h->etag), value);
+	} else if (strcasecmp(name, "link") == 0) {
+		keep_text(h->link, sizeof(h->link), value);
 	} else if (strcasecmp(name, "set-cookie") == 0) {
 		keep_cookie(h, value);
 	} else if (strcasecmp(name, "retry-after") == 0) {
@@ -640,6 +643,7 @@ static void report(struct http_call *call)
 		.dropped_lines = call->body_in.dropped_lines,
 		.content_type = call->head.content_type,
 		.etag = call->head.etag,
+		.link = call->head.link,
 		.location = call->head.location,
 		.cookies = call->head.cookies,
 		.retry_after_ms = call->head.retry_after_ms,

@@ -57,6 +57,7 @@ struct http_reply {
 	uint64_t dropped_lines;   /* ... and the newlines among them */
 	const char *content_type; /* "" when absent */
 	const char *etag;         /* "" when absent */
+	const char *link;         /* Link, as it was sent; "" when absent */
 	const char *location;     /* "" when absent; may be relative, and is not for logs */
 	const char *cookies;      /* "a=1; b=2" as a Cookie header has it; "" when absent; secret */
 	int64_t retry_after_ms;   /* from Retry-After (seconds or date); -1 when absent */

@@ -52,6 +52,16 @@ static bool never_started(const struct question *q)
 	       say(q, "the workflow could not start: its definition has to change");
 }
 
+/* What is said of a repository on this machine has no run that could be repeated. */
+static bool by_hand(const struct question *q)
+{
+	const struct finding *f = q->finding;
+
+	return strncmp(f->rule, "git/", 4) == 0 &&
+	       say(q, "the repository waits for a person: %.190s",
+		   f->n_suggestions ? f->suggestions[0] : f->title);
+}
+
 static bool deploys(const struct question *q)
 {
 	const char *job = q->facts->deploy_job;
@@ -119,8 +129,11 @@ static const struct row {
 	bool (*applies)(const struct question *);
 	const struct healer *healer;
 } rows[] = {
+	/* One below the other, since the order is what they say. */
+	/* clang-format off */
 	{ never_touched, &healer_escalate },
 	{ never_started, &healer_escalate },
+	{ by_hand, &healer_escalate },
 	{ deploys, &healer_escalate },
 	{ tried_enough, &healer_escalate },
 	{ no_log, &healer_escalate },
@@ -128,6 +141,7 @@ static const struct row {
 	{ deterministic, &healer_escalate },
 	{ not_sure, &healer_escalate },
 	{ worth_a_rerun, &healer_rerun_failed_jobs },
+	/* clang-format on */
 };
 
 void decide(const struct decide_options *opt, const struct decide_facts *facts,

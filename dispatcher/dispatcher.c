@@ -26,6 +26,7 @@
 #include "dispatcher/consumer.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
+#include "dispatcher/monitor.h"
 #include "dispatcher/record.h"
 #include "dispatcher/rule_cache.h"
 #include "dispatcher/work.h"
@@ -336,6 +337,7 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	log_info("draining", KV("signal", (int)sig), KV("running", work_running(d->engine.work)));
 	d->engine.draining = true;
 	consumer_drain(d->engine.consumer);
+	monitor_drain(d->engine.monitor);
 	(void)evtimer_add(d->force, &tv);
 	work_drain(d->engine.work, on_idle, d);
 }
@@ -415,7 +417,7 @@ static int set_up(struct daemon *d, struct err *err)
 		abort();
 	e->work = work_new(e);
 	e->consumer = consumer_new(e, on_ready, d);
-	return 0;
+	return monitor_new(e, &e->monitor, err);
 }
 
 static void free_event(struct event *ev)
@@ -435,6 +437,7 @@ static void tear_down(struct daemon *d)
 	redis_free(e->writer);
 	work_free(e->work);
 	consumer_free(e->consumer);
+	monitor_free(e->monitor);
 	for (unsigned i = 0; i < e->n_providers; i++)
 		e->providers[i].ops->close(e->providers[i].api);
 	http_client_free(e->http);

@@ -17,6 +17,7 @@ struct consumer;
 struct detector;
 struct event_base;
 struct http_client;
+struct monitor;
 struct redis;
 struct run;
 struct work;
@@ -54,6 +55,7 @@ struct engine {
 
 	struct consumer *consumer;
 	struct work *work;
+	struct monitor *monitor; /* NULL: switched off */
 	bool draining;
 };
 

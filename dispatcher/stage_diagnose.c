@@ -14,6 +14,7 @@
 #include "dispatcher/breaker.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
+#include "dispatcher/git_finding.h"
 #include "dispatcher/work.h"
 
 enum { JOBS_MAX = 16 };
@@ -148,11 +149,15 @@ static void conclude_without_log(struct task *t, const char *why)
 	conclude(t);
 }
 
-/* What the conclusion alone says. */
-static bool known_from_conclusion(struct task *t)
+/* What the event alone says. */
+static bool known_from_event(struct task *t)
 {
 	struct diagnose *d = t->state;
 
+	if (git_finding(&t->run, t->arena, &d->best)) {
+		d->has_best = true;
+		return true;
+	}
 	if (strcmp(t->run.conclusion, "startup_failure") != 0)
 		return false;
 	finding_init(&d->best);
@@ -391,7 +396,7 @@ static void diagnose_start(struct task *t)
 		return;
 	}
 	d->api = engine_provider(t->e, &t->run, &d->ops);
-	if (known_from_conclusion(t)) {
+	if (known_from_event(t)) {
 		conclude(t);
 	} else if (!d->api) {
 		conclude_without_log(

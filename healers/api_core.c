@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <openssl/crypto.h>
 
+#include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/mem.h"
@@ -174,6 +175,7 @@ static void call_free(struct api_call *c)
 	api_authorize(c, NULL);
 	arena_free(c->arena);
 	free(c->jobs);
+	free(c->events);
 	free(c->repo);
 	free(c->job_name);
 	free(c);
@@ -228,6 +230,8 @@ struct api_call *api_begin(struct api *api, int ask, bool writes, const struct a
 	c->run.repo = c->repo;
 	c->page = 1;
 	c->result.retry_after_ms = -1;
+	c->result.budget_left = -1;
+	c->result.etag = c->result.cursor = "";
 	c->next = api->calls;
 	c->link = &api->calls;
 	if (c->next)
@@ -244,6 +248,21 @@ struct api_call *api_begin_log(struct api *api, int ask, const struct api_run *r
 	c->job_id = job->id;
 	c->job_name = xstrdup(job->name ? job->name : "");
 	c->job_ended_ms = job->completed_at_ms;
+	return c;
+}
+
+struct api_call *api_begin_scan(struct api *api, int ask, bool writes, const struct api_scan *scan,
+				api_fn *fn, void *arg)
+{
+	struct api_run run = { scan->repo, scan->repo_id, 0, 0, scan->installation };
+	struct api_call *c = api_begin(api, ask, writes, &run, fn, arg);
+
+	c->arena = arena_new();
+	c->scan = *scan;
+	c->scan.repo = c->repo;
+	c->scan.etag = arena_strdup(c->arena, scan->etag ? scan->etag : "");
+	c->scan.cursor = arena_strdup(c->arena, scan->cursor ? scan->cursor : "");
+	c->page = scan->page ? scan->page : 1;
 	return c;
 }
 
@@ -288,6 +307,14 @@ struct api_job *api_add_job(struct api_call *c)
 		return NULL;
 	}
 	return &c->jobs[c->result.n_jobs++];
+}
+
+struct ci_event *api_add_event(struct api_call *c, size_t page)
+{
+	if (!c->events)
+		c->events = xcalloc(page, sizeof(c->events[0]));
+	c->result.events = c->events;
+	return c->result.n_events < page ? &c->events[c->result.n_events++] : NULL;
 }
 
 /* --- writes, one after the other ------------------------------------------ */
@@ -368,6 +395,8 @@ void api_note_limit(struct api_call *c, const struct http_reply *r)
 {
 	int64_t now = clock_wall_ms(), pause = -1;
 
+	c->result.budget_left = r->rate_remaining;
+	c->result.budget_reset_at_ms = r->rate_reset_at_ms > 0 ? r->rate_reset_at_ms : 0;
 	if (r->rate_remaining == 0 && r->rate_reset_at_ms > now)
 		pause = r->rate_reset_at_ms - now;
 	if (c->result.fate == API_RETRY && (r->status == 403 || r->status == 429) &&

@@ -85,13 +85,15 @@ struct api_call {
 	int64_t job_ended_ms;
 	unsigned page;
 	uint64_t limit_key;
+	struct api_scan scan;
 
 	struct http_call *http;
 	char *authorization; /* as sent, to say which one was refused */
 	bool refused_once, delivering;
 
-	struct arena *arena; /* of the jobs' strings */
+	struct arena *arena; /* of the jobs' strings, and of lists */
 	struct api_job *jobs;
+	struct ci_event *events;
 	struct api_result result;
 };
 
@@ -105,6 +107,9 @@ struct api_call *api_begin(struct api *, int ask, bool writes, const struct api_
 			   void *arg);
 struct api_call *api_begin_log(struct api *, int ask, const struct api_run *,
 			       const struct api_job *, api_fn *, void *arg);
+/* Takes the address, the page and so on along; `scan` of the call is a copy that lives as long. */
+struct api_call *api_begin_scan(struct api *, int ask, bool writes, const struct api_scan *,
+				api_fn *, void *arg);
 struct api_call *api_submit(struct api_call *);
 void api_cancel(struct api_call *); /* NULL is fine */
 const char *api_host(const struct api *);
@@ -122,6 +127,8 @@ struct api_job *api_add_job(struct api_call *);
 bool api_limited(struct api_call *);
 /* After the answer was judged. */
 void api_note_limit(struct api_call *, const struct http_reply *);
+/* Room for a list of events as long as a page; the result shows them. */
+struct ci_event *api_add_event(struct api_call *, size_t page);
 bool api_from_origin(const struct api *, const struct http_reply *);
 void api_count(const struct api *, const struct http_reply *);
 

@@ -595,6 +595,13 @@ struct github_wait *github_auth_get(struct github_auth *a, const struct api_run 
 		wait_ready(w, line, NULL);
 		return w;
 	}
+	if (!run) {
+		OWNED(wipep) char *jwt = github_auth_jwt(a, now);
+		OWNED(wipep) char *line = xasprintf("Authorization: Bearer %s", jwt);
+
+		wait_ready(w, line, NULL);
+		return w;
+	}
 	g = grant_find(a, run, write);
 	g->used_at_ms = now;
 	if (g->authorization && now < g->expires_at_ms - REFRESH_BEFORE_MS) {

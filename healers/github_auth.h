@@ -42,7 +42,10 @@ DEFINE_OWNED(struct github_auth, github_auth_free)
 typedef void github_token_fn(const char *authorization, const struct api_result *refusal,
 			     void *arg);
 
-/* `run` names repository and installation. write: "actions: write", else "actions: read". */
+/*
+ * `run` names repository and installation; NULL: the App itself, for what is not about its
+ * installations (a plain token stays what it is). write: "actions: write", else "actions: read".
+ */
 struct github_wait *github_auth_get(struct github_auth *, const struct api_run *run, bool write,
 				    github_token_fn *, void *arg);
 /* For a wait that has not been called; NULL is fine. */

@@ -11,6 +11,7 @@
 
 #include "core/err.h"
 
+struct ci_event;
 struct event_base;
 struct conf;
 struct http_client;
@@ -53,6 +54,30 @@ struct api_job {
 	unsigned n_steps;
 };
 
+/* Where to look for what nobody told us. Borrowed during the call that takes it. */
+struct api_scan {
+	const char *repo;               /* unused for an App's own hook */
+	uint64_t repo_id, installation; /* 0: not known */
+	int64_t since_ms;
+	unsigned page, page_size; /* page from 1 */
+	const char *etag;         /* of the answer we have already; "" or NULL: none */
+	uint64_t hook, delivery;
+	const char *cursor; /* of a list of deliveries; "" or NULL: from the newest on */
+};
+
+enum { API_GUID_MAX = 64, API_CURSOR_MAX = 200 };
+struct api_delivery {
+	uint64_t id;
+	const char *guid; /* the same for all tries of one event */
+	int64_t at_ms;
+	bool ok, redelivery;
+};
+struct api_hook {
+	uint64_t id;
+	const char *url;
+	bool active;
+};
+
 /* What came back; only the part that was asked for is set. Borrowed during the callback. */
 struct api_result {
 	enum api_fate fate;
@@ -75,6 +100,23 @@ struct api_result {
 	const char *log;
 	size_t log_len;
 	uint64_t log_skipped_lines; /* cut off the front of a very large log */
+
+	/* Of what we may ask; -1 and 0 when the provider did not say. */
+	int64_t budget_left, budget_reset_at_ms;
+
+	/* Lists of a scan: the same as what the ETag was of, and then nothing else is set. */
+	bool unchanged;
+	const char *etag; /* "" when there was none */
+	bool more;        /* there is another page */
+	/* list_runs: the latest state of each, without source and delivery */
+	const struct ci_event *events;
+	unsigned n_events;
+	/* list_hooks, list_deliveries */
+	const struct api_hook *hooks;
+	unsigned n_hooks;
+	const struct api_delivery *deliveries;
+	unsigned n_deliveries;
+	const char *cursor; /* of the next page, "" after the last */
 };
 typedef void api_fn(const struct api_result *, void *arg);
 
@@ -121,6 +163,19 @@ struct provider_api {
 	/* What failed in run->generation; API_OK: accepted, API_WAIT: it runs again already. */
 	struct api_call *(*rerun_failed_jobs)(struct api *, const struct api_run *, api_fn *,
 					      void *arg);
+
+	/*
+	 * For the monitor; NULL where a provider has no such thing. Runs that began (or changed,
+	 * where that can be asked for) since, newest first.
+	 */
+	struct api_call *(*list_runs)(struct api *, const struct api_scan *, api_fn *, void *arg);
+	/* True: there is one hook for all repositories, ours, and list_hooks is not needed. */
+	bool (*own_hook)(const struct api *);
+	struct api_call *(*list_hooks)(struct api *, const struct api_scan *, api_fn *, void *arg);
+	/* Tries to tell us something, newest first. */
+	struct api_call *(*list_deliveries)(struct api *, const struct api_scan *, api_fn *,
+					    void *arg);
+	struct api_call *(*redeliver)(struct api *, const struct api_scan *, api_fn *, void *arg);
 
 	/* The callback is not called any more. For a call that has not reported. */
 	void (*cancel)(struct api_call *);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/http_client.h"
@@ -13,12 +14,23 @@
 #include "core/text.h"
 #include "healers/api_core.h"
 #include "healers/github_auth.h"
+#include "healers/github_json.h"
 #include "healers/github_reply.h"
 #include "healers/run_archive.h"
 
-enum { PAGE_JOBS = 100 /* GitHub's maximum */ };
+enum { PAGE_MAX = 100 /* GitHub's maximum */ };
 
-enum ask { ASK_RUN, ASK_JOBS, ASK_LOG, ASK_ARCHIVE, ASK_RERUN };
+enum ask {
+	ASK_RUN,
+	ASK_JOBS,
+	ASK_LOG,
+	ASK_ARCHIVE,
+	ASK_RERUN,
+	ASK_RUNS,
+	ASK_HOOKS,
+	ASK_DELIVERIES,
+	ASK_REDELIVER,
+};
 
 struct github {
 	struct api api;
@@ -38,7 +50,28 @@ static struct github *github_of(const struct api_call *c)
 
 static const char *need_of(int ask)
 {
-	return ask == ASK_RERUN ? "actions: write" : "actions: read";
+	switch ((enum ask)ask) {
+	case ASK_RUN:
+	case ASK_JOBS:
+	case ASK_LOG:
+	case ASK_ARCHIVE:
+	case ASK_RUNS:
+		break;
+	case ASK_RERUN:
+		return "actions: write";
+	case ASK_HOOKS:
+	case ASK_DELIVERIES:
+		return "repository hooks: read";
+	case ASK_REDELIVER:
+		return "repository hooks: write";
+	}
+	return "actions: read";
+}
+
+/* An App's hook is no repository's: the App asks in its own name. */
+static bool for_app(const struct api_call *c)
+{
+	return (c->ask == ASK_DELIVERIES || c->ask == ASK_REDELIVER) && !c->scan.hook;
 }
 
 static void drop(struct api_call *c)
@@ -49,6 +82,24 @@ static void drop(struct api_call *c)
 static void count(const struct http_reply *r, void *arg)
 {
 	api_count(arg, r);
+}
+
+/* The name goes into a path: nothing in it may mean something there. */
+static bool run_ok(const struct api_run *run)
+{
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	const char *repo = run->repo;
+	size_t owner = strspn(repo, allowed);
+	const char *name = repo + owner + 1;
+	size_t n;
+
+	if (!owner || repo[owner] != '/' || strlen(repo) > 200)
+		return false;
+	n = strspn(name, allowed);
+	if (!n || name[n])
+		return false;
+	return strspn(repo, ".") != owner && strspn(name, ".") != n;
 }
 
 /* --- reading answers ---------------------------------------------------- */
@@ -135,12 +186,67 @@ static bool read_jobs(struct api_call *c, const struct http_reply *r, struct jso
 			break;
 		read_job(c, job, json_object_array_get_idx(jobs, i));
 	}
-	if (n >= PAGE_JOBS && c->result.n_jobs < API_JOBS_MAX &&
+	if (n >= PAGE_MAX && c->result.n_jobs < API_JOBS_MAX &&
 	    (total <= 0 || (int64_t)c->result.n_jobs < total))
 		return false;
 	if (total > (int64_t)c->result.n_jobs && c->result.n_jobs == API_JOBS_MAX)
 		c->result.more_jobs = true;
 	return true;
+}
+
+static void read_events(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	struct json_object *runs = json_at(o, "workflow_runs");
+	size_t n;
+
+	if (!json_object_is_type(runs, json_type_array)) {
+		api_garbled(c, r->status, "a list of runs");
+		return;
+	}
+	n = json_object_array_length(runs);
+	c->result.more = n >= c->scan.page_size;
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *run = json_object_array_get_idx(runs, i);
+		struct ci_event ev, *room;
+
+		if (!github_run_event(run, &ev) || !run_ok(&(struct api_run){ .repo = ev.repo }))
+			continue; /* of a kind that webhooks do not tell either */
+		room = api_add_event(c, PAGE_MAX);
+		if (room)
+			*room = ev;
+	}
+}
+
+static void read_hooks(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
+	struct api_hook *hooks = arena_alloc(c->arena, (n + 1) * sizeof(*hooks));
+
+	if (!json_object_is_type(o, json_type_array))
+		api_garbled(c, r->status, "a list of hooks");
+	for (size_t i = 0; i < n; i++)
+		if (github_hook_read(json_object_array_get_idx(o, i), c->arena,
+				     &hooks[c->result.n_hooks]))
+			c->result.n_hooks++;
+	c->result.hooks = hooks;
+}
+
+static void read_deliveries(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
+	struct api_delivery *list = arena_alloc(c->arena, (n + 1) * sizeof(*list));
+	char cursor[API_CURSOR_MAX];
+
+	if (!json_object_is_type(o, json_type_array))
+		api_garbled(c, r->status, "a list of deliveries");
+	for (size_t i = 0; i < n; i++)
+		if (github_delivery_read(json_object_array_get_idx(o, i), c->arena,
+					 &list[c->result.n_deliveries]))
+			c->result.n_deliveries++;
+	github_next_cursor(r->link, cursor, sizeof(cursor));
+	c->result.deliveries = list;
+	c->result.cursor = arena_strdup(c->arena, cursor);
+	c->result.more = *cursor;
 }
 
 /* --- one request -------------------------------------------------------- */
@@ -175,10 +281,17 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 	OWNED(json_putp) struct json_object *o = NULL;
 	struct err err;
 
+	c->result.etag = r->etag;
 	if (json_parse(r->body, r->body_len, &o, &err) < 0) {
 		api_garbled(c, r->status, "JSON");
 	} else if (c->ask == ASK_RUN) {
 		(void)read_run(c, r, o);
+	} else if (c->ask == ASK_RUNS) {
+		read_events(c, r, o);
+	} else if (c->ask == ASK_HOOKS) {
+		read_hooks(c, r, o);
+	} else if (c->ask == ASK_DELIVERIES) {
+		read_deliveries(c, r, o);
 	} else if (!read_jobs(c, r, o)) {
 		c->page++;
 		next_request(c);
@@ -192,6 +305,9 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	switch ((enum ask)c->ask) {
 	case ASK_RUN:
 	case ASK_JOBS:
+	case ASK_RUNS:
+	case ASK_HOOKS:
+	case ASK_DELIVERIES:
 		take_json(c, r);
 		return;
 	case ASK_LOG:
@@ -204,6 +320,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 		take_archive(c, r);
 		return;
 	case ASK_RERUN:
+	case ASK_REDELIVER:
 		api_report(c);
 		return;
 	}
@@ -238,6 +355,13 @@ static void on_reply(const struct http_reply *r, void *arg)
 
 	c->http = NULL;
 	api_count(c->api, r);
+	if (r->status == 304 && *c->scan.etag) {
+		api_note_limit(c, r);
+		c->result.unchanged = true;
+		c->result.etag = c->scan.etag;
+		api_report(c);
+		return;
+	}
 	github_reply_judge(r, &ask, clock_wall_ms(), &c->result);
 	api_note_limit(c, r);
 	if (c->result.fate == API_OK) {
@@ -260,6 +384,31 @@ static void on_reply(const struct http_reply *r, void *arg)
 	api_report(c);
 }
 
+/* A day and an hour, so that the address stays the same for an hour and its ETag is of use. */
+static char *runs_url(const struct api_call *c)
+{
+	int64_t hour = 3600 * 1000, since = c->scan.since_ms - c->scan.since_ms % hour;
+	char at[25];
+
+	text_from_ms(at, since > 0 ? since : 0);
+	return xasprintf("%s/repos/%s/actions/runs?created=%%3E%%3D%.13s:00:00Z"
+			 "&exclude_pull_requests=true&per_page=%u&page=%u",
+			 c->api->url, c->repo, at, c->scan.page_size, c->page);
+}
+
+static char *hook_url(const struct api_call *c)
+{
+	const char *cursor = *c->scan.cursor ? "&cursor=" : "";
+	OWNED(freep)
+	char *hook = c->scan.hook ? xasprintf("%s/repos/%s/hooks/%" PRIu64, c->api->url, c->repo,
+					      c->scan.hook)
+				  : xasprintf("%s/app/hook", c->api->url);
+
+	if (c->ask == ASK_REDELIVER)
+		return xasprintf("%s/deliveries/%" PRIu64 "/attempts", hook, c->scan.delivery);
+	return xasprintf("%s/deliveries?per_page=%d%s%s", hook, PAGE_MAX, cursor, c->scan.cursor);
+}
+
 static char *url_of(const struct api_call *c)
 {
 	OWNED(freep) char *runs = xasprintf("%s/repos/%s/actions", c->api->url, c->repo);
@@ -271,12 +420,19 @@ static char *url_of(const struct api_call *c)
 	case ASK_JOBS:
 		return xasprintf("%s/runs/%" PRIu64 "/attempts/%" PRIu64
 				 "/jobs?per_page=%d&page=%u",
-				 runs, c->run.run_id, attempt, PAGE_JOBS, c->page);
+				 runs, c->run.run_id, attempt, PAGE_MAX, c->page);
 	case ASK_LOG:
 		return xasprintf("%s/jobs/%" PRIu64 "/logs", runs, c->job_id);
 	case ASK_ARCHIVE:
 		return xasprintf("%s/runs/%" PRIu64 "/attempts/%" PRIu64 "/logs", runs,
 				 c->run.run_id, attempt);
+	case ASK_RUNS:
+		return runs_url(c);
+	case ASK_HOOKS:
+		return xasprintf("%s/repos/%s/hooks?per_page=%d", c->api->url, c->repo, PAGE_MAX);
+	case ASK_DELIVERIES:
+	case ASK_REDELIVER:
+		return hook_url(c);
 	case ASK_RERUN:
 		break;
 	}
@@ -290,7 +446,7 @@ static void send_request(struct api_call *c)
 	OWNED(freep)
 	char *version = xasprintf("X-GitHub-Api-Version: %s", conf_str(conf, "github.api_version"));
 	struct http_call_options o = {
-		.method = c->ask == ASK_RERUN ? "POST" : "GET",
+		.method = c->writes ? "POST" : "GET",
 		.url = url,
 		.headers = { "Accept: application/vnd.github+json", version,
 			     "Cache-Control: no-cache" },
@@ -298,8 +454,9 @@ static void send_request(struct api_call *c)
 		.timeout_ms = conf_int(conf, "github.timeout"),
 		.max_body_bytes = API_JSON_MAX_BYTES,
 		.max_redirects = API_REDIRECTS_MAX,
-		.once = c->ask == ASK_RERUN,
+		.once = c->writes,
 	};
+	OWNED(freep) char *known = NULL;
 
 	if (c->ask == ASK_LOG || c->ask == ASK_ARCHIVE) {
 		o.timeout_ms *= API_LOG_TIMEOUT_FACTOR;
@@ -307,7 +464,11 @@ static void send_request(struct api_call *c)
 		o.max_body_bytes = (size_t)conf_int(conf, o.keep_tail ? "github.log_max"
 								      : "github.archive_max");
 	}
-	if (c->ask == ASK_RERUN)
+	if (c->scan.etag && *c->scan.etag) {
+		known = xasprintf("If-None-Match: %s", c->scan.etag);
+		o.headers[2] = known;
+	}
+	if (c->writes)
 		c->api->last_write_ms = clock_mono_ms();
 	c->http = http_call_start(c->api->http, &o, on_reply, c);
 }
@@ -337,29 +498,11 @@ static void on_token(const char *authorization, const struct api_result *refusal
 
 static void ask_token(struct api_call *c)
 {
-	((struct github_call *)c)->wait =
-		github_auth_get(github_of(c)->auth, &c->run, c->ask == ASK_RERUN, on_token, c);
+	((struct github_call *)c)->wait = github_auth_get(
+		github_of(c)->auth, for_app(c) ? NULL : &c->run, c->ask == ASK_RERUN, on_token, c);
 }
 
 /* --- the table ---------------------------------------------------------- */
-
-/* The name goes into a path: nothing in it may mean something there. */
-static bool run_ok(const struct api_run *run)
-{
-	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-	const char *repo = run->repo;
-	size_t owner = strspn(repo, allowed);
-	const char *name = repo + owner + 1;
-	size_t n;
-
-	if (!owner || repo[owner] != '/' || strlen(repo) > 200)
-		return false;
-	n = strspn(name, allowed);
-	if (!n || name[n])
-		return false;
-	return strspn(repo, ".") != owner && strspn(name, ".") != n;
-}
 
 static struct api_call *get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
 {
@@ -381,6 +524,46 @@ static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run 
 					  void *arg)
 {
 	return api_submit(api_begin(api, ASK_RERUN, true, run, fn, arg));
+}
+
+static struct api_call *list_runs(struct api *api, const struct api_scan *scan, api_fn *fn,
+				  void *arg)
+{
+	return api_submit(api_begin_scan(api, ASK_RUNS, false, scan, fn, arg));
+}
+
+static bool own_hook(const struct api *api)
+{
+	return ((const struct github *)api)->app;
+}
+
+static struct api_call *list_hooks(struct api *api, const struct api_scan *scan, api_fn *fn,
+				   void *arg)
+{
+	return api_submit(api_begin_scan(api, ASK_HOOKS, false, scan, fn, arg));
+}
+
+/* Of an App's own hook when none is named; what stands for a repository then is for refusals. */
+static struct api_call *ask_hook(struct api *api, enum ask ask, const struct api_scan *scan,
+				 api_fn *fn, void *arg)
+{
+	struct api_scan app = *scan;
+
+	if (!scan->hook)
+		app.repo = "app/hook";
+	return api_submit(api_begin_scan(api, (int)ask, ask == ASK_REDELIVER, &app, fn, arg));
+}
+
+static struct api_call *list_deliveries(struct api *api, const struct api_scan *scan, api_fn *fn,
+					void *arg)
+{
+	return ask_hook(api, ASK_DELIVERIES, scan, fn, arg);
+}
+
+static struct api_call *redeliver(struct api *api, const struct api_scan *scan, api_fn *fn,
+				  void *arg)
+{
+	return ask_hook(api, ASK_REDELIVER, scan, fn, arg);
 }
 
 static bool configured(const struct conf *conf)
@@ -439,6 +622,11 @@ const struct provider_api provider_api_github = {
 	.list_jobs = list_jobs,
 	.get_log = get_log,
 	.rerun_failed_jobs = rerun_failed_jobs,
+	.list_runs = list_runs,
+	.own_hook = own_hook,
+	.list_hooks = list_hooks,
+	.list_deliveries = list_deliveries,
+	.redeliver = redeliver,
 	.cancel = api_cancel,
 	.host = api_host,
 };

@@ -10,13 +10,13 @@
 
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/enqueue.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/redis.h"
 #include "core/settings.h"
 #include "core/text.h"
-#include "receiver/enqueue.h"
 #include "receiver/spool.h"
 
 enum {

@@ -42,7 +42,7 @@ int handover_new(struct event_base *, const struct conf *, const struct keyspace
 void handover_free(struct handover *);
 DEFINE_OWNED(struct handover, handover_free)
 
-/* A record of receiver/enqueue.h; copied. */
+/* A record of core/enqueue.h; copied. */
 void handover_put(struct handover *, const void *record, size_t n, handover_fn *, void *arg);
 
 /* Nothing waits that Redis would take now: a good moment to end. */

@@ -58,6 +58,7 @@ struct region {
 	struct counts n;
 	struct consumer_seen consumer[CONSUMERS_MAX];
 	size_t n_consumers;
+	char leader[160], monitor[16 << 10]; /* of the monitor; a JSON object, or "" */
 	struct provider_seen provider[PROVIDERS_MAX];
 	size_t n_providers;
 	bool stopped;
@@ -316,6 +317,42 @@ static void on_providers(const struct redisReply *reply, void *arg, unsigned ind
 	}
 }
 
+static void on_leader(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct refresh *f = arg;
+	const char *value = redis_str(reply);
+
+	UNUSED(index);
+	if (usable(f, reply) && value)
+		(void)text_copy(f->region.leader, sizeof(f->region.leader), value,
+				strcspn(value, " "));
+}
+
+/* Each source of the monitor says itself how it fares. */
+static void on_monitor(const struct redisReply *reply, void *arg, unsigned index)
+{
+	OWNED(json_putp) struct json_object *all = json_object_new_object();
+	struct refresh *f = arg;
+	const char *text;
+
+	UNUSED(index);
+	if (!usable(f, reply))
+		return;
+	for (size_t i = 0; i + 1 < redis_len(reply); i += 2) {
+		const struct redisReply *value = redis_at(reply, i + 1);
+		const char *name = redis_str(redis_at(reply, i));
+		struct json_object *one;
+		struct err err;
+
+		if (name && redis_str(value) &&
+		    json_parse(redis_str(value), redis_len(value), &one, &err) == 0)
+			json_add(all, name, one);
+	}
+	text = json_text(all);
+	if (strlen(text) < sizeof(f->region.monitor))
+		(void)text_copy(f->region.monitor, sizeof(f->region.monitor), text, strlen(text));
+}
+
 /* --- asking ---------------------------------------------------------------------- */
 
 static void ask(struct batch *b, batch_fn *fn, unsigned index, const char *const *args, size_t n)
@@ -406,6 +443,7 @@ static void on_read(void *arg)
 void snapshot_refresh(struct snapshot *s)
 {
 	char meta[KEY_MAX], stop[KEY_MAX], breakers[KEY_MAX], prefix[KEY_MAX], now[25];
+	char lease[KEY_MAX], monitor[KEY_MAX];
 	struct refresh *f;
 	struct batch *b;
 
@@ -425,6 +463,10 @@ void snapshot_refresh(struct snapshot *s)
 	key_region(s->ks, "breakers", breakers);
 	key_region(s->ks, "breaker:", prefix);
 	ASK(b, on_providers, 0, "EVAL", providers_script, "1", breakers, prefix);
+	key_region(s->ks, "lease:monitor", lease);
+	key_region(s->ks, "monitor", monitor);
+	ASK(b, on_leader, 0, "GET", lease);
+	ASK(b, on_monitor, 0, "HGETALL", monitor);
 	for (unsigned p = 0; p < s->ks->partitions; p++)
 		ask_partition(s, b, p, f->region.day);
 }
@@ -583,6 +625,18 @@ static struct json_object *providers_json(const struct region *r)
 	return list;
 }
 
+static struct json_object *monitor_json(const struct region *r)
+{
+	struct json_object *o = json_object_new_object(), *sources = NULL;
+	struct err err;
+
+	json_add_str(o, "leader", r->leader);
+	if (!*r->monitor || json_parse(r->monitor, strlen(r->monitor), &sources, &err) < 0)
+		sources = json_object_new_object();
+	json_add(o, "sources", sources);
+	return o;
+}
+
 void snapshot_status_json(const struct snapshot *s, struct buf *out)
 {
 	OWNED(json_putp) struct json_object *o = json_object_new_object();
@@ -613,6 +667,7 @@ void snapshot_status_json(const struct snapshot *s, struct buf *out)
 	add_known(o, "overdue", r, r->n.overdue);
 	add_known(o, "dead_letters", r, r->n.dead);
 	json_add(o, "runs", runs_json(r));
+	json_add(o, "monitor", monitor_json(r));
 	json_add(o, "today", today_json(r));
 	buf_puts(out, json_text(o));
 	buf_putc(out, '\n');

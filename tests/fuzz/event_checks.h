@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "core/ci_event.h"
+#include "core/enqueue.h"
 #include "core/text.h"
-#include "receiver/enqueue.h"
 #include "receiver/provider.h"
 #include "tests/fuzz/fuzz.h"
 

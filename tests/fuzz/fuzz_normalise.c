@@ -3,8 +3,8 @@
 
 #include "core/buf.h"
 #include "core/ci_event.h"
+#include "core/enqueue.h"
 #include "core/text.h"
-#include "receiver/enqueue.h"
 #include "receiver/provider.h"
 #include "receiver/redact.h"
 #include "tests/fuzz/fuzz.h"

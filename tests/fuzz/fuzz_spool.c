@@ -8,10 +8,10 @@
 #include <event2/event.h>
 
 #include "core/buf.h"
+#include "core/enqueue.h"
 #include "core/keys.h"
 #include "core/mem.h"
 #include "core/redis.h"
-#include "receiver/enqueue.h"
 #include "receiver/spool_segment.h"
 #include "tests/fuzz/fuzz.h"
 

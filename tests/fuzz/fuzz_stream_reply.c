@@ -8,11 +8,11 @@
 #include <hiredis/hiredis.h>
 
 #include "core/ci_event.h"
+#include "core/enqueue.h"
 #include "core/keys.h"
 #include "core/mem.h"
 #include "core/redis.h"
 #include "dispatcher/record.h"
-#include "receiver/enqueue.h"
 #include "tests/fuzz/fuzz.h"
 
 static void walk(const struct redisReply *reply, int depth)

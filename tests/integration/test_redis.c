@@ -11,9 +11,9 @@
 #include <hiredis/hiredis.h>
 
 #include "core/ci_event.h"
+#include "core/enqueue.h"
 #include "core/keys.h"
 #include "core/mem.h"
-#include "receiver/enqueue.h"
 #include "tests/integration/harness.h"
 
 /* A connection on a loop of its own, and what came back. */

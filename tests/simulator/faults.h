@@ -16,6 +16,8 @@ enum call {
 	CALL_LOG_FILE, /* the log behind the link */
 	CALL_RERUN,
 	CALL_TOKEN,
+	CALL_LIST_RUNS,
+	CALL_HOOKS, /* hooks and their deliveries */
 	CALL_OTHER,
 };
 

@@ -15,7 +15,7 @@
 #include "tests/simulator/reply.h"
 #include "tests/simulator/storage.h"
 
-enum { PER_PAGE = 30, PER_PAGE_MAX = 100, ANSWER_MAX = 16 << 20, PATH_ID_MAX = 2 };
+enum { PER_PAGE = 30, PER_PAGE_MAX = 100, ANSWER_MAX = 16 << 20, PATH_ID_MAX = 2, REPO_HOOK = 7 };
 
 struct route {
 	const char *method, *path; /* {o}/{r} is the repository, {n} a number */
@@ -207,11 +207,24 @@ static void get_job(struct ask *a)
 	buf_done(&b);
 }
 
+/* "created" of the query, where it says ">=TIME"; 0: all. */
+static int64_t created_since(struct ask *a)
+{
+	char text[48];
+	int64_t ms;
+
+	if (!http_request_query(a->http, "created", text, sizeof(text)) || !text_starts(text, ">="))
+		return 0;
+	ms = text_iso8601_ms(text + 2);
+	return ms > 0 ? ms : 0;
+}
+
 static void list_runs(struct ask *a)
 {
 	struct world *w = a->sim->world;
 	struct page p = page_of(a);
 	uint64_t skip = (p.number - 1) * p.per_page, seen = 0;
+	int64_t since = created_since(a);
 	char status[24] = "";
 	struct buf b, rows;
 
@@ -221,7 +234,7 @@ static void list_runs(struct ask *a)
 		const struct run *r = world_at(w, i);
 		const struct attempt *last = run_last(r);
 
-		if (strcasecmp(r->repo->full_name, a->repo) != 0)
+		if (strcasecmp(r->repo->full_name, a->repo) != 0 || r->created_ms < since)
 			continue;
 		if (*status && strcmp(status, state_name(last->state)) != 0 &&
 		    (!last->conclusion || strcmp(status, last->conclusion) != 0))
@@ -487,6 +500,31 @@ static void put_delivery(struct buf *b, const struct sim *sim, const struct deli
 	js_close(b, '}');
 }
 
+/* Every repository has one hook, with the same number. */
+static void list_hooks(struct ask *a)
+{
+	const char *url = hooks_url(a->sim->hooks);
+	struct buf b;
+
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '[');
+	if (url && *url) {
+		js_open(&b, NULL, '{');
+		js_u64(&b, "id", REPO_HOOK);
+		js_str(&b, "name", "web");
+		js_bool(&b, "active", true);
+		js_open(&b, "config", '{');
+		js_str(&b, "url", url);
+		js_str(&b, "content_type", "json");
+		js_close(&b, '}');
+		js_close(&b, '}');
+	}
+	js_close(&b, ']');
+	(void)js_done(&b);
+	reply_cached(a, buf_text(&b), b.len);
+	buf_done(&b);
+}
+
 /* Newest first; the cursor is the id that comes next. */
 static void list_deliveries(struct ask *a)
 {
@@ -582,11 +620,12 @@ static const struct route routes[] = {
 	{ "GET", REPO "/actions/jobs/{n}", CALL_OTHER, get_job, false, false },
 	{ "GET", REPO "/actions/jobs/{n}/logs", CALL_LOG, get_job_log, false, false },
 	{ "POST", REPO "/actions/jobs/{n}/rerun", CALL_RERUN, rerun_job, true, false },
-	{ "GET", REPO "/actions/runs", CALL_OTHER, list_runs, false, false },
-	{ "GET", REPO "/hooks/{n}/deliveries", CALL_OTHER, list_deliveries, false, false },
-	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_OTHER, redeliver, true, false },
-	{ "GET", "/app/hook/deliveries", CALL_OTHER, list_deliveries, false, true },
-	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_OTHER, redeliver, true, true },
+	{ "GET", REPO "/actions/runs", CALL_LIST_RUNS, list_runs, false, false },
+	{ "GET", REPO "/hooks", CALL_HOOKS, list_hooks, false, false },
+	{ "GET", REPO "/hooks/{n}/deliveries", CALL_HOOKS, list_deliveries, false, false },
+	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, false },
+	{ "GET", "/app/hook/deliveries", CALL_HOOKS, list_deliveries, false, true },
+	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, true },
 	{ "GET", REPO "/installation", CALL_TOKEN, get_installation, false, true },
 	{ "POST", "/app/installations/{n}/access_tokens", CALL_TOKEN, make_token, true, true },
 	{ "GET", "/rate_limit", CALL_OTHER, get_rate_limit, false, false },

@@ -1,5 +1,5 @@
 /* What needs a server is in tests/integration/test_redis.c. */
-#include "receiver/enqueue.h"
+#include "core/enqueue.h"
 
 #include <stdio.h>
 #include <string.h>

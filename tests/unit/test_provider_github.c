@@ -3,8 +3,8 @@
 
 #include "core/buf.h"
 #include "core/ci_event.h"
+#include "core/enqueue.h"
 #include "core/redis.h"
-#include "receiver/enqueue.h"
 #include "receiver/provider.h"
 #include "tests/unit/unit.h"
 

@@ -1,7 +1,8 @@
-#include "receiver/enqueue.h"
+#include "core/enqueue.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/buf.h"
@@ -276,6 +277,18 @@ int enqueue_send(struct redis *redis, const struct keyspace *ks, const void *rec
 		return err_set(err, ERR_INPUT, "not a record of this release");
 	send_dead(redis, ks, record, n, t + 1, count - 1, fn, arg);
 	return 0;
+}
+
+void enqueue_event(struct redis *redis, const struct keyspace *ks, struct ci_event *ev,
+		   int64_t ttl_ms, redis_fn *fn, void *arg)
+{
+	OWNED(buf_done) struct buf record;
+	struct err err;
+
+	buf_init(&record, ENQUEUE_RECORD_MAX);
+	enqueue_record(ev, ttl_ms, &record);
+	if (enqueue_send(redis, ks, buf_text(&record), record.len, fn, arg, &err) < 0)
+		abort(); /* we made it ourselves */
 }
 
 void enqueue_unreadable(struct redis *redis, const struct keyspace *ks, const void *record,

@@ -1,7 +1,9 @@
-/* Durable hand-over to the stream: dedupe and append in one script, so a crash leaves no half of
- * it. */
-#ifndef GUARD_RECEIVER_ENQUEUE_H
-#define GUARD_RECEIVER_ENQUEUE_H
+/*
+ * Durable hand-over to the stream, for whoever has an event: dedupe and append in one script, so
+ * a crash leaves no half of it.
+ */
+#ifndef GUARD_CORE_ENQUEUE_H
+#define GUARD_CORE_ENQUEUE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,6 +43,9 @@ void enqueue_record_dead(const struct dead_webhook *, struct buf *out);
 /* fn gets the reply; hand it to enqueue_result(). ERR_INPUT: no record of this release. */
 int enqueue_send(struct redis *, const struct keyspace *, const void *record, size_t n, redis_fn *,
 		 void *arg, struct err *) MUST_CHECK;
+/* An event that is not kept: may shorten names in it. */
+void enqueue_event(struct redis *, const struct keyspace *, struct ci_event *, int64_t ttl_ms,
+		   redis_fn *, void *arg);
 /* Such a record becomes a dead letter of its own. */
 void enqueue_unreadable(struct redis *, const struct keyspace *, const void *record, size_t n,
 			const char *why, redis_fn *, void *arg);

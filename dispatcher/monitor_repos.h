@@ -1,0 +1,48 @@
+/*
+ * The repositories a monitor looks at, of one provider: those that are configured, and those that
+ * events came from. Kept in pg:{R}:monitor:repos:PROVIDER, so that they outlive a leader.
+ */
+#ifndef GUARD_DISPATCHER_MONITOR_REPOS_H
+#define GUARD_DISPATCHER_MONITOR_REPOS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct engine;
+struct repos;
+
+enum { REPOS_MAX = 2000 };
+
+struct watched {
+	char source[32], repo[140];
+	uint64_t repo_id, installation; /* 0: not known yet */
+	int64_t known_ms, seen_ms;      /* wall clock; configured ones are always seen */
+	bool configured, dirty;
+
+	/* For whoever looks at it; forgotten with the lease. */
+	int64_t checked_ms;       /* monotonic, of the last look */
+	int64_t refused_until_ms; /* monotonic */
+};
+
+int repos_new(struct engine *, const char *provider, struct repos **out, struct err *) MUST_CHECK;
+void repos_free(struct repos *);
+DEFINE_OWNED(struct repos, repos_free)
+
+/* Learns what is new. done(ok) follows from the loop; one refresh at a time. */
+void repos_refresh(struct repos *, void (*done)(bool ok, void *arg), void *arg);
+/* What others did meanwhile is read anew at the next refresh. */
+void repos_forget(struct repos *);
+
+size_t repos_count(const struct repos *);
+/* Valid until the next refresh. */
+struct watched *repos_at(struct repos *, size_t i);
+/*
+ * Those that were not looked at for longest, at most n; their number. Those that refused lately
+ * only when asked for. Valid until the next refresh.
+ */
+size_t repos_oldest(struct repos *, bool refused_too, struct watched **out, size_t n);
+
+#endif
