@@ -105,11 +105,23 @@ int receiver_admin_port(struct rig *r)
 
 /* Short enough for a test, long enough that a slow machine is not taken for a dead one. */
 static const char *const dispatcher_sets[] = {
-	"heal.settle=300ms", "dispatcher.lease=5s", "dispatcher.poll=20ms",
-	"retry.base=50ms",   "retry.cap=500ms",     "dispatcher.claim_idle=2s",
-	"heal.timeout=1m",   "drain_timeout=10s",   "github.write_interval=0s",
-	"admin_listen=none", "github.timeout=2s",   "heal.per_pipeline_hour=1000",
-	"redis.timeout=5s",  "breaker.open=200ms",  "breaker.open_cap=1s",
+	"heal.settle=300ms",
+	"dispatcher.lease=5s",
+	"dispatcher.poll=20ms",
+	"retry.base=50ms",
+	"retry.cap=500ms",
+	"dispatcher.claim_idle=2s",
+	"heal.timeout=1m",
+	"drain_timeout=10s",
+	"github.write_interval=0s",
+	"admin_listen=none",
+	"github.timeout=2s",
+	"heal.per_pipeline_hour=1000",
+	"redis.timeout=5s",
+	"breaker.open=200ms",
+	"breaker.open_cap=1s",
+	/* It asks the simulator on its own account; tests of it switch it on. */
+	"monitor.enabled=false",
 };
 
 const char *rules_only_list(struct rig *r, const char *const *names)

@@ -21,10 +21,10 @@
 
 enum { LONG_AGO_S = 7200 };
 
-#define QUICK                                                                                    \
-	"git.host=machine", "monitor.check_interval=100ms", "monitor.min_interval=50ms",         \
-		"monitor.max_interval=200ms", "monitor.lease=1500ms", "git.objects_interval=0s", \
-		"admin_listen=none"
+#define QUICK                                                                                      \
+	"git.host=machine", "monitor.enabled=true", "monitor.check_interval=100ms",                \
+		"monitor.min_interval=50ms", "monitor.max_interval=200ms", "monitor.lease=1500ms", \
+		"git.objects_interval=0s", "admin_listen=none"
 
 static const char *few_rules(struct rig *r)
 {

@@ -18,9 +18,9 @@
 #define LEASE   "pg:{local}:lease:monitor"
 
 /* Quick, but with as much patience for webhooks as a test likes to give. */
-#define QUICK                                                                            \
-	"monitor.check_interval=200ms", "monitor.min_interval=50ms", "monitor.grace=0s", \
-		"monitor.lease=1500ms"
+#define QUICK                                                                                \
+	"monitor.enabled=true", "monitor.check_interval=200ms", "monitor.min_interval=50ms", \
+		"monitor.grace=0s", "monitor.lease=1500ms"
 
 static const char *few_rules(struct rig *r)
 {
