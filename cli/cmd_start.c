@@ -350,7 +350,7 @@ static void on_simulator(const char *line, void *arg)
 static void start_simulator(struct start *s)
 {
 	struct child_spec spec = { .name = "simulator",
-				   .hide = webhook_secrets,
+				   .hide = everything_of_ours,
 				   .argv = s->args[SIMULATOR].argv,
 				   .pass_fd = -1,
 				   .pass_fd2 = -1,
