@@ -27,8 +27,8 @@ static const char usage[] = "usage: pipeline-guard git-hook install REPOSITORY [
 			    "back. Without names all\n"
 			    "hooks of the repository are meant.\n"
 			    "\n"
-			    "  pipeline-guard git-hook install /srv/work/app\n"
-			    "  pipeline-guard git-hook install /srv/work/app pre-push\n"
+			    "  pipeline-guard git-hook install /srv/git/app\n"
+			    "  pipeline-guard git-hook install /srv/git/app pre-push\n"
 			    "\n"
 			    "Exit status: 0 done, 1 it cannot be done.\n";
 
