@@ -1,17 +1,13 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/log_files.h"
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/rule_cache.h"
-
-enum { READ_BYTES = 256 << 10 };
 
 struct options {
 	const char *rules;
@@ -79,32 +75,6 @@ static void print_text(const char *name, const struct finding *f)
 	(void)printf("  %-12s %s\n", "fingerprint", f->fingerprint);
 }
 
-static void closep(int *fd)
-{
-	if (*fd > STDERR_FILENO)
-		(void)close(*fd);
-}
-
-/* Feeds the file in pieces, so that its size does not matter. */
-static int read_log(const char *name, struct detect_scan *scan, struct err *err)
-{
-	bool standard_input = strcmp(name, "-") == 0;
-	OWNED(closep) int fd = standard_input ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-	OWNED(freep) char *data = xmalloc(READ_BYTES);
-	ssize_t n;
-
-	if (fd < 0)
-		return err_set(err, ERR_INPUT, "%s: %s", name, strerror(errno));
-	while ((n = read(fd, data, READ_BYTES)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(err, ERR_INPUT, "%s: %s", name, strerror(errno));
-		detect_scan_feed(scan, data, (size_t)n);
-	}
-	return 0;
-}
-
 static int detect_file(const struct detector *d, const struct options *o, bool json,
 		       const char *name, struct err *err)
 {
@@ -112,7 +82,7 @@ static int detect_file(const struct detector *d, const struct options *o, bool j
 	OWNED(detect_scan_freep) struct detect_scan *scan = detect_scan_new(d, &o->input);
 	struct finding f;
 
-	if (read_log(name, scan, err) < 0)
+	if (log_file_feed(name, scan, err) < 0)
 		return -1;
 	detect_scan_end(scan, a, &f);
 	if (json)

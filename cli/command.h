@@ -26,7 +26,7 @@ struct command {
 
 extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_monitor,
 	cmd_logs, cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_spool, cmd_git_watch,
-	cmd_git_hook, cmd_simulate, cmd_version, cmd_help;
+	cmd_git_hook, cmd_rules, cmd_simulate, cmd_version, cmd_help;
 
 /* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.
  */

@@ -84,6 +84,11 @@ size_t detector_rule_count(const struct detector *d)
 	return d->rules->n;
 }
 
+const struct rule_set *detector_rules(const struct detector *d)
+{
+	return d->rules;
+}
+
 uint64_t detector_gave_up(const struct detector *d)
 {
 	return *d->gave_up;
@@ -188,6 +193,11 @@ void detect_scan_end(struct detect_scan *s, struct arena *a, struct finding *out
 	count_gave_up(s);
 	verdict_reach(s->scan, &s->input, a, out);
 	out->scan_ms = (double)(int64_t)((s->spent_ms + now_ms() - began) * 1000) / 1000;
+}
+
+uint64_t detect_scan_count(const struct detect_scan *s, size_t rule)
+{
+	return s->scan->tallies[rule].count;
 }
 
 void detector_scan(const struct detector *d, const struct detect_input *in, struct arena *a,

@@ -14,6 +14,7 @@
 
 struct arena;
 struct detector;
+struct rule_set;
 
 /*
  * What is known about the log besides its text. All optional; zero it first.
@@ -58,6 +59,10 @@ void detect_scan_feed(struct detect_scan *, const char *data, size_t n);
 void detect_scan_end(struct detect_scan *, struct arena *, struct finding *out);
 void detect_scan_free(struct detect_scan *);
 DEFINE_OWNED(struct detect_scan, detect_scan_free)
+
+/* The rules, and after detect_scan_end() how many lines of that log rule i of them hit. */
+const struct rule_set *detector_rules(const struct detector *);
+uint64_t detect_scan_count(const struct detect_scan *, size_t rule);
 
 /* How often a rule gave up on a line since detector_new(); also regex_gave_up_total{rule}. */
 uint64_t detector_gave_up(const struct detector *);

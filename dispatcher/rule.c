@@ -160,6 +160,87 @@ bool pattern_has_open_end(const char *regex)
 	return tail || open_alternative[0];
 }
 
+/* One alternative after the other at one depth; ends behind the closing bracket. */
+static size_t literal_of(const char **regex, unsigned depth)
+{
+	enum { DEPTH_MAX = 32 };
+	const char *s = *regex;
+	size_t least = SIZE_MAX, most = 0, run = 0;
+
+	while (*s && *s != ')') {
+		size_t n = 0, end = 0; /* what this piece has; does it end a run of characters */
+		bool plain = false;
+
+		if (*s == '|') {
+			least = most < least ? most : least;
+			most = run = 0;
+			s++;
+			continue;
+		}
+		if (*s == '(' && depth < DEPTH_MAX) {
+			bool ahead = strncmp(s, "(?!", 3) == 0 || strncmp(s, "(?<!", 4) == 0;
+
+			s++;
+			if (*s == '?')
+				s += strcspn(s, ":>!=)");
+			s += *s && strchr(":>!=", *s) && s[-1] != '(';
+			n = literal_of(&s, depth + 1);
+			n = ahead ? 0 : n;
+		} else if (*s == '[') {
+			s += pattern_class_end(s);
+		} else if (*s == '\\' && s[1]) {
+			s++;
+			plain = ispunct((unsigned char)*s);
+		} else {
+			plain = !strchr(".^$", *s);
+		}
+		s += *s != '\0';
+		if (*s == '{')
+			end = strcspn(s, "}");
+		if (*s == '?' || *s == '*' || (*s == '{' && (s[1] == '0' || s[1] == ','))) {
+			/* It may be missing. */
+			n = 0;
+			plain = false;
+		}
+		run = plain ? run + 1 : 0;
+		most = run > most ? run : most;
+		most = n > most ? n : most;
+		if (*s && strchr("?*+{", *s)) {
+			s += end + 1;
+			run = 0;
+			s += *s == '?' || *s == '+';
+		}
+	}
+	*regex = s;
+	return most < least ? most : least;
+}
+
+size_t pattern_literal_len(const char *regex)
+{
+	return literal_of(&regex, 0);
+}
+
+const char *rule_class_name(enum rule_class class)
+{
+	static const char *const names[] = {
+		[RULE_CAUSE] = "cause",
+		[RULE_CONSEQUENCE] = "consequence",
+		[RULE_HINT] = "hint",
+		[RULE_STEP_FAILED] = "step_failed",
+		[RULE_STEP_PASSED] = "step_passed",
+		[RULE_LOG_PASSED] = "log_passed",
+		[RULE_BENIGN] = "benign",
+		[RULE_TEST] = "test",
+	};
+
+	return names[class];
+}
+
+bool rule_class_says_why(enum rule_class class)
+{
+	return class == RULE_CAUSE || class == RULE_CONSEQUENCE || class == RULE_HINT;
+}
+
 static int compile(const struct rule_spec *spec, const char *regex, pcre2_code **out,
 		   struct err *err)
 {
@@ -184,38 +265,37 @@ static int compile(const struct rule_spec *spec, const char *regex, pcre2_code *
 	return 0;
 }
 
-static int probe(const struct rule_spec *spec, const pcre2_code *code, const char *line, size_t n,
-		 const struct matcher *m, struct err *err)
-{
-	if (run(code, m, line, n, PCRE2_NO_JIT) == RULE_GAVE_UP)
-		return err_set(err, ERR_CONFIG, "rule %s: the pattern backtracks without bound",
-			       spec->id);
-	return 0;
-}
-
-/* Lines made to hurt: one byte over and over, and the rule's own samples over and over. */
-static int prove_cheap(const struct rule_spec *spec, const pcre2_code *code, struct err *err)
+bool pattern_is_cheap(const struct rule_spec *spec, const pcre2_code *code, uint32_t steps)
 {
 	static const char fills[] = "a0 Z_-./:=\"'([{<*#e";
-	OWNED(matcher_freep) struct matcher *m = matcher_new(PROBE_LIMIT);
+	OWNED(matcher_freep) struct matcher *m = matcher_new(steps);
 	char line[PROBE_LEN];
 
 	for (size_t i = 0; fills[i]; i++) {
 		memset(line, fills[i], sizeof(line));
 		line[sizeof(line) - 1] = '\x01';
-		if (probe(spec, code, line, sizeof(line), m, err) < 0)
-			return -1;
+		if (run(code, m, line, sizeof(line), PCRE2_NO_JIT) == RULE_GAVE_UP)
+			return false;
 	}
 	for (unsigned k = 0; k < spec->positive_count; k++) {
 		size_t n = strlen(spec->positive[k]);
 
-		for (size_t i = 0; n > 1 && i < sizeof(line); i++)
+		if (n < 2)
+			continue;
+		for (size_t i = 0; i < sizeof(line); i++)
 			line[i] = spec->positive[k][i % (n - 1)];
 		line[sizeof(line) - 1] = '\x01';
-		if (n > 1 && probe(spec, code, line, sizeof(line), m, err) < 0)
-			return -1;
+		if (run(code, m, line, sizeof(line), PCRE2_NO_JIT) == RULE_GAVE_UP)
+			return false;
 	}
-	return 0;
+	return true;
+}
+
+static int prove_cheap(const struct rule_spec *spec, const pcre2_code *code, struct err *err)
+{
+	if (pattern_is_cheap(spec, code, PROBE_LIMIT))
+		return 0;
+	return err_set(err, ERR_CONFIG, "rule %s: the pattern backtracks without bound", spec->id);
 }
 
 static int prove_samples(const struct rule *r, struct err *err)
@@ -245,8 +325,7 @@ static int prove_samples(const struct rule *r, struct err *err)
 /* What must be true before anything is compiled. */
 static int check_spec(const struct rule_spec *s, struct err *err)
 {
-	bool says_why =
-		s->class == RULE_CAUSE || s->class == RULE_CONSEQUENCE || s->class == RULE_HINT;
+	bool says_why = rule_class_says_why(s->class);
 
 	if (says_why && (!s->category || !finding_category_known(s->category)))
 		return err_set(err, ERR_CONFIG, "rule %s: category \"%s\" is not known", s->id,

@@ -48,8 +48,15 @@ struct rule_spec {
 	unsigned positive_count, negative_count, suggestions_count;
 };
 
+/* "cause", "hint", ... */
+const char *rule_class_name(enum rule_class);
+/* True for the classes that can be the answer: cause, consequence, hint. */
+bool rule_class_says_why(enum rule_class);
+
 struct rule {
 	const struct rule_spec *spec;
+	const char *file;    /* base name; NULL unless the set was checked */
+	unsigned line;       /* of its id; 0 not known */
 	pcre2_code *code;    /* NULL without a regex */
 	pcre2_code *capture; /* NULL without one */
 	pcre2_code *follow;  /* NULL without one */
@@ -85,6 +92,12 @@ DEFINE_OWNED(struct matcher, matcher_free)
 int rule_init(struct rule *, const struct rule_spec *, struct err *) MUST_CHECK;
 void rule_done(struct rule *);
 
+/*
+ * False when the pattern takes more than so many steps on lines made to hurt: one byte over and
+ * over, and the rule's own samples over and over.
+ */
+bool pattern_is_cheap(const struct rule_spec *, const pcre2_code *, uint32_t steps);
+
 /* With code NULL it is a miss. */
 enum rule_result pattern_match(const pcre2_code *, const struct matcher *, const char *line,
 			       size_t len);
@@ -94,6 +107,11 @@ bool pattern_group(const pcre2_code *, const struct matcher *, const char *line,
 
 /* True when the pattern could report a hit at every further byte of a line: `error: .+`. */
 bool pattern_has_open_end(const char *regex);
+/*
+ * Bytes of the longest text that every match contains, as far as it shows in the
+ * pattern: 4 for `^tax(es)?: \d`. What a one-pass engine can look for.
+ */
+size_t pattern_literal_len(const char *regex);
 /* The character class at s[0] == '[': index of its closing bracket. */
 size_t pattern_class_end(const char *s);
 

@@ -16,6 +16,12 @@ struct rule_file {
 	unsigned rules_count;
 };
 
+/* Who is told of faults; NULL: the first one ends the loading. */
+struct checker {
+	rule_fault_fn *tell;
+	void *arg;
+};
+
 static const cyaml_strval_t classes[] = {
 	{ "cause", RULE_CAUSE },
 	{ "consequence", RULE_CONSEQUENCE },
@@ -129,6 +135,9 @@ void rule_set_free(struct rule_set *set)
 		rule_done(&set->rules[i]);
 	for (size_t i = 0; i < set->n_files; i++)
 		(void)cyaml_free(&config, &file_value, set->files[i], 0);
+	for (size_t i = 0; set->names && i < set->n_files; i++)
+		free(set->names[i]);
+	free(set->names);
 	free(set->rules);
 	free(set->files);
 	free(set);
@@ -182,8 +191,35 @@ static unsigned line_of(const struct rule_file *file, unsigned index, const char
 	return 0;
 }
 
+/* The rule at fault is left out of a set that is checked. */
+static void tell_fault(struct rule_set *set, const struct checker *check, const char *name,
+		       unsigned line, const struct rule_spec *spec, const struct err *err)
+{
+	check->tell(name, line, err->msg, check->arg);
+	if (set->n && set->rules[set->n - 1].spec == spec)
+		rule_done(&set->rules[--set->n]);
+}
+
+static int add_rules(struct rule_set *set, const struct rule_file *file, const char *name,
+		     const char *yaml, size_t n, const struct checker *check, struct err *err)
+{
+	for (unsigned i = 0; i < file->rules_count; i++) {
+		unsigned line = check ? line_of(file, i, yaml, n) : 0;
+
+		if (add_rule(set, &file->rules[i], err) == 0) {
+			set->rules[set->n - 1].file = check ? set->names[set->n_files - 1] : NULL;
+			set->rules[set->n - 1].line = line;
+			continue;
+		}
+		if (!check)
+			return err_wrap(err, "%s:%u", name, line_of(file, i, yaml, n));
+		tell_fault(set, check, name, line, &file->rules[i], err);
+	}
+	return 0;
+}
+
 static int add_file(struct rule_set *set, const char *name, const char *yaml, size_t n,
-		    struct err *err)
+		    const struct checker *check, struct err *err)
 {
 	struct complaint why = { .text = "" };
 	cyaml_config_t config = yaml_config(&why);
@@ -197,11 +233,11 @@ static int add_file(struct rule_set *set, const char *name, const char *yaml, si
 			       why.text[0] ? why.text : cyaml_strerror(rc));
 	if (!file) /* nothing but comments */
 		return err_set(err, ERR_CONFIG, "%s: no rules in it", name);
-	set->files[set->n_files++] = file;
-	for (unsigned i = 0; i < file->rules_count; i++)
-		if (add_rule(set, &file->rules[i], err) < 0)
-			return err_wrap(err, "%s:%u", name, line_of(file, i, yaml, n));
-	return 0;
+	set->files[set->n_files] = file;
+	if (check)
+		set->names[set->n_files] = xstrdup(name);
+	set->n_files++;
+	return add_rules(set, file, name, yaml, n, check, err);
 }
 
 static struct rule_set *set_new(size_t files)
@@ -210,6 +246,7 @@ static struct rule_set *set_new(size_t files)
 
 	set->rules = xcalloc(RULES_MAX, sizeof(*set->rules));
 	set->files = xcalloc(files, sizeof(struct rule_file *));
+	set->names = xcalloc(files, sizeof(char *));
 	return set;
 }
 
@@ -218,7 +255,7 @@ int rule_set_parse(const char *name, const char *yaml, size_t n, struct rule_set
 {
 	OWNED(rule_set_freep) struct rule_set *set = set_new(1);
 
-	if (add_file(set, name, yaml, n, err) < 0)
+	if (add_file(set, name, yaml, n, NULL, err) < 0)
 		return -1;
 	*out = TAKE(set);
 	return 0;
@@ -230,7 +267,8 @@ static void closep(FILE **f)
 		(void)fclose(*f);
 }
 
-static int load_file(struct rule_set *set, const char *dir, const char *name, struct err *err)
+static int load_file(struct rule_set *set, const char *dir, const char *name,
+		     const struct checker *check, struct err *err)
 {
 	OWNED(freep) char *path = xasprintf("%s/%s", dir, name);
 	OWNED(freep) char *text = xmalloc(RULE_FILE_BYTES_MAX);
@@ -243,7 +281,7 @@ static int load_file(struct rule_set *set, const char *dir, const char *name, st
 	if (ferror(f) || n == RULE_FILE_BYTES_MAX)
 		return err_set(err, ERR_CONFIG, "%s: unreadable or larger than %d bytes", path,
 			       RULE_FILE_BYTES_MAX);
-	return add_file(set, name, text, n, err);
+	return add_file(set, name, text, n, check, err);
 }
 
 static int is_rule_file(const struct dirent *d)
@@ -251,7 +289,8 @@ static int is_rule_file(const struct dirent *d)
 	return d->d_name[0] != '.' && text_ends(d->d_name, ".yaml");
 }
 
-int rule_set_load(const char *dir, struct rule_set **out, struct err *err)
+static int load_dir(const char *dir, const struct checker *check, struct rule_set **out,
+		    struct err *err)
 {
 	OWNED(rule_set_freep) struct rule_set *set = NULL;
 	struct dirent **names;
@@ -265,14 +304,29 @@ int rule_set_load(const char *dir, struct rule_set **out, struct err *err)
 		if (rc == 0 && i == RULE_FILES_MAX)
 			rc = err_set(err, ERR_CONFIG, "rules: more than %d files", RULE_FILES_MAX);
 		if (rc == 0)
-			rc = load_file(set, dir, names[i]->d_name, err);
+			rc = load_file(set, dir, names[i]->d_name, check, err);
+		if (rc < 0 && check && i < RULE_FILES_MAX) {
+			check->tell(names[i]->d_name, 0, err->msg, check->arg);
+			rc = 0;
+		}
 		free(names[i]);
 	}
 	free(names);
 	if (rc < 0)
 		return err_wrap(err, "rules");
-	if (set->n == 0)
-		return err_set(err, ERR_CONFIG, "rules: %s: no rules there", dir);
-	*out = TAKE(set);
-	return 0;
+	*out = set->n || check ? TAKE(set) : NULL;
+	return *out ? 0 : err_set(err, ERR_CONFIG, "rules: %s: no rules there", dir);
+}
+
+int rule_set_load(const char *dir, struct rule_set **out, struct err *err)
+{
+	return load_dir(dir, NULL, out, err);
+}
+
+int rule_set_check(const char *dir, rule_fault_fn *tell, void *arg, struct rule_set **out,
+		   struct err *err)
+{
+	const struct checker check = { tell, arg };
+
+	return load_dir(dir, &check, out, err);
 }

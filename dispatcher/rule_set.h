@@ -11,6 +11,7 @@ struct rule_set {
 	size_t n;
 	struct rule_file **files; /* own the specs */
 	size_t n_files;
+	char **names; /* of the files, when it was checked */
 };
 
 /*
@@ -20,6 +21,13 @@ struct rule_set {
 int rule_set_load(const char *dir, struct rule_set **out, struct err *) MUST_CHECK;
 /* The same from one text; `name` is for messages. */
 int rule_set_parse(const char *name, const char *yaml, size_t n, struct rule_set **out,
+		   struct err *) MUST_CHECK;
+/*
+ * For people who write rules: every fault is told, with the file and its line, and the set has
+ * the rules that are well, perhaps none, with theirs.
+ */
+typedef void rule_fault_fn(const char *file, unsigned line, const char *what, void *arg);
+int rule_set_check(const char *dir, rule_fault_fn *, void *arg, struct rule_set **out,
 		   struct err *) MUST_CHECK;
 void rule_set_free(struct rule_set *);
 DEFINE_OWNED(struct rule_set, rule_set_free)

@@ -160,7 +160,7 @@ static void every_command_explains_itself(struct rig *r)
 {
 	static const char *const names[] = { "start",  "receiver", "dispatcher", "status",
 					     "logs",   "detect",   "heal",       "config",
-					     "replay", "version",  "help" };
+					     "replay", "rules",    "version",    "help" };
 	const char *out;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {

@@ -1,5 +1,7 @@
 #include "dispatcher/rule_set.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -167,6 +169,64 @@ static bool is_a_sentence(const char *text)
 }
 
 /* Loading proves the samples; here is what a reader of conf/rules may rely on besides. */
+struct told {
+	char text[600];
+};
+
+static void tell(const char *file, unsigned line, const char *what, void *arg)
+{
+	struct told *t = arg;
+	size_t n = strlen(t->text);
+
+	(void)snprintf(t->text + n, sizeof(t->text) - n, "%s:%u %s\n", file, line, what);
+}
+
+static void put_file(const char *dir, const char *name, const char *text)
+{
+	OWNED(freep) char *path = xasprintf("%s/%s", dir, name);
+	FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void drop_file(const char *dir, const char *name)
+{
+	OWNED(freep) char *path = xasprintf("%s/%s", dir, name);
+
+	assert_int_equal(unlink(path), 0);
+}
+
+static void a_check_names_every_fault_and_keeps_the_rest(void **state)
+{
+	char dir[] = "/tmp/guard-rules-XXXXXX";
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	struct told told = { .text = "" };
+	struct err err;
+
+	UNUSED(state);
+	assert_non_null(mkdtemp(dir));
+	put_file(dir, "a.yaml",
+		 HEAD "    regex: 'error: no rate'\n" SAMPLES "  - id: vat\n"
+		      "    category: build_failure\n    confidence: 0.9\n    title: t\n"
+		      "    regex: 'nothing'\n" SAMPLES);
+	put_file(dir, "b.yaml", "rules: [\n");
+	put_file(dir, "c.yaml", HEAD "    regex: 'error'\n" SAMPLES);
+	assert_ok(rule_set_check(dir, tell, &told, &set, &err), &err);
+	assert_int_equal(set->n, 1);
+	assert_string_equal(set->rules[0].spec->id, "tax");
+	assert_string_equal(set->rules[0].file, "a.yaml");
+	assert_int_equal(set->rules[0].line, 2);
+	assert_non_null(strstr(told.text, "a.yaml:9 rule vat: misses its positive sample 1"));
+	assert_non_null(strstr(told.text, "b.yaml:0 b.yaml: "));
+	assert_non_null(strstr(told.text, "c.yaml:2 rule tax: the id is used twice"));
+	drop_file(dir, "a.yaml");
+	drop_file(dir, "b.yaml");
+	drop_file(dir, "c.yaml");
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void the_rules_that_we_ship_are_in_order(void **state)
 {
 	OWNED(rule_set_freep) struct rule_set *set = NULL;
@@ -201,6 +261,7 @@ int main(void)
 		cmocka_unit_test(a_bad_rule_is_refused_with_its_place),
 		cmocka_unit_test(a_quadratic_rule_is_taken),
 		cmocka_unit_test(a_directory_without_rules_is_refused),
+		cmocka_unit_test(a_check_names_every_fault_and_keeps_the_rest),
 		cmocka_unit_test(the_rules_that_we_ship_are_in_order),
 	};
 
