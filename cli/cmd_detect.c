@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "cli/log_files.h"
+#include "cli/term.h"
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -50,8 +51,11 @@ static void print_json(const char *name, const struct finding *f)
 
 static void print_list(const char *title, const char *const *items, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		(void)printf("  %-12s %s\n", i ? "" : title, items[i]);
+	for (size_t i = 0; i < n; i++) {
+		(void)printf("  %-12s ", i ? "" : title);
+		term_put(items[i]);
+		(void)putchar('\n');
+	}
 }
 
 static void print_text(const char *name, const struct finding *f)
@@ -61,12 +65,15 @@ static void print_text(const char *name, const struct finding *f)
 		     f->subcategory, f->transient ? " (trying again can help)" : "");
 	if (*f->rule)
 		(void)printf("  %-12s %.0f %% (%s)\n", "confidence", f->confidence * 100, f->rule);
-	for (size_t i = 0; i < f->n_evidence; i++)
-		(void)printf("  %-12s %6llu  %s\n",
+	for (size_t i = 0; i < f->n_evidence; i++) {
+		(void)printf("  %-12s %6llu  ",
 			     i          ? ""
 			     : *f->rule ? "evidence"
 					: "last lines",
-			     (unsigned long long)f->evidence[i].line, f->evidence[i].text);
+			     (unsigned long long)f->evidence[i].line);
+		term_put(f->evidence[i].text);
+		(void)putchar('\n');
+	}
 	print_list("failed tests", f->failed_tests, f->n_failed_tests);
 	for (size_t i = 0; i < f->n_alternatives; i++)
 		(void)printf("  %-12s %s (%.0f %%)\n", i ? "" : "or else",

@@ -9,7 +9,7 @@
 
 #include "core/buf.h"
 #include "core/mem.h"
-#include "core/text.h"
+#include "core/neutralise.h"
 
 enum { CELL_BYTES_MAX = 1024, COLUMNS_MAX = 8, WIDTH_MAX = 44 };
 
@@ -20,41 +20,12 @@ bool term_colour(void)
 	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
 }
 
-/* U+200E, U+200F, U+202A..U+202E, U+2066..U+2069: what follows would be shown in another order. */
-static bool turns_text_around(const unsigned char *s, size_t n)
-{
-	if (n != 3 || s[0] != 0xe2)
-		return false;
-	return (s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xaa && s[2] <= 0xae))) ||
-	       (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
-}
-
-void term_clean(struct buf *out, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	size_t left = strlen(text);
-
-	while (left) {
-		size_t n = utf8_sequence(s, left);
-		/* U+0080..U+009F are control characters too. */
-		bool control = *s < 0x20 || *s == 0x7f || (n == 2 && *s == 0xc2 && s[1] < 0xa0);
-
-		if (!n || control || turns_text_around(s, n))
-			buf_putc(out, '?');
-		else
-			buf_append(out, s, n);
-		n += !n;
-		s += n;
-		left -= n;
-	}
-}
-
 void term_put(const char *text)
 {
 	OWNED(buf_done) struct buf b;
 
 	buf_init(&b, 64 << 10);
-	term_clean(&b, text);
+	neutralise_text(&b, text);
 	(void)fputs(buf_text(&b), stdout);
 }
 
@@ -166,7 +137,7 @@ void table_cell(struct table *t, const char *text)
 		t->cells = xrealloc(t->cells, t->cap * sizeof(*t->cells));
 	}
 	buf_init(&b, CELL_BYTES_MAX);
-	term_clean(&b, text ? text : "");
+	neutralise_text(&b, text ? text : "");
 	widen(t, t->n % t->columns, buf_text(&b));
 	t->cells[t->n++] = buf_take(&b);
 }

@@ -11,14 +11,10 @@
 
 #include "core/base.h"
 
-struct buf;
-
 /* Standard output is a terminal that wants colour (NO_COLOR is respected). */
 bool term_colour(void);
 
-/* Control characters, bidirectional overrides and bytes that are not UTF-8 become '?'. */
-void term_clean(struct buf *out, const char *text);
-/* Prints cleaned text on standard output. */
+/* Prints text on standard output, as core/neutralise.h makes it. */
 void term_put(const char *text);
 
 /* Escape sequence for a word such as "healed" or "escalated", and the one that ends it; "" without

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "core/base.h"
+#include "core/neutralise.h"
 #include "core/text.h"
 
 static const char hidden[] = "[masked]";
@@ -21,22 +22,125 @@ static const struct token {
 	const char *prefix;
 	size_t min;
 } tokens[] = {
-	{ "ghp_", 20 },     { "gho_", 20 },        { "ghu_", 20 },    { "ghs_", 20 },
-	{ "ghr_", 20 },     { "github_pat_", 20 }, { "glpat-", 16 },  { "gldt-", 16 },
-	{ "glrt-", 16 },    { "glptt-", 16 },      { "glcbt-", 16 },  { "GR1348941", 16 },
-	{ "AKIA", 16 },     { "ASIA", 16 },        { "xoxb-", 10 },   { "xoxp-", 10 },
-	{ "xoxa-", 10 },    { "npm_", 30 },        { "pypi-", 30 },   { "dckr_pat_", 16 },
-	{ "sk_live_", 16 }, { "rk_live_", 16 },    { "AIza", 30 },    { "hf_", 30 },
-	{ "ya29.", 16 },    { "eyJ", 30 },         { "whsec_", 16 },  { "rubygems_", 30 },
-	{ "SG.", 30 },      { "dop_v1_", 30 },     { "sq0csp-", 20 },
+	/* GitHub */
+	{ "ghp_", 20 },
+	{ "gho_", 20 },
+	{ "ghu_", 20 },
+	{ "ghs_", 20 },
+	{ "ghr_", 20 },
+	{ "github_pat_", 20 },
+	/* GitLab */
+	{ "glpat-", 16 },
+	{ "gldt-", 16 },
+	{ "glrt-", 16 },
+	{ "glrtr-", 16 },
+	{ "glptt-", 16 },
+	{ "glcbt-", 16 },
+	{ "glft-", 16 },
+	{ "glsoat-", 16 },
+	{ "glimt-", 16 },
+	{ "glagent-", 16 },
+	{ "glffct-", 16 },
+	{ "gloas-", 16 },
+	{ "glwt-", 16 },
+	{ "GR1348941", 16 },
+	/* Clouds */
+	{ "AKIA", 16 },
+	{ "ASIA", 16 },
+	{ "ABIA", 16 },
+	{ "ACCA", 16 },
+	{ "AIza", 30 },
+	{ "ya29.", 16 },
+	{ "GOCSPX-", 20 },
+	{ "dop_v1_", 30 },
+	{ "doo_v1_", 30 },
+	{ "dor_v1_", 30 },
+	{ "dapi", 32 },
+	{ "hvs.", 20 },
+	{ "hvb.", 20 },
+	{ "hvr.", 20 },
+	{ "pul-", 40 },
+	{ "tskey-", 16 },
+	{ "dp.pt.", 30 },
+	/* Package registries */
+	{ "npm_", 30 },
+	{ "pypi-", 30 },
+	{ "rubygems_", 30 },
+	{ "dckr_pat_", 16 },
+	{ "dckr_oat_", 16 },
+	{ "oy2", 43 },
+	{ "AKCp", 60 },
+	{ "cmVmdGtu", 40 },
+	{ "hf_", 30 },
+	/* People talk */
+	{ "xoxb-", 10 },
+	{ "xoxp-", 10 },
+	{ "xoxa-", 10 },
+	{ "xoxr-", 10 },
+	{ "xoxs-", 10 },
+	{ "xoxe-", 10 },
+	{ "xoxe.", 10 },
+	{ "xapp-", 10 },
+	{ "hooks.slack.com/services/", 10 },
+	{ "hooks.slack.com/workflows/", 10 },
+	{ "discord.com/api/webhooks/", 10 },
+	{ "discordapp.com/api/webhooks/", 10 },
+	{ "webhook.office.com/webhookb2/", 10 },
+	/* Services */
+	{ "sk_live_", 16 },
+	{ "sk_test_", 16 },
+	{ "rk_live_", 16 },
+	{ "rk_test_", 16 },
+	{ "sk-proj-", 20 },
+	{ "sk-ant-", 20 },
+	{ "SG.", 30 },
+	{ "sq0csp-", 20 },
+	{ "sq0atp-", 20 },
+	{ "shpat_", 30 },
+	{ "shpss_", 30 },
+	{ "ATATT3x", 30 },
+	{ "ATCTT3x", 30 },
+	{ "ATBB", 24 },
+	{ "glsa_", 30 },
+	{ "glc_", 30 },
+	{ "sntrys_", 30 },
+	{ "sntryu_", 30 },
+	{ "sqp_", 40 },
+	{ "squ_", 40 },
+	{ "sqa_", 40 },
+	{ "NRAK-", 20 },
+	{ "lin_api_", 30 },
+	{ "AGE-SECRET-KEY-1", 30 },
+	{ "whsec_", 16 },
+	/* JSON web tokens */
+	{ "eyJ", 30 },
 };
 
-/* A name that ends so has a secret as its value. */
-static const char *const secret_names[] = {
-	"password",   "passwd",      "passphrase",  "secret",     "token",
-	"api_key",    "apikey",      "api-key",     "access_key", "access-key",
-	"secret_key", "secretkey",   "private_key", "auth_key",   "client_secret",
-	"credential", "credentials", "_authtoken",  "pwd",        "_auth",
+/* A name that ends so, or is that, has a secret as its value. */
+static const struct secret_name {
+	const char *name;
+	bool whole;
+	size_t min; /* shorter values are words */
+} secret_names[] = {
+	{ "password", false, 3 },        { "passwd", false, 3 },
+	{ "passphrase", false, 3 },      { "passwort", false, 3 },
+	{ "secret", false, 3 },          { "token", false, 3 },
+	{ "api_key", false, 3 },         { "apikey", false, 3 },
+	{ "api-key", false, 3 },         { "access_key", false, 3 },
+	{ "access-key", false, 3 },      { "accesskey", false, 3 },
+	{ "accountkey", false, 3 }, /* Azure, in connection strings */
+	{ "secret_key", false, 3 },      { "secretkey", false, 3 },
+	{ "secret-key", false, 3 },      { "private_key", false, 3 },
+	{ "private-key", false, 3 },     { "private_key_id", false, 3 }, /* Google's key files */
+	{ "encryption_key", false, 3 },  { "signing_key", false, 3 },
+	{ "master_key", false, 3 },      { "auth_key", false, 3 },
+	{ "client_secret", false, 3 },   { "client-key-data", false, 3 }, /* kubeconfig */
+	{ "credential", false, 3 },      { "credentials", false, 3 },
+	{ "_authtoken", false, 3 },      { "pwd", false, 3 },
+	{ "_auth", false, 3 },           { "pass", true, 3 },
+	{ "pgpass", true, 3 },           { "auth", true, 12 }, /* Docker's config.json */
+	{ "identitytoken", true, 3 },    { "sig", true, 16 }, /* Azure's shared access signatures */
+	{ "x-amz-signature", true, 16 }, { "x-goog-signature", true, 16 },
 };
 
 static bool is_token_char(char ch)
@@ -123,7 +227,8 @@ static bool mask_url_password(struct cursor *c)
 /* "Bearer xyz", "Basic xyz" with something long enough to be a credential. */
 static bool mask_scheme(struct cursor *c)
 {
-	static const char *const schemes[] = { "bearer ", "basic " };
+	static const char *const schemes[] = { "bearer ", "basic ", "authorization: token ",
+					       "authorization: apikey " };
 
 	if (c->at > c->start && isalnum((unsigned char)c->at[-1]))
 		return false;
@@ -144,15 +249,18 @@ static bool mask_scheme(struct cursor *c)
 	return false;
 }
 
-static bool name_is_secret(const char *name, size_t n)
+/* NULL when it says nothing of a secret. */
+static const struct secret_name *secret_name(const char *name, size_t n)
 {
 	for (size_t i = 0; i < ARRAY_LEN(secret_names); i++) {
-		size_t len = strlen(secret_names[i]);
+		const struct secret_name *s = &secret_names[i];
+		size_t len = strlen(s->name);
 
-		if (n >= len && strncasecmp(name + n - len, secret_names[i], len) == 0)
-			return true;
+		if ((s->whole ? n == len : n >= len) &&
+		    strncasecmp(name + n - len, s->name, len) == 0)
+			return s;
 	}
-	return false;
+	return NULL;
 }
 
 /* Between a secret's name and its value: quotes, spaces, one '=' or ':'. NULL when it is prose. */
@@ -176,13 +284,15 @@ static const char *value_after(const struct cursor *c, const char *s, bool optio
 static bool mask_assignment(struct cursor *c)
 {
 	const char *name = c->at, *s = name, *value, *end;
+	const struct secret_name *secret;
 	bool option;
 
 	if (!is_name_char(*name) || (name > c->start && is_name_char(name[-1])))
 		return false;
 	while (s < c->end && is_name_char(*s))
 		s++;
-	if (!name_is_secret(name, (size_t)(s - name)))
+	secret = secret_name(name, (size_t)(s - name));
+	if (!secret)
 		return false;
 	option = s - name > 2 && name[0] == '-' && name[1] == '-';
 	value = value_after(c, s, option);
@@ -191,12 +301,54 @@ static bool mask_assignment(struct cursor *c)
 		return false;
 	for (end = value; end < c->end && !isspace((unsigned char)*end) && !strchr("\"',;&", *end);)
 		end++;
-	if (end - value < 3)
+	if ((size_t)(end - value) < secret->min)
 		return false;
 	emit(c, name, (size_t)(value - name));
 	emit(c, hidden, strlen(hidden));
 	c->at = end;
 	return true;
+}
+
+/* curl -u name:password; but `-u 1000:1000` is a user and a group. */
+static bool mask_user_option(struct cursor *c)
+{
+	static const char *const options[] = { "-u ", "--user ", "--user=" };
+	const char *value, *colon, *end;
+	size_t n = 0;
+
+	if (*c->at != '-' || (c->at > c->start && !isspace((unsigned char)c->at[-1])))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(options) && !n; i++)
+		n = starts_with(c, c->at, options[i]) ? strlen(options[i]) : 0;
+	if (!n)
+		return false;
+	value = c->at + n;
+	for (end = value; end < c->end && !isspace((unsigned char)*end);)
+		end++;
+	colon = memchr(value, ':', (size_t)(end - value));
+	if (!colon || end - colon < 4)
+		return false;
+	while (value < colon && isdigit((unsigned char)*value))
+		value++;
+	if (value == colon)
+		return false;
+	emit(c, c->at, (size_t)(colon + 1 - c->at));
+	emit(c, hidden, strlen(hidden));
+	c->at = end;
+	return true;
+}
+
+/* One character: as it is, or harmless. */
+static void copy_char(struct cursor *c)
+{
+	size_t n;
+	bool bad = neutralise_is_bad(c->at, (size_t)(c->end - c->at), &n);
+
+	if (!bad)
+		emit(c, c->at, n);
+	else
+		emit(c, *c->at == '\t' ? " " : "?", 1);
+	c->at += n;
 }
 
 /* A line of a PEM body has no other mark than its shape. */
@@ -226,12 +378,12 @@ size_t mask_text(const char *s, size_t n, char *out, size_t cap)
 	}
 	while (c.at < c.end && c.len < cap - 1) {
 		if (mask_token(&c) || mask_url_password(&c) || mask_scheme(&c) ||
-		    mask_assignment(&c))
+		    mask_assignment(&c) || mask_user_option(&c))
 			continue;
-		emit(&c, c.at++, 1);
+		copy_char(&c);
 	}
 	/* Cut at a border: drop a sequence that did not fit whole. */
-	while (c.len && !utf8_valid((const unsigned char *)out, c.len) && c.at < c.end)
+	while (c.len && !utf8_valid((const unsigned char *)out, c.len))
 		c.len--;
 	out[c.len] = '\0';
 	return c.len;

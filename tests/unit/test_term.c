@@ -10,41 +10,6 @@
 #include "core/mem.h"
 #include "unit.h"
 
-static void text_from_outside_cannot_move_the_cursor(void **state)
-{
-	static const struct {
-		const char *in, *out, *why;
-	} rows[] = {
-		{ "", "", "nothing" },
-		{ "plain text", "plain text", "is left alone" },
-		{ "Grüße, 世界 🙂", "Grüße, 世界 🙂", "two, three and four bytes" },
-		{ "\033[2J", "?[2J", "escape" },
-		{ "a\nb\rc\td\be", "a?b?c?d?e", "control characters" },
-		{ "\x7f", "?", "delete" },
-		{ "\xc2\x9b"
-		  "2J",
-		  "?2J", "CSI as one character, U+009B" },
-		{ "\xc2\xa0", "\xc2\xa0", "U+00A0 is the first that is none" },
-		{ "\xff\xc3", "??", "no UTF-8" },
-		{ "\xe2\x80\xae"
-		  "exe",
-		  "?exe", "right-to-left override" },
-		{ "\xe2\x81\xa6x\xe2\x81\xa9", "?x?", "isolates" },
-		{ "\xe2\x80\x8f", "?", "right-to-left mark" },
-		{ "\xe2\x80\xa9\xe2\x80\xaf", "\xe2\x80\xa9\xe2\x80\xaf", "their neighbours stay" },
-		{ "\xe2\x80\xa6", "…", "an ellipsis is no override" },
-	};
-
-	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		OWNED(buf_done) struct buf b;
-
-		buf_init(&b, 256);
-		term_clean(&b, rows[i].in);
-		assert_case(strcmp(buf_text(&b), rows[i].out) == 0, rows[i].why);
-	}
-}
-
 static void ages_are_short(void **state)
 {
 	static const struct {
@@ -147,7 +112,6 @@ static void no_colour_without_a_terminal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(text_from_outside_cannot_move_the_cursor),
 		cmocka_unit_test(ages_are_short),
 		cmocka_unit_test(columns_are_as_wide_as_they_must_be),
 		cmocka_unit_test(wide_cells_are_cut_between_characters),
