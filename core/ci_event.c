@@ -58,14 +58,15 @@ enum field_type { FIELD_TEXT, FIELD_U64, FIELD_I64, FIELD_KIND, FIELD_STATUS };
 /* The stream encoding, in the order a person reads it. */
 static const struct field {
 	const char *name;
+	size_t name_len;
 	enum field_type type;
 	bool required;
 	size_t offset, size;
 } fields[] = {
-#define F(name, type, required)                                         \
-	{                                                               \
-#name, type, required, offsetof(struct ci_event, name), \
-			sizeof(((struct ci_event *)0)->name)            \
+#define F(name, type, required)                                                            \
+	{                                                                                  \
+#name, sizeof(#name) - 1, type, required, offsetof(struct ci_event, name), \
+			sizeof(((struct ci_event *)0)->name)                               \
 	}
 	F(provider, FIELD_TEXT, true),
 	F(source, FIELD_TEXT, true),
@@ -177,9 +178,23 @@ static int decode_field(const struct field *f, const char *text, struct ci_event
 	return 0;
 }
 
-int ci_event_decode(const struct redisReply *entry, struct ci_event *out, struct err *err)
+/* Entries of ours have the order of the table, so the next row is nearly always the right one. */
+static const struct field *find_field(const struct redisReply *name, size_t next)
 {
-	struct ci_event ev = { 0 };
+	const char *text = redis_str(name);
+	size_t len = redis_len(name);
+
+	for (size_t i = 0; text && i < ARRAY_LEN(fields); i++) {
+		const struct field *f = &fields[(next + i) % ARRAY_LEN(fields)];
+
+		if (f->name_len == len && memcmp(f->name, text, len) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static int check_version(const struct redisReply *entry, struct err *err)
+{
 	const char *version = redis_field(entry, "v");
 	int64_t v;
 
@@ -188,17 +203,32 @@ int ci_event_decode(const struct redisReply *entry, struct ci_event *out, struct
 	if (v < 1 || v > CI_EVENT_VERSION)
 		return err_set(err, ERR_INPUT,
 			       "ci_event: version %" PRId64 " is newer than this release reads", v);
-	for (const struct field *f = fields; f < fields + ARRAY_LEN(fields); f++) {
-		const char *text = redis_field(entry, f->name);
+	return 0;
+}
 
-		if (!text) {
-			if (f->required)
-				return err_set(err, ERR_INPUT, "ci_event: %s is missing", f->name);
+int ci_event_decode(const struct redisReply *entry, struct ci_event *out, struct err *err)
+{
+	bool seen[ARRAY_LEN(fields)] = { false };
+	struct ci_event ev = { 0 };
+	size_t next = 0;
+
+	if (check_version(entry, err) < 0)
+		return -1;
+	for (size_t i = 0; i + 1 < redis_len(entry); i += 2) {
+		const struct field *f = find_field(redis_at(entry, i), next);
+		const char *text = redis_str(redis_at(entry, i + 1));
+
+		/* Of a field that is there twice the first one counts. */
+		if (!f || !text || seen[f - fields])
 			continue;
-		}
 		if (decode_field(f, text, &ev, err) < 0)
 			return -1;
+		seen[f - fields] = true;
+		next = (size_t)(f - fields) + 1;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (fields[i].required && !seen[i])
+			return err_set(err, ERR_INPUT, "ci_event: %s is missing", fields[i].name);
 	/* The reference names keys and work items, where ':' separates. */
 	if (strchr(ev.source, ':'))
 		return err_set(err, ERR_INPUT, "ci_event: source has a colon");

@@ -1,6 +1,5 @@
 #include "dispatcher/consumer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "core/metrics.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "dispatcher/batch.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/work.h"
 
@@ -22,10 +22,9 @@
 
 enum {
 	BLOCK_MS = 1000,
-	RUN_TTL_S = 35 * 24 * 3600,
-	RUNS_KEEP = 10000,
 	CLAIM_MAX = 100,
 	STUMBLE_MS = 500,
+	LOOK_MS = 500, /* entries of a dead dispatcher are taken over so soon after claim_idle */
 	CONSUMER_IDLE_MS = 3600 * 1000,
 };
 
@@ -34,6 +33,7 @@ struct consumer {
 	void (*ready)(void *);
 	void *ready_arg;
 	struct event *chores;
+	int64_t tidied_at_ms;
 	bool prepared;  /* groups exist, meta checked */
 	bool own_first; /* read what was delivered to us before going on with new entries */
 	bool reading;
@@ -42,7 +42,8 @@ struct consumer {
 	unsigned leaving;   /* the same, at the end */
 	void (*left)(void *);
 	void *left_arg;
-	size_t unsettled; /* entries whose record script is not answered yet */
+	struct batch batch;
+	size_t unsettled; /* scripts about entries that are not answered yet */
 	struct slot {
 		struct consumer *c;
 		unsigned partition;
@@ -70,66 +71,6 @@ static struct redis_script group_script = {
 	.body = "local r = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM') "
 		"if r.err and not string.find(r.err, 'BUSYGROUP') then return r end "
 		"return 'ok'",
-};
-
-/*
- * KEYS events run due runs feed dead
- * ARGV 1 group, 2 entry, 3 ref, 4 generation, 5 rank, 6 at_ms, 7 ttl_s, 8 failed, 9 delay_ms,
- *      10 runs kept, 11 sha, 12 succeeded, fields...
- * State moves forward only, by (generation, rank, at). Returns 1 when it moved, 2 when work is due
- * now, 3 when it is a dead letter: nothing else would ever come past an entry that cannot be
- * recorded. Re-runs are counted anew after a success, and for another commit: a Jenkins job has
- * both.
- */
-static struct redis_script record_script = {
-	.name = "record",
-	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
-		"local cur = redis.pcall('HMGET', KEYS[2], 'generation', 'rank', 'at_ms', "
-		"'diagnosed', "
-		"  'awaiting', 'sha', 'reruns') "
-		"if cur.err then "
-		"  local event, fields = {}, redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1] "
-		"  for i = 1, fields and #fields[2] or 0, 2 do "
-		"    event[fields[2][i]] = fields[2][i + 1] "
-		"  end "
-		"  redis.call('XADD', KEYS[6], '*', 'v', 1, 'reason', "
-		"    'the key of its run holds something else: ' .. cur.err, 'entry', ARGV[2], "
-		"    'event', cjson.encode(event), 'at_ms', now) "
-		"  redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) "
-		"  return 3 "
-		"end "
-		"local g, r, a = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]) "
-		"local cg, cr, ca = tonumber(cur[1]) or 0, tonumber(cur[2]) or 0, tonumber(cur[3]) "
-		"or 0 "
-		"local result = 0 "
-		"if g > cg or (g == cg and (r > cr or (r == cr and a > ca))) then "
-		"  result = 1 "
-		"  redis.call('HSET', KEYS[2], 'generation', ARGV[4], 'rank', ARGV[5], 'at_ms', "
-		"ARGV[6], "
-		"    'failed', ARGV[8], 'updated_at_ms', now, unpack(ARGV, 13)) "
-		"  if cur[7] and (ARGV[12] == '1' or (ARGV[11] ~= '' and (cur[6] or '') ~= '' "
-		"      and cur[6] ~= ARGV[11])) then "
-		"    redis.call('HDEL', KEYS[2], 'reruns') "
-		"  end "
-		"  redis.call('HSETNX', KEYS[2], 'first_seen_ms', now) "
-		"  redis.call('EXPIRE', KEYS[2], ARGV[7]) "
-		"  redis.call('ZADD', KEYS[4], now, ARGV[3]) "
-		"  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -1 - tonumber(ARGV[10])) "
-		"  if ARGV[8] == '1' and g > (tonumber(cur[4]) or 0) then "
-		"    redis.call('ZADD', KEYS[3], 'NX', now + ARGV[9], 'diagnose:' .. ARGV[3]) "
-		"    result = 2 "
-		"  end "
-		"  local awaiting = cur[5] or '' "
-		"  if r == 3 and ARGV[8] == '0' and awaiting ~= '' and "
-		"      g > (tonumber(string.match(awaiting, ':(%d+)$')) or 0) then "
-		"    redis.call('ZADD', KEYS[3], 'XX', now, 'await:' .. awaiting) "
-		"    result = 2 "
-		"  end "
-		"  redis.call('XADD', KEYS[5], 'MAXLEN', '~', 1000, '*', 'run', ARGV[3], 'what', "
-		"    'attempt ' .. ARGV[4]) "
-		"end "
-		"redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) "
-		"return result",
 };
 
 /* KEYS events dead; ARGV group entry reason event. */
@@ -203,7 +144,7 @@ static void read_next(struct consumer *);
 
 /* The entries of this batch are answered for. After a failure the group still has them: not at once
  * again. */
-static void batch_done(struct consumer *c)
+static void entries_settled(struct consumer *c)
 {
 	struct timeval pause = clock_timeval(STUMBLE_MS);
 
@@ -215,6 +156,17 @@ static void batch_done(struct consumer *c)
 	c->stumbled = false;
 }
 
+static void say_dead(const struct redisReply *reply)
+{
+	const char *id;
+
+	for (size_t i = 0; (id = batch_dead(reply, i)); i++) {
+		log_error("dead letter", KV("entry", id),
+			  KV("reason", "the key of its run holds something else"));
+		metrics_add("dead_letter_total", "", 1);
+	}
+}
+
 static void on_recorded(const struct redisReply *reply, void *arg)
 {
 	struct consumer *c = arg;
@@ -223,14 +175,13 @@ static void on_recorded(const struct redisReply *reply, void *arg)
 	if (redis_is_error(reply, NULL)) {
 		log_warn("could not record; the entry stays pending", KV("why", redis_why(reply)));
 		c->stumbled = true;
-	} else if (redis_int(reply, 0) == 2) {
-		work_kick(c->e->work);
-	} else if (redis_int(reply, 0) == 3) {
-		log_error("dead letter", KV("reason", "the key of its run holds something else"));
-		metrics_add("dead_letter_total", "", 1);
+	} else {
+		say_dead(reply);
+		if (batch_woke(reply))
+			work_kick(c->e->work);
 	}
 	if (c->unsettled == 0)
-		batch_done(c);
+		entries_settled(c);
 }
 
 static char *fields_as_json(const struct redisReply *fields)
@@ -272,101 +223,17 @@ static void bury(struct consumer *c, unsigned partition, const char *id,
 	redis_send_script(c->e->writer, &dead_script, &cmd, on_recorded, c);
 }
 
+static void send_batch(struct consumer *c, unsigned partition)
+{
+	const struct batch_options options = { GROUP, c->e->opt.diagnose_delay_ms };
+
+	if (c->batch.n == 0)
+		return;
+	c->unsettled++;
+	batch_send(&c->batch, c->e->writer, &c->e->ks, partition, &options, on_recorded, c);
+}
+
 /* Jobs and checks tell nothing that the run's own events do not. */
-static void acknowledge(struct consumer *c, unsigned partition, const char *id)
-{
-	char events[KEY_MAX];
-
-	key_part(&c->e->ks, partition, "events", events);
-	c->unsettled++;
-	redis_send_args(c->e->writer, on_recorded, c, "XACK", events, GROUP, id, (char *)NULL);
-}
-
-static void add_texts(struct redis_cmd *cmd, const struct ci_event *ev)
-{
-	const char *const pairs[] = {
-		"source",
-		ev->source,
-		"provider",
-		ev->provider,
-		"repo",
-		ev->repo,
-		"pipeline",
-		ev->pipeline,
-		"branch",
-		ev->branch,
-		"sha",
-		ev->sha,
-		"default_branch",
-		ev->default_branch,
-		"trigger",
-		ev->trigger,
-		"actor",
-		ev->actor,
-		"head_repo",
-		ev->head_repo,
-		"url",
-		ev->url,
-		"trace",
-		ev->trace,
-		"status",
-		ci_status_name(ev->status),
-		"conclusion",
-		ev->conclusion,
-		"failure_reason",
-		ev->failure_reason,
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
-		redis_arg(cmd, pairs[i]);
-}
-
-static void record(struct consumer *c, unsigned partition, const char *id,
-		   const struct ci_event *ev)
-{
-	static const char *const names[] = { "events", "run", "due", "runs", "feed", "dead" };
-	bool over = ev->status == CI_COMPLETED;
-	bool failed = over && ci_conclusion_failed(ev->conclusion);
-	bool succeeded = over && strcmp(ev->conclusion, "success") == 0;
-	char key[ARRAY_LEN(names)][KEY_MAX], ref[RUN_REF_MAX];
-	struct redis_cmd cmd;
-
-	ci_event_run_ref(ev, ref);
-	redis_script_cmd(&cmd, &record_script, ARRAY_LEN(names));
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (i == 1)
-			key_part_of(&c->e->ks, partition, names[i], ref, key[i]);
-		else
-			key_part(&c->e->ks, partition, names[i], key[i]);
-		redis_arg(&cmd, key[i]);
-	}
-	redis_arg(&cmd, GROUP);
-	redis_arg(&cmd, id);
-	redis_arg(&cmd, ref);
-	redis_arg_i64(&cmd, (int64_t)ev->generation);
-	redis_arg_i64(&cmd, (int64_t)ev->status);
-	redis_arg_i64(&cmd, ev->at_ms ? ev->at_ms : ev->received_at_ms);
-	redis_arg_i64(&cmd, RUN_TTL_S);
-	redis_arg(&cmd, failed ? "1" : "0");
-	redis_arg_i64(&cmd, c->e->opt.diagnose_delay_ms);
-	redis_arg_i64(&cmd, RUNS_KEEP);
-	redis_arg(&cmd, ev->sha);
-	redis_arg(&cmd, succeeded ? "1" : "0");
-	redis_arg(&cmd, "v");
-	redis_arg_i64(&cmd, CI_EVENT_VERSION);
-	redis_arg(&cmd, "repo_id");
-	redis_arg_i64(&cmd, (int64_t)ev->repo_id);
-	redis_arg(&cmd, "run_id");
-	redis_arg_i64(&cmd, (int64_t)ev->run_id);
-	redis_arg(&cmd, "pipeline_id");
-	redis_arg_i64(&cmd, (int64_t)ev->pipeline_id);
-	redis_arg(&cmd, "installation");
-	redis_arg_i64(&cmd, (int64_t)ev->installation);
-	add_texts(&cmd, ev);
-	c->unsettled++;
-	redis_send_script(c->e->writer, &record_script, &cmd, on_recorded, c);
-}
-
 static void take_entry(struct consumer *c, unsigned partition, const struct redisReply *entry)
 {
 	const char *id = redis_str(redis_at(entry, 0));
@@ -378,13 +245,25 @@ static void take_entry(struct consumer *c, unsigned partition, const struct redi
 		return;
 	/* A pending entry that was trimmed away comes back without fields. */
 	if (redis_len(fields) == 0)
-		acknowledge(c, partition, id);
+		batch_ack(&c->batch, id);
 	else if (ci_event_decode(fields, &ev, &err) < 0)
 		bury(c, partition, id, fields, err.msg);
 	else if (ev.kind == CI_RUN && ev.status != CI_STATUS_UNKNOWN)
-		record(c, partition, id, &ev);
+		batch_record(&c->batch, id, &ev);
 	else
-		acknowledge(c, partition, id);
+		batch_ack(&c->batch, id);
+	if (c->batch.n == BATCH_ENTRIES_MAX)
+		send_batch(c, partition);
+}
+
+static size_t take_entries(struct consumer *c, unsigned partition, const struct redisReply *entries)
+{
+	size_t n = redis_len(entries);
+
+	for (size_t i = 0; i < n; i++)
+		take_entry(c, partition, redis_at(entries, i));
+	send_batch(c, partition);
+	return n;
 }
 
 /* --- reading -------------------------------------------------------------- */
@@ -427,8 +306,7 @@ static void on_entries(const struct redisReply *reply, void *arg)
 
 		if (!partition_of_key(c, redis_str(redis_at(stream, 0)), &p))
 			continue;
-		for (size_t k = 0; k < redis_len(entries); k++, n++)
-			take_entry(c, p, redis_at(entries, k));
+		n += take_entries(c, p, entries);
 	}
 	if (n == 0)
 		c->own_first = false;
@@ -475,8 +353,7 @@ static void on_claimed(const struct redisReply *reply, void *arg)
 {
 	struct slot *slot = arg;
 
-	for (size_t i = 0; i < redis_len(reply); i++)
-		take_entry(slot->c, slot->partition, redis_at(reply, i));
+	(void)take_entries(slot->c, slot->partition, reply);
 }
 
 static void on_poison(const struct redisReply *reply, void *arg)
@@ -491,6 +368,8 @@ static void on_poison(const struct redisReply *reply, void *arg)
 			     redis_at(entry, 1), "delivered too often without being recorded");
 	}
 }
+
+static void look_for_orphans(struct consumer *, unsigned partition);
 
 /* XPENDING rows are [id, consumer, idle_ms, deliveries]. XCLAIM hands each to one of all who try.
  */
@@ -526,6 +405,9 @@ static void on_orphans(const struct redisReply *reply, void *arg)
 			 KV("entries", good.argc - 5));
 		redis_send(c->e->writer, &good, on_claimed, slot);
 	}
+	/* Those are not idle any more when this is answered. */
+	if (redis_len(reply) == CLAIM_MAX)
+		look_for_orphans(c, slot->partition);
 }
 
 static void look_for_orphans(struct consumer *c, unsigned partition)
@@ -564,10 +446,17 @@ static void tidy(struct consumer *c, unsigned partition)
 	redis_send_script(c->e->writer, &chores_script, &cmd, NULL, NULL);
 }
 
+static int64_t look_ms(const struct consumer *c)
+{
+	return c->e->opt.claim_idle_ms / 2 < LOOK_MS ? c->e->opt.claim_idle_ms / 2 : LOOK_MS;
+}
+
 static void on_chores(evutil_socket_t fd, short what, void *arg)
 {
 	struct consumer *c = arg;
-	struct timeval again = clock_timeval(c->e->opt.claim_idle_ms / 2);
+	struct timeval again = clock_timeval(look_ms(c));
+	int64_t now = clock_mono_ms();
+	bool tidies = now - c->tidied_at_ms >= c->e->opt.claim_idle_ms / 2;
 
 	UNUSED(fd);
 	UNUSED(what);
@@ -582,8 +471,11 @@ static void on_chores(evutil_socket_t fd, short what, void *arg)
 	}
 	for (unsigned p = 0; p < c->e->ks.partitions; p++) {
 		look_for_orphans(c, p);
-		tidy(c, p);
+		if (tidies)
+			tidy(c, p);
 	}
+	if (tidies)
+		c->tidied_at_ms = now;
 	read_next(c);
 }
 
@@ -591,7 +483,7 @@ static void on_chores(evutil_socket_t fd, short what, void *arg)
 
 static void prepared(struct consumer *c)
 {
-	struct timeval soon = clock_timeval(c->e->opt.claim_idle_ms / 2);
+	struct timeval soon = clock_timeval(look_ms(c));
 
 	c->prepared = true;
 	(void)evtimer_add(c->chores, &soon);
@@ -707,6 +599,7 @@ struct consumer *consumer_new(struct engine *e, void (*ready)(void *), void *arg
 	c->ready = ready;
 	c->ready_arg = arg;
 	c->own_first = true;
+	batch_init(&c->batch);
 	c->slots = xcalloc(e->ks.partitions, sizeof(*c->slots));
 	for (unsigned p = 0; p < e->ks.partitions; p++)
 		c->slots[p] = (struct slot){ c, p };
@@ -723,6 +616,7 @@ void consumer_free(struct consumer *c)
 	if (!c)
 		return;
 	event_free(c->chores);
+	batch_done(&c->batch);
 	free(c->slots);
 	free(c);
 }

@@ -174,6 +174,36 @@ static void names_mean_nothing_in_keys(struct rig *r)
 	assert_int_equal(redis_int_of(r, "HLEN pg:{local:0}:work"), 1);
 }
 
+/* They go through another encoding on their way to the run. */
+static void texts_arrive_as_they_were(struct rig *r)
+{
+	static const char *const rows[][2] = {
+		{ "actor", "" },
+		{ "trigger", "a word" },
+		{ "default_branch", "31 bytes long, no more, no less" },
+		{ "pipeline", "32 bytes long, one is added here" },
+		{ "branch", "\xc3\xa9t\xc3\xa9/\xe2\x82\xac \"q\" \\ {x} %s\x01\x7f" },
+		{ "url", "https://ci.example/a-group/with/many/levels/so/that/it/is/longer/than/"
+			 "one/hundred/and/twenty-eight/bytes/-/pipelines/1234567890123456789" },
+		{ "installation", "9223372036854775807" },
+	};
+	const char *argv[FIELDS_MAX] = { "XADD", EVENTS, "*" };
+	size_t n = 3;
+
+	for (size_t i = 0; i < ARRAY_LEN(sound) + ARRAY_LEN(rows); i++) {
+		const char *const *pair =
+			i < ARRAY_LEN(sound) ? sound[i] : rows[i - ARRAY_LEN(sound)];
+
+		argv[n++] = pair[0];
+		argv[n++] = pair[1];
+	}
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), NULL);
+	(void)redis_do_argv(r, argv);
+	WAIT(r, recorded(r, "1001"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_string_equal(run_of(r, "1001", rows[i][0]), rows[i][1]);
+}
+
 static void every_partition_is_served(struct rig *r)
 {
 	enum { PARTITIONS = 3, RUNS = 20 };
@@ -591,6 +621,7 @@ int main(int argc, char **argv)
 		RIG_TEST(an_entry_becomes_a_run_a_plan_and_an_outcome),
 		RIG_TEST(what_it_cannot_read_is_a_dead_letter_with_the_reason),
 		RIG_TEST(names_mean_nothing_in_keys),
+		RIG_TEST(texts_arrive_as_they_were),
 		RIG_TEST(every_partition_is_served),
 		RIG_TEST(what_it_does_not_know_is_no_error),
 		RIG_TEST(state_only_moves_forward),
