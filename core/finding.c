@@ -33,6 +33,7 @@ void finding_init(struct finding *f)
 		.rule = "",
 		.title = "",
 		.job = "",
+		.test_framework = "",
 	};
 }
 
@@ -95,6 +96,8 @@ struct json_object *finding_to_json(const struct finding *f)
 		json_add_str(o, "job", f->job);
 	json_add(o, "evidence", evidence_to_json(f));
 	json_add(o, "failed_tests", list_of(f->failed_tests, f->n_failed_tests));
+	if (f->test_framework && *f->test_framework)
+		json_add_str(o, "test_framework", f->test_framework);
 	json_add_str(o, "fingerprint", f->fingerprint);
 	json_add(o, "alternatives", alternatives_to_json(f));
 	json_add(o, "suggestions", list_of(f->suggestions, f->n_suggestions));
@@ -179,6 +182,7 @@ int finding_from_json(struct json_object *o, struct arena *a, struct finding *ou
 	read_evidence(o, a, &f);
 	f.n_failed_tests =
 		read_list(o, "failed_tests", a, f.failed_tests, ARRAY_LEN(f.failed_tests));
+	f.test_framework = copy_str(o, "test_framework", a);
 	read_alternatives(o, a, &f);
 	f.n_suggestions = read_list(o, "suggestions", a, f.suggestions, ARRAY_LEN(f.suggestions));
 	(void)text_copy(f.fingerprint, sizeof(f.fingerprint), json_str(o, "fingerprint", ""),

@@ -13,7 +13,7 @@ struct json_object;
 
 enum {
 	FINDING_EVIDENCE_MAX = 8,
-	FINDING_TESTS_MAX = 50,
+	FINDING_TESTS_MAX = 200,
 	FINDING_ALTERNATIVES_MAX = 3,
 	FINDING_SUGGESTIONS_MAX = 4,
 	FINDING_TEXT_MAX = 300, /* bytes kept of one evidence line */
@@ -37,6 +37,7 @@ struct finding {
 	size_t n_evidence;
 	const char *failed_tests[FINDING_TESTS_MAX];
 	size_t n_failed_tests;
+	const char *test_framework; /* "pytest": whose reporter named the first of them */
 	struct {
 		const char *category;
 		double confidence;

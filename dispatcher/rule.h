@@ -42,8 +42,9 @@ struct rule_spec {
 	uint32_t requires; /* enum rule_fact: all of them */
 	char *regex;       /* one cleaned line; NULL: the facts alone decide */
 	char *capture;     /* (?<test>) or (?<begin>), (?<suite>), on a line that regex hit */
-	char *follow;      /* what the lines after it add: (?<more>), (?<last>), (?<suite>) */
+	char *follow;      /* what the lines after it add: (?<more>), (?<last>), ... */
 	char *separator;   /* between suite and test; NULL: "." */
+	char *framework;   /* whose reporter writes such lines; NULL: not said */
 	char **positive, **negative, **suggestions;
 	unsigned positive_count, negative_count, suggestions_count;
 };

@@ -147,7 +147,7 @@ static bool same_test(const char *longer, const char *shorter)
 }
 
 /* The last time it was named counts: a retry may have failed again. The fuller name wins. */
-static bool known_test(struct scan *s, const char *name, size_t *at)
+static bool known_test(struct scan *s, const struct rule *r, const char *name, size_t *at)
 {
 	for (size_t i = 0; i < s->n_tests; i++) {
 		struct failed_test *t = &s->tests[i];
@@ -156,6 +156,8 @@ static bool known_test(struct scan *s, const char *name, size_t *at)
 		if (!fuller && !same_test(t->name, name))
 			continue;
 		t->part = s->part;
+		if (!t->framework)
+			t->framework = r->spec->framework;
 		if (fuller) {
 			free(t->name);
 			t->name = xstrdup(name);
@@ -167,24 +169,28 @@ static bool known_test(struct scan *s, const char *name, size_t *at)
 }
 
 /* Index of the test; TESTS_KEPT when there are too many. */
-static size_t keep_test(struct scan *s, const char *name, size_t len)
+static size_t keep_test(struct scan *s, const struct rule *r, const char *name, size_t len)
 {
 	char masked[FINDING_TEXT_MAX + 1];
 	size_t at;
 
 	(void)mask_text(name, len, masked, sizeof(masked));
-	if (known_test(s, masked, &at))
+	if (known_test(s, r, masked, &at))
 		return at;
 	if (s->n_tests == TESTS_KEPT)
 		return TESTS_KEPT;
-	s->tests[s->n_tests] = (struct failed_test){ .part = s->part, .name = xstrdup(masked) };
+	s->tests[s->n_tests] = (struct failed_test){
+		.part = s->part,
+		.name = xstrdup(masked),
+		.framework = r->spec->framework,
+	};
 	return s->n_tests++;
 }
 
 /* A name that is known with its suite already needs nothing more. */
 static void begin_following(struct scan *s, const struct rule *r, char **name, bool begun)
 {
-	size_t at = begun ? TESTS_KEPT : keep_test(s, *name, strlen(*name));
+	size_t at = begun ? TESTS_KEPT : keep_test(s, r, *name, strlen(*name));
 	bool complete = !begun && (at == TESTS_KEPT || strcmp(s->tests[at].name, *name) != 0);
 
 	forget_unfinished(s);
@@ -210,8 +216,10 @@ static void capture_test(struct scan *s, const struct rule *r, const char *line,
 		return;
 	if (!pattern_group(r->capture, s->matcher, line, "test", &test, &n_test)) {
 		begun = pattern_group(r->capture, s->matcher, line, "begin", &test, &n_test);
-		if (!begun)
+		if (!begun && !pattern_group(r->capture, s->matcher, line, "open", &test, &n_test))
 			return;
+		n_test = begun ? n_test : 0;
+		begun = true;
 	}
 	if (pattern_group(r->capture, s->matcher, line, "suite", &suite, &n_suite))
 		full = xasprintf("%.*s%s%.*s", (int)n_suite, suite, separator, (int)n_test, test);
@@ -220,26 +228,38 @@ static void capture_test(struct scan *s, const struct rule *r, const char *line,
 	begin_following(s, r, &full, begun);
 }
 
-/* "Cart" and "adds tax" make "Cart adds tax"; a line that adds nothing ends the attempt. */
+/* "Cart" and "adds tax" make "Cart adds tax". */
+static void add_piece(struct unfinished *u, const char *piece, size_t n)
+{
+	OWNED(freep)
+	char *longer = xasprintf("%s%s%.*s", u->begun, *u->begun ? " " : "", (int)n, piece);
+
+	free(u->begun);
+	u->begun = TAKE(longer);
+}
+
+/* A line that follow matches without one of its groups stands between pieces. */
 static void continue_begun(struct scan *s, const char *line)
 {
 	struct unfinished *u = &s->unfinished;
-	OWNED(freep) char *longer = NULL;
-	const char *more;
+	const pcre2_code *follow = u->rule->follow;
+	const char *piece;
 	size_t n;
-	bool last = pattern_group(u->rule->follow, s->matcher, line, "last", &more, &n);
+	bool complete = false;
 
-	if (!last && !pattern_group(u->rule->follow, s->matcher, line, "more", &more, &n)) {
-		forget_unfinished(s);
-		return;
+	if (pattern_group(follow, s->matcher, line, "last", &piece, &n)) {
+		add_piece(u, piece, n);
+		complete = true;
+	} else if (pattern_group(follow, s->matcher, line, "more", &piece, &n)) {
+		add_piece(u, piece, n);
+		complete = strlen(u->begun) > FINDING_TEXT_MAX;
+	} else {
+		complete = pattern_group(follow, s->matcher, line, "failed", &piece, &n);
 	}
-	longer = xasprintf("%s %.*s", u->begun, (int)n, more);
-	free(u->begun);
-	u->begun = TAKE(longer);
-	if (last || strlen(u->begun) > FINDING_TEXT_MAX) {
-		(void)keep_test(s, u->begun, strlen(u->begun));
+	if (complete && *u->begun)
+		(void)keep_test(s, u->rule, u->begun, strlen(u->begun));
+	if (complete || --u->lines_left == 0)
 		forget_unfinished(s);
-	}
 }
 
 static void put_suite_before(struct scan *s, const char *line)
@@ -253,13 +273,13 @@ static void put_suite_before(struct scan *s, const char *line)
 	if (at < s->n_tests &&
 	    pattern_group(u->rule->follow, s->matcher, line, "suite", &suite, &n)) {
 		full = xasprintf("%.*s%s%s", (int)n, suite, separator, s->tests[at].name);
-		(void)keep_test(s, full, strlen(full));
+		(void)keep_test(s, u->rule, full, strlen(full));
 	}
 	forget_unfinished(s);
 }
 
-/* What this line adds to the name that an earlier one began. */
-static void follow_test(struct scan *s, const char *line, size_t len)
+/* What this line adds to the name that an earlier one began; the rule that wants more lines. */
+static const struct rule *follow_test(struct scan *s, const char *line, size_t len)
 {
 	struct unfinished *u = &s->unfinished;
 	bool hit = pattern_match(u->rule->follow, s->matcher, line, len) == RULE_HIT;
@@ -270,6 +290,7 @@ static void follow_test(struct scan *s, const char *line, size_t len)
 		put_suite_before(s, line);
 	else if (u->begun || --u->lines_left == 0)
 		forget_unfinished(s);
+	return u->begun ? u->rule : NULL;
 }
 
 /* Rules that hit the line, in the order of the set; at most max. */
@@ -292,8 +313,9 @@ static size_t confirm(struct scan *s, const char *line, size_t len, const struct
 	return n_hits;
 }
 
+/* `busy` has taken this line as a piece of a name: it begins none here. */
 static void scan_line(struct scan *s, const char *line, const struct clean_line *l,
-		      const struct candidate *c, size_t n)
+		      const struct candidate *c, size_t n, const struct rule *busy)
 {
 	enum { MOST = 32 };
 	uint32_t hits[MOST];
@@ -313,7 +335,7 @@ static void scan_line(struct scan *s, const char *line, const struct clean_line 
 			end = PART_PASSED;
 		log_passed |= r->spec->class == RULE_LOG_PASSED;
 		keep_hit(s, &s->tallies[hits[i]], l, line);
-		if (r->capture)
+		if (r->capture && r != busy)
 			capture_test(s, r, line, l->len);
 	}
 	/* Last, so that a cause on the same line belongs to the part that it ended. */
@@ -332,6 +354,7 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 	for (size_t i = 0; i < n_lines; i++) {
 		const struct clean_line *l = &lines[i];
 		const char *line = text + l->start;
+		const struct rule *busy;
 		size_t first = at;
 
 		s->at = i;
@@ -343,10 +366,9 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 			begin_step(s, line, l->len);
 		if (l->flags & CLEAN_COMMAND)
 			continue;
-		if (s->unfinished.rule)
-			follow_test(s, line, l->len);
+		busy = s->unfinished.rule ? follow_test(s, line, l->len) : NULL;
 		if (at > first)
-			scan_line(s, line, l, c + first, at - first);
+			scan_line(s, line, l, c + first, at - first, busy);
 	}
 	take_tail(&s->tail, text, lines, n_lines);
 	s->block = NULL;

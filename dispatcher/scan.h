@@ -41,6 +41,7 @@ struct tally {
 struct failed_test {
 	uint32_t part;
 	char *name;
+	const char *framework; /* of the first rule that named it and says so; NULL: not known */
 };
 
 /* A name that the next lines may complete. */

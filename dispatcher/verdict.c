@@ -261,8 +261,11 @@ static void add_last_words(const struct scan *s, struct arena *a, struct finding
 static void add_tests(const struct scan *s, struct arena *a, struct finding *f)
 {
 	for (size_t i = 0; i < s->n_tests && f->n_failed_tests < FINDING_TESTS_MAX; i++)
-		if (s->parts[s->tests[i].part] != PART_PASSED)
+		if (s->parts[s->tests[i].part] != PART_PASSED) {
 			f->failed_tests[f->n_failed_tests++] = arena_strdup(a, s->tests[i].name);
+			if (!*f->test_framework && s->tests[i].framework)
+				f->test_framework = arena_strdup(a, s->tests[i].framework);
+		}
 }
 
 static void fingerprint(struct finding *f, const struct hit *best)
@@ -350,6 +353,7 @@ void verdict_reach(const struct scan *s, const struct detect_input *in, struct a
 			"If it happens again, write a rule for it, and the next one is named.";
 		add_last_words(s, a, &f);
 		f.n_failed_tests = 0;
+		f.test_framework = "";
 	}
 	add_alternatives(&v, f.category, a, &f);
 	fingerprint(&f, sure >= sure_enough ? v.scores[0].hit : NULL);

@@ -28,6 +28,10 @@ static const char yaml[] =
 	"     capture: '^\\d\\) (?:(?<test>.*\\S):|(?<begin>.*\\S))$',\n"
 	"     follow: '^  (?:(?<last>\\S.*):|(?<more>\\S.*))$', positive: ['1) a'], negative: "
 	"[a]}\n"
+	"  - {id: banner, class: test, regex: '^={9}$', capture: '^(?<open>=+)$', framework: "
+	"shop,\n"
+	"     follow: '^(?:(?<failed>at \\S+)|=+$|(?<more>\\w.*))$', positive: ['========='],\n"
+	"     negative: ['==']}\n"
 	"  - {id: bomb, category: build_failure, confidence: 0.9, title: x,\n"
 	"     regex: 'xxy', positive: [xxy], negative: [x]}\n";
 
@@ -240,6 +244,11 @@ static void failed_tests_get_their_names(void **state)
 		{ "over lines", "1) Tax\n  with rebate\n  adds:\n", "Tax with rebate adds|" },
 		{ "at once", "1) Tax adds:\n  more:\n", "Tax adds|" },
 		{ "never finished", "1) Tax\nother\n  adds:\n", "" },
+		{ "under a banner, which is none of it",
+		  "=========\nadds\ntax\n=========\nat x:7\n", "adds tax|" },
+		{ "under a banner that means something else",
+		  "=========\nadds\n=========\n!\nat x:7\n", "" },
+		{ "under a banner without a name", "=========\nat x:7\n", "" },
 		{ "secrets in a name", "FAIL token=correct-horse\n", "token=[masked]|" },
 	};
 
@@ -256,6 +265,18 @@ static void failed_tests_get_their_names(void **state)
 		if (strcmp(names.len ? names.data : "", cases[i].want) != 0)
 			fail_msg("row \"%s\": %s", cases[i].why, names.data);
 	}
+}
+
+/* The rule that names it first need not say whose format it is. */
+static void a_failed_test_has_a_framework(void **state)
+{
+	OWNED(fixture_done) struct fixture f = { .rules = NULL };
+
+	UNUSED(state);
+	scan_log(&f, "FAIL adds\nFAIL b\n=========\nadds\nat x:7\n", NULL);
+	assert_int_equal(f.scan->n_tests, 2);
+	assert_string_equal(f.scan->tests[0].framework, "shop");
+	assert_null(f.scan->tests[1].framework);
 }
 
 /* A retry that failed as well: what was forgiven once is not for ever. */
@@ -356,6 +377,7 @@ int main(void)
 		cmocka_unit_test(hits_are_bounded),
 		cmocka_unit_test(evidence_is_masked),
 		cmocka_unit_test(failed_tests_get_their_names),
+		cmocka_unit_test(a_failed_test_has_a_framework),
 		cmocka_unit_test(a_test_belongs_to_the_part_that_named_it_last),
 		cmocka_unit_test(the_search_for_a_suite_ends),
 		cmocka_unit_test(failed_tests_are_bounded),

@@ -2,9 +2,10 @@
  * How often the detector is right, on labelled logs. Rules are tuned on one
  * part of the projects only; the other shows what they are worth elsewhere.
  *
- *   score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] DATA_DIR
+ *   score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] [--seed N] DATA_DIR
  *
- * --tests shows names of failed tests that differ. --list names every log that was not answered as
+ * --seed splits the projects otherwise. --tests shows names of failed tests that differ, and how
+ * many are right per framework. --list names every log that was not answered as
  * its label says, of the part for tuning; --list-all also of the other part, for reports and not
  * for tuning.
  */
@@ -39,7 +40,16 @@ struct tally {
 struct options {
 	const char *rules, *data;
 	bool pcre2, list, list_all, tests;
+	uint64_t seed;
 };
+
+/* Names of failed tests by whose reporter named them: a row is a framework, a column a split. */
+static struct framework {
+	char name[32];
+	struct {
+		unsigned logs, hit, wrong, missed;
+	} of[2];
+} frameworks[32];
 
 static size_t index_of(const char *category)
 {
@@ -127,6 +137,50 @@ static bool same_name(const char *a, const char *b)
 	return strcmp(x + n - m, y) == 0 && (n == m || x[n - m - 1] == '.');
 }
 
+static void print_share(unsigned part, unsigned whole)
+{
+	if (whole)
+		(void)printf("%8.1f%%", 100.0 * part / whole);
+	else
+		(void)printf("%9s", "-");
+}
+
+static void count_framework(const char *name, bool held_out, unsigned hit, unsigned wrong,
+			    unsigned missed)
+{
+	struct framework *at = frameworks;
+
+	if (!*name)
+		name = "(not named)";
+	while (at < frameworks + ARRAY_LEN(frameworks) - 1 && *at->name &&
+	       strcmp(at->name, name) != 0)
+		at++;
+	(void)snprintf(at->name, sizeof(at->name), "%s", name);
+	at->of[held_out].logs++;
+	at->of[held_out].hit += hit;
+	at->of[held_out].wrong += wrong;
+	at->of[held_out].missed += missed;
+}
+
+static void print_frameworks(void)
+{
+	(void)printf("\n%-14s %-8s %5s %6s %6s %6s %10s %7s\n", "framework", "split", "logs",
+		     "right", "wrong", "missed", "precision", "recall");
+	for (const struct framework *f = frameworks; *f->name; f++)
+		for (size_t k = 0; k < 2; k++) {
+			unsigned hit = f->of[k].hit;
+
+			if (!f->of[k].logs)
+				continue;
+			(void)printf("%-14s %-8s %5u %6u %6u %6u", f->name,
+				     k ? "held out" : "tuned on", f->of[k].logs, hit,
+				     f->of[k].wrong, f->of[k].missed);
+			print_share(hit, hit + f->of[k].wrong);
+			print_share(hit, hit + f->of[k].missed);
+			(void)printf("\n");
+		}
+}
+
 static void count_tests(struct tally *t, const struct sample *s, const struct finding *f)
 {
 	unsigned hit = 0;
@@ -141,6 +195,10 @@ static void count_tests(struct tally *t, const struct sample *s, const struct fi
 	t->tests_hit += hit;
 	t->tests_wrong += (unsigned)f->n_failed_tests - hit;
 	t->tests_missed += hit < most ? (unsigned)most - hit : 0;
+	if (most || f->n_failed_tests)
+		count_framework(f->test_framework, s->held_out, hit,
+				(unsigned)f->n_failed_tests - hit,
+				hit < most ? (unsigned)most - hit : 0);
 }
 
 /* What was named and should not, and the reverse; a few of each. */
@@ -257,14 +315,6 @@ static void add_bins(struct tally *whole, const struct tally *set)
 		whole->bins[i].right += set->bins[i].right;
 		whole->bins[i].confidence += set->bins[i].confidence;
 	}
-}
-
-static void print_share(unsigned part, unsigned whole)
-{
-	if (whole)
-		(void)printf("%8.1f%%", 100.0 * part / whole);
-	else
-		(void)printf("%9s", "-");
 }
 
 static void print_tally(const char *set, const char *split, const struct tally *t)
@@ -386,7 +436,7 @@ static int score(const struct options *o)
 	}
 	if (o->pcre2)
 		detector_use_pcre2_only(d);
-	sets_load(o->data, &all);
+	sets_load(o->data, o->seed, &all);
 	for (size_t i = 0; i < all.n && n < ARRAY_LEN(names); n++) {
 		names[n] = all.at[i].set;
 		i = score_set(d, o, &all, i, &speed, kept[n]);
@@ -406,6 +456,8 @@ static int score(const struct options *o)
 			add_bins(&whole, &kept[i][k]);
 		print_curve(k ? "held out" : "tuned on", &whole);
 	}
+	if (o->tests)
+		print_frameworks();
 	print_speed(d, speed);
 	return 0;
 }
@@ -425,13 +477,15 @@ int main(int argc, char **argv)
 			o.list = o.list_all = true;
 		else if (strcmp(argv[i], "--tests") == 0)
 			o.tests = true;
+		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
+			o.seed = strtoull(argv[++i], NULL, 10);
 		else
 			o.data = argv[i];
 	}
 	if (!o.data) {
 		(void)fprintf(stderr,
 			      "usage: score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] "
-			      "DATA_DIR\n");
+			      "[--seed N] DATA_DIR\n");
 		return 2;
 	}
 	return score(&o);

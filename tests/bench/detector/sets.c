@@ -17,9 +17,9 @@ static void closep(FILE **f)
 }
 
 /* The same on every machine and for every version of the rules. */
-static bool is_held_out(const char *project)
+static bool is_held_out(const char *project, uint64_t seed)
 {
-	uint64_t h = 14695981039346656037ULL;
+	uint64_t h = 14695981039346656037ULL ^ seed;
 
 	for (; *project; project++)
 		h = (h ^ (unsigned char)*project) * 1099511628211ULL;
@@ -37,7 +37,7 @@ static struct sample *add(struct samples *all, const char *set, const char *proj
 	}
 	s = &all->at[all->n++];
 	*s = (struct sample){ .set = set, .project = xstrdup(project), .want = want };
-	s->held_out = is_held_out(project);
+	s->held_out = is_held_out(project, all->seed);
 	return s;
 }
 
@@ -298,8 +298,9 @@ static const struct set {
 	{ "treeherder", load_treeherder },
 };
 
-void sets_load(const char *root, struct samples *all)
+void sets_load(const char *root, uint64_t seed, struct samples *all)
 {
+	all->seed = seed;
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
 		OWNED(freep) char *dir = xasprintf("%s/%s", root, sets[i].name);
 

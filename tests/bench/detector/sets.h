@@ -27,13 +27,14 @@ struct sample {
 struct samples {
 	struct sample *at;
 	size_t n, cap;
+	uint64_t seed;
 };
 
 /*
- * Adds every set that is below root; those that are not there are named on
- * standard output. The texts are not read yet.
+ * Adds every set that is below root; another seed splits the projects otherwise. Sets that are not
+ * there are named on standard output. The texts are not read yet.
  */
-void sets_load(const char *root, struct samples *);
+void sets_load(const char *root, uint64_t seed, struct samples *);
 void samples_done(struct samples *);
 
 /* False when it cannot be read. */
