@@ -8,6 +8,7 @@
 #include "cli/query.h"
 #include "cli/run_print.h"
 #include "cli/term.h"
+#include "core/approve.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -27,6 +28,8 @@ static const char usage[] =
 	"  pipeline-guard heal 30433642\n"
 	"  pipeline-guard heal --dry-run https://github.com/acme/shop/actions/runs/30433642\n"
 	"  pipeline-guard heal --diagnose 30433642      # read its logs again, change no plan\n"
+	"  pipeline-guard heal --approve 30433642       # do what the guard suggested\n"
+	"  pipeline-guard heal --reject 30433642\n"
 	"\n"
 	"Refused (exit 1): a run whose newest attempt did not fail, one with a plan under way, "
 	"one\n"
@@ -37,7 +40,7 @@ static const char usage[] =
 
 struct request {
 	const char *strategy;
-	bool force, dry_run, diagnose;
+	bool force, dry_run, diagnose, approve, reject;
 	char user[40];
 };
 
@@ -87,8 +90,10 @@ static struct redis_script heal_script = {
 		"  end "
 		"  return {'diagnose', ''} "
 		"end "
+		"if p[1] == 'suggested' then return {'suggested', ''} end "
 		"if p[1] ~= 'done' then return {'open', p[1]} end "
-		"local fresh = {escalated = 1, observed = 1, gave_up = 1, refused = 1} "
+		"local fresh = {escalated = 1, observed = 1, gave_up = 1, refused = 1, "
+		"  rejected = 1, expired = 1} "
 		"if not fresh[p[2]] then return {'spent', p[2] or '', p[3] or ''} end "
 		"if (tonumber(p[4]) or 0) > 0 and now - (tonumber(p[5]) or 0) < tonumber(ARGV[7]) "
 		"then "
@@ -110,7 +115,8 @@ static struct redis_script heal_script = {
 		"local reason = 'asked for by ' .. ARGV[6] "
 		"redis.call('HSET', KEYS[4], 'state', 'planned', 'mode', 'act', 'strategy', "
 		"ARGV[4], "
-		"  'risk', ARGV[5], 'reason', reason, 'decided', decided, 'asked_by', ARGV[6], "
+		"  'risk', ARGV[5], 'answer', '', 'reason', reason, 'decided', decided, "
+		"'asked_by', ARGV[6], "
 		"  'created_at_ms', now, 'due_at_ms', now, 'result', '', 'detail', '', "
 		"'done_at_ms', '') "
 		"redis.call('EXPIRE', KEYS[4], ARGV[10]) "
@@ -171,11 +177,15 @@ struct answer {
 
 static const struct answer answers[] = {
 	{ "heal", true, "a heal is asked for" },
+	{ "approved", true, "approved; it is carried out as" },
+	{ "rejected", true, "rejected; it will not be carried out:" },
+	{ "none", false, "nothing waits for approval there; its plan is" },
 	{ "diagnose", true, "a diagnosis is asked for; what follows is decided as usual" },
 	{ "gone", false, "the run is not known here any more" },
 	{ "moved", false, "meanwhile a newer attempt is known: look again with `status`" },
 	{ "not_failed", false, "its newest attempt did not fail: it is" },
 	{ "diagnosing", false, "it is being diagnosed right now" },
+	{ "suggested", false, "a heal is suggested already: --approve or --reject it" },
 	{ "open", false, "a plan for this attempt is under way; it is" },
 	{ "spent", false,
 	  "this attempt was acted on already, and nothing is done twice. It ended as" },
@@ -202,7 +212,7 @@ static int say(const struct cli *cli, const struct request *want, const char *re
 
 	if (!a)
 		return err_set(err, ERR_BUG, "unexpected answer of the script");
-	if (a->yes)
+	if (a->yes && !want->approve && !want->reject)
 		text = xasprintf("%s%s", want->dry_run ? "would be done: " : "", a->text);
 	else
 		text = xasprintf("%s%s%s%s%s", a->text, more && *more ? " " : "", more ? more : "",
@@ -235,12 +245,26 @@ static int check(const struct cli *cli, const struct request *want, struct err *
 
 	if (cli->argc != 1)
 		return err_set(err, ERR_CONFIG, "which run? Give one, as `status` shows it");
+	if (want->approve + want->reject + want->diagnose > 1)
+		return err_set(err, ERR_CONFIG,
+			       "--approve, --reject and --diagnose exclude each other");
+	if ((want->approve || want->reject) && want->dry_run)
+		return err_set(err, ERR_CONFIG, "--dry-run does not go with --approve or --reject");
 	if (!healer || !healer->acts_on_provider)
 		return err_set(err, ERR_CONFIG,
 			       "strategy \"%.60s\" is none that can be asked for; there is "
 			       "rerun_failed_jobs",
 			       want->strategy);
 	return 0;
+}
+
+static int answer_suggestion(struct query *q, const struct request *want, const char *ref,
+			     struct redisReply **out, struct err *err)
+{
+	struct approve a;
+
+	approve_cmd(&a, &q->ks, ref, want->user, want->approve);
+	return query_script(q, &approve_script, &a.cmd, out, err);
 }
 
 static int ask(const struct cli *cli, const struct request *want, struct err *err)
@@ -256,7 +280,9 @@ static int ask(const struct cli *cli, const struct request *want, struct err *er
 	if (!want->diagnose && strcmp(q->mode, "act") != 0)
 		return err_set(err, ERR_INPUT, "the guard would not act: mode %s, %s", q->mode,
 			       q->mode_why);
-	if (ask_for(q, cli, want, ref, run_field(run, "generation"), &reply, err) < 0)
+	if (want->approve || want->reject
+		    ? answer_suggestion(q, want, ref, &reply, err) < 0
+		    : ask_for(q, cli, want, ref, run_field(run, "generation"), &reply, err) < 0)
 		return -1;
 	if (*stop && !want->diagnose)
 		fprintf(stderr,
@@ -294,6 +320,10 @@ static int run(int argc, char **argv)
 		{ .name = "diagnose",
 		  .flag = &want.diagnose,
 		  .help = "only read its logs again; an existing plan stays as it is" },
+		{ .name = "approve",
+		  .flag = &want.approve,
+		  .help = "carry out what is suggested for the run" },
+		{ .name = "reject", .flag = &want.reject, .help = "never carry it out" },
 		{ .name = "force",
 		  .flag = &want.force,
 		  .help = "also when it deploys or publishes, or could not start" },

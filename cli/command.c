@@ -3,11 +3,30 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One below the other: the list grows. */
+/* clang-format off */
 const struct command *const commands[] = {
-	&cmd_start,    &cmd_receiver, &cmd_dispatcher, &cmd_status,  &cmd_monitor, &cmd_logs,
-	&cmd_detect,   &cmd_rules,    &cmd_spool,      &cmd_heal,    &cmd_replay,  &cmd_git_watch,
-	&cmd_git_hook, &cmd_config,   &cmd_simulate,   &cmd_version, &cmd_help,    NULL,
+	&cmd_start,
+	&cmd_receiver,
+	&cmd_dispatcher,
+	&cmd_status,
+	&cmd_monitor,
+	&cmd_logs,
+	&cmd_detect,
+	&cmd_rules,
+	&cmd_spool,
+	&cmd_heal,
+	&cmd_policy,
+	&cmd_replay,
+	&cmd_git_watch,
+	&cmd_git_hook,
+	&cmd_config,
+	&cmd_simulate,
+	&cmd_version,
+	&cmd_help,
+	NULL,
 };
+/* clang-format on */
 
 const struct command *command_find(const char *name)
 {

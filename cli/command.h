@@ -24,9 +24,24 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_start, cmd_receiver, cmd_dispatcher, cmd_status, cmd_monitor,
-	cmd_logs, cmd_detect, cmd_heal, cmd_config, cmd_replay, cmd_spool, cmd_git_watch,
-	cmd_git_hook, cmd_rules, cmd_simulate, cmd_version, cmd_help;
+extern const struct command cmd_config;
+extern const struct command cmd_detect;
+extern const struct command cmd_dispatcher;
+extern const struct command cmd_git_hook;
+extern const struct command cmd_git_watch;
+extern const struct command cmd_heal;
+extern const struct command cmd_help;
+extern const struct command cmd_logs;
+extern const struct command cmd_monitor;
+extern const struct command cmd_policy;
+extern const struct command cmd_receiver;
+extern const struct command cmd_replay;
+extern const struct command cmd_rules;
+extern const struct command cmd_simulate;
+extern const struct command cmd_spool;
+extern const struct command cmd_start;
+extern const struct command cmd_status;
+extern const struct command cmd_version;
 
 /* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.
  */

@@ -2,6 +2,8 @@
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/conf/rules ${PROJECT_SOURCE_DIR}/conf/hooks
   DESTINATION ${CMAKE_INSTALL_DATADIR}/pipeline-guard)
+install(FILES ${PROJECT_SOURCE_DIR}/conf/policy.yaml
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/pipeline-guard)
 install(FILES ${PROJECT_SOURCE_DIR}/conf/systemd/pipeline-guard.service
               ${PROJECT_SOURCE_DIR}/conf/systemd/pipeline-guard.socket
   DESTINATION lib/systemd/system)

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "dispatcher/policy.h"
 #include "healers/healer.h"
 
 struct question {
-	const struct decide_options *opt;
 	const struct decide_facts *facts;
 	const struct finding *finding;
 	char *reason;
@@ -38,7 +38,7 @@ static const char *in_words(const char *name, char out[static 64])
 	return out;
 }
 
-/* --- the rows: true when the row applies, with its reason said ------------ */
+/* --- the vetoes: true when the row applies, with its reason said ---------- */
 
 static bool never_touched(const struct question *q)
 {
@@ -75,16 +75,6 @@ static bool deploys(const struct question *q)
 			  job);
 }
 
-static bool tried_enough(const struct question *q)
-{
-	return q->facts->reruns >= (uint64_t)q->opt->reruns_per_run &&
-	       say(q,
-		   "it failed after %" PRIu64 " re-run%s: no more than %" PRId64
-		   " re-run%s per run",
-		   q->facts->reruns, q->facts->reruns == 1 ? "" : "s", q->opt->reruns_per_run,
-		   q->opt->reruns_per_run == 1 ? "" : "s");
-}
-
 static bool no_log(const struct question *q)
 {
 	return q->facts->no_log_why && strcmp(q->finding->category, "unknown") == 0 &&
@@ -96,66 +86,139 @@ static bool no_cause(const struct question *q)
 	return strcmp(q->finding->category, "unknown") == 0 && say(q, "no known cause in the log");
 }
 
-static bool deterministic(const struct question *q)
-{
-	char words[64];
-
-	return !q->finding->transient && say(q, "%s: it will fail again without a change",
-					     in_words(q->finding->category, words));
-}
-
 static bool not_sure(const struct question *q)
 {
+	double least = (double)q->facts->policy->limits.min_confidence / 100;
 	char words[64];
 
-	return q->finding->confidence < q->opt->min_confidence &&
+	return q->finding->confidence < least &&
 	       say(q, "only %.0f %% sure of %s, and %.0f %% are asked for",
 		   q->finding->confidence * 100, in_words(q->finding->category, words),
-		   q->opt->min_confidence * 100);
+		   least * 100);
 }
 
-static bool worth_a_rerun(const struct question *q)
-{
-	char words[64], detail[64];
-
-	in_words(q->finding->subcategory, detail);
-	return say(q, "%s%s%s%s is usually gone on the next try (%.0f %% sure)",
-		   in_words(q->finding->category, words), *detail ? " (" : "", detail,
-		   *detail ? ")" : "", q->finding->confidence * 100);
-}
-
-/* First row that applies decides. */
-static const struct row {
-	bool (*applies)(const struct question *);
-	const struct healer *healer;
-} rows[] = {
-	/* One below the other, since the order is what they say. */
-	/* clang-format off */
-	{ never_touched, &healer_escalate },
-	{ never_started, &healer_escalate },
-	{ by_hand, &healer_escalate },
-	{ deploys, &healer_escalate },
-	{ tried_enough, &healer_escalate },
-	{ no_log, &healer_escalate },
-	{ no_cause, &healer_escalate },
-	{ deterministic, &healer_escalate },
-	{ not_sure, &healer_escalate },
-	{ worth_a_rerun, &healer_rerun_failed_jobs },
-	/* clang-format on */
+/* What is left to a person, whatever could be tried; the first row that applies. */
+static bool (*const vetoes[])(const struct question *) = {
+	never_touched, never_started, by_hand, deploys, no_log, no_cause,
 };
 
-void decide(const struct decide_options *opt, const struct decide_facts *facts,
-	    const struct finding *finding, struct decision *out)
-{
-	struct question q = { opt, facts, finding, out->reason };
+/* --- what could be tried ------------------------------------------------- */
 
-	out->mode = opt->observe ? "observe" : "act";
-	for (const struct row *r = rows; r < rows + ARRAY_LEN(rows); r++) {
-		if (r->applies(&q)) {
-			out->healer = r->healer;
-			return;
+/* Why not that one: in the order in which they say more. */
+enum obstacle { NOT_FOR_THIS, DETERMINISTIC, NOT_THERE, NOT_ALLOWED, TRIED_ENOUGH, NONE };
+
+static enum obstacle obstacle(const struct question *q, const struct healer *h)
+{
+	const struct decide_facts *facts = q->facts;
+
+	if (!healer_target(h, q->finding))
+		return NOT_FOR_THIS;
+	if (h->repeats && !q->finding->transient)
+		return DETERMINISTIC;
+	if (h->works_on && (!facts->provider || !h->works_on(facts->provider)))
+		return NOT_THERE;
+	if (!policy_allows(facts->policy, h->name))
+		return NOT_ALLOWED;
+	if (h->risk == RISK_RETRY &&
+	    facts->reruns >= (uint64_t)facts->policy->limits.reruns_per_run)
+		return TRIED_ENOUGH;
+	return NONE;
+}
+
+/* The one that most likely helps; of equals the less risky, then the first. */
+static const struct healer *choose(const struct question *q, enum obstacle *why)
+{
+	const struct healer *best = NULL;
+	double success = 0;
+
+	*why = NOT_FOR_THIS;
+	for (size_t i = 0; healers[i]; i++) {
+		enum obstacle o = obstacle(q, healers[i]);
+		const struct heal_target *t = healer_target(healers[i], q->finding);
+
+		if (o != NONE) {
+			*why = o > *why ? o : *why;
+			continue;
+		}
+		if (!best || t->success > success ||
+		    (t->success >= success && healers[i]->risk < best->risk)) {
+			best = healers[i];
+			success = t->success;
 		}
 	}
+	return best;
+}
+
+static void say_why_nothing(const struct question *q, enum obstacle why)
+{
+	const struct policy_answer *p = q->facts->policy;
+	uint64_t n = q->facts->reruns;
+	char words[64];
+
+	switch (why) {
+	case TRIED_ENOUGH:
+		say(q,
+		    "it failed after %" PRIu64 " re-run%s: no more than %" PRId64
+		    " re-run%s per run",
+		    n, n == 1 ? "" : "s", p->limits.reruns_per_run,
+		    p->limits.reruns_per_run == 1 ? "" : "s");
+		return;
+	case NOT_ALLOWED:
+		say(q, "the policy (%.80s) allows no strategy for it", p->rule);
+		return;
+	case NOT_FOR_THIS:
+	case DETERMINISTIC:
+	case NOT_THERE:
+	case NONE:
+		say(q, "%s: it will fail again without a change",
+		    in_words(q->finding->category, words));
+		return;
+	}
+}
+
+static void say_why_this(const struct question *q, const struct healer *h)
+{
+	const struct finding *f = q->finding;
+	char words[64], detail[64];
+
+	in_words(f->subcategory, detail);
+	say(q, "%s%s%s%s %s (%.0f %% sure)", in_words(f->category, words), *detail ? " (" : "",
+	    detail, *detail ? ")" : "", h->because, f->confidence * 100);
+}
+
+/* Telling a person needs nobody's approval, and what is riskier than allowed is only suggested. */
+static enum policy_mode mode_for(const struct decide_facts *facts, const struct healer *h)
+{
+	enum policy_mode mode = facts->observe ? POLICY_OBSERVE : facts->policy->mode;
+
+	if (mode == POLICY_SUGGEST && h->risk == RISK_OBSERVE)
+		return POLICY_ACT;
+	if (mode == POLICY_ACT && h->risk > facts->policy->risk)
+		return POLICY_SUGGEST;
+	return mode;
+}
+
+void decide(const struct decide_facts *facts, const struct finding *finding, struct decision *out)
+{
+	struct question q = { facts, finding, out->reason };
+	enum obstacle why;
+
+	out->healer = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(vetoes) && !out->healer; i++)
+		if (vetoes[i](&q))
+			out->healer = &healer_escalate;
+	if (!out->healer) {
+		out->healer = choose(&q, &why);
+		if (!out->healer)
+			say_why_nothing(&q, why);
+		else if (not_sure(&q))
+			out->healer = NULL;
+		else
+			say_why_this(&q, out->healer);
+	}
+	if (!out->healer)
+		out->healer = &healer_escalate;
+	out->mode = policy_mode_name(mode_for(facts, out->healer));
 }
 
 bool decide_is_deploy(const char *name)

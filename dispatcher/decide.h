@@ -9,13 +9,8 @@
 
 struct finding;
 struct healer;
-
-struct decide_options {
-	bool observe;            /* report only */
-	const char *observe_why; /* "mode: observe" or "no provider token" */
-	double min_confidence;   /* below: a person is asked */
-	int64_t reruns_per_run;  /* attempts we may add to one run */
-};
+struct policy_answer;
+struct provider_api;
 
 /* What is known about the run besides the finding. */
 struct decide_facts {
@@ -25,6 +20,9 @@ struct decide_facts {
 	 */
 	const char *deploy_job;
 	const char *no_log_why; /* why the log could not be read; NULL: it was */
+	const struct policy_answer *policy;
+	const struct provider_api *provider; /* NULL: we have no access to it */
+	bool observe;                        /* whatever the policy says, nothing is done */
 };
 
 /* How the reason begins of a plan that was made without a log; `status` looks for it. */
@@ -33,12 +31,11 @@ struct decide_facts {
 enum { DECIDE_REASON_MAX = 240 };
 struct decision {
 	const struct healer *healer;
-	const char *mode; /* "act" or "observe" */
+	const char *mode; /* "act", "suggest" or "observe" */
 	char reason[DECIDE_REASON_MAX];
 };
 
-void decide(const struct decide_options *, const struct decide_facts *, const struct finding *,
-	    struct decision *out);
+void decide(const struct decide_facts *, const struct finding *, struct decision *out);
 
 /* A name that says deploy, publish or release: such a job is never repeated without a person. */
 bool decide_is_deploy(const char *job_name);

@@ -27,6 +27,7 @@
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/monitor.h"
+#include "dispatcher/policy.h"
 #include "dispatcher/record.h"
 #include "dispatcher/rule_cache.h"
 #include "dispatcher/work.h"
@@ -35,6 +36,8 @@
 static const struct conf_option options[] = {
 	{ "mode", CONF_STR, "act", NULL, NULL,
 	  "act: heal what is safe to heal; observe: only report what would be done." },
+	{ "policy_file", CONF_STR, NULL, NULL, NULL,
+	  "Who may be healed how (docs/policy.md); unset: re-runs act, changes are suggested." },
 	{ "rules_dir", CONF_STR, NULL, NULL, NULL,
 	  "Folder of rule files; default: the rules that came with this release." },
 	{ "diagnose.delay", CONF_DURATION, "0s", "0s", "10m",
@@ -44,11 +47,18 @@ static const struct conf_option options[] = {
 	{ "diagnose.tries", CONF_INT, "8", "1", "50",
 	  "Tries to reach the provider before a person is asked without a diagnosis." },
 	{ "heal.min_confidence", CONF_INT, "60", "0", "100",
-	  "Percent of certainty below which a person is asked instead of acting." },
+	  "Percent of certainty below which a person is asked instead of acting; a policy may say "
+	  "otherwise." },
 	{ "heal.reruns_per_run", CONF_INT, "1", "0", "10",
-	  "Most re-runs of one run; attempts made by people count too." },
+	  "Most re-runs of one run, attempts made by people included; a policy may say "
+	  "otherwise." },
 	{ "heal.per_pipeline_hour", CONF_INT, "10", "0", "1000",
-	  "Most heals of one pipeline within an hour." },
+	  "Most heals of one pipeline within an hour; a policy may say otherwise." },
+	{ "heal.minutes_per_repo_day", CONF_INT, "0", "0", "100000",
+	  "Minutes of CI time that re-runs of one repository may take in a day (UTC); 0: any. A "
+	  "policy may say otherwise." },
+	{ "heal.approve_within", CONF_DURATION, "3d", "1s", "30d",
+	  "How long a suggested heal waits for somebody to approve it." },
 	{ "heal.concurrent", CONF_INT, "20", "1", "1000",
 	  "Most heals being started at the same time in the region." },
 	{ "heal.settle", CONF_DURATION, "15s", "0s", "10m",
@@ -115,7 +125,7 @@ static const struct {
 	N("breaker.open_cap", breaker_cap_ms),
 	N("heal.settle", settle_ms),
 	N("heal.timeout", heal_timeout_ms),
-	N("heal.per_pipeline_hour", per_pipeline_hour),
+	N("heal.approve_within", approve_ms),
 	N("heal.concurrent", concurrent_heals),
 	N("diagnose.delay", diagnose_delay_ms),
 	N("diagnose.tries", diagnose_tries),
@@ -142,7 +152,11 @@ const char *dispatcher_mode(const struct conf *conf, const char **why)
 	}
 	for (size_t i = 0; provider_apis[i]; i++) {
 		if (provider_apis[i]->configured(conf)) {
-			*why = "a provider token is configured; only re-runs act by themselves";
+			*why = conf_str(conf, "policy_file")
+				       ? "a provider token is configured; the policy says who "
+					 "may be healed how"
+				       : "a provider token is configured; only re-runs act by "
+					 "themselves";
 			return "act";
 		}
 	}
@@ -182,6 +196,25 @@ struct api *engine_provider(struct engine *e, const struct run *run,
 	return NULL;
 }
 
+void engine_policy(const struct engine *e, const struct run *run, const char *category,
+		   const char *subcategory, const char *fingerprint, int64_t now_ms,
+		   struct policy_answer *out)
+{
+	struct policy_case c = {
+		.provider = run->provider,
+		.repo = run->repo,
+		.branch = run->branch,
+		.pipeline = run->pipeline,
+		.event = run->trigger,
+		.category = category,
+		.subcategory = subcategory,
+		.fingerprint = fingerprint,
+		.now_ms = now_ms,
+	};
+
+	policy_ask(e->policy, &c, out);
+}
+
 int64_t engine_backoff_ms(const struct engine *e, int64_t tries, int64_t at_least_ms)
 {
 	int64_t cap = e->opt.retry_base_ms;
@@ -208,8 +241,6 @@ static int read_options(struct engine *e, struct err *err)
 	}
 	e->decide.observe = strcmp(dispatcher_mode(e->conf, &why), "observe") == 0;
 	e->decide.observe_why = why;
-	e->decide.min_confidence = (double)conf_int(e->conf, "heal.min_confidence") / 100;
-	e->decide.reruns_per_run = conf_int(e->conf, "heal.reruns_per_run");
 	return 0;
 }
 
@@ -351,6 +382,28 @@ static int load_rules(struct engine *e, struct detector **out, struct err *err)
 				   rule_cache_folder(data_dir, cache) ? cache : NULL, out, err);
 }
 
+static int load_policy(const struct engine *e, struct policy **out, struct err *err)
+{
+	struct policy_answer base;
+
+	policy_base(e->conf, &base);
+	return policy_load(conf_str(e->conf, "policy_file"), &base, out, err);
+}
+
+static void reload_policy(struct engine *e)
+{
+	struct policy *fresh;
+	struct err err;
+
+	if (load_policy(e, &fresh, &err) < 0) {
+		log_error("policy not reloaded, the old one stays", KV("why", err.msg));
+		return;
+	}
+	policy_free(e->policy);
+	e->policy = fresh;
+	log_info("policy reloaded");
+}
+
 /* A bad file is refused, and what was read before stays in use. */
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
@@ -368,6 +421,7 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 		e->detector = fresh;
 		log_info("rules reloaded", KV("rules", detector_rule_count(fresh)));
 	}
+	reload_policy(e);
 	if (conf_reload_secrets(d->conf, &err) < 0)
 		log_error("secrets not reloaded", KV("why", err.msg));
 	else if (d->tls && tls_reload(d->tls, &err) < 0)
@@ -406,8 +460,8 @@ static int set_up(struct daemon *d, struct err *err)
 
 	make_name(e);
 	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
-	    load_rules(e, &e->detector, err) < 0 || open_redis(e, err) < 0 ||
-	    open_providers(e, err) < 0 || open_admin(d, err) < 0)
+	    load_policy(e, &e->policy, err) < 0 || load_rules(e, &e->detector, err) < 0 ||
+	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
 	d->term = signal_event(d, SIGTERM, on_signal);
 	d->interrupt = signal_event(d, SIGINT, on_signal);
@@ -442,6 +496,7 @@ static void tear_down(struct daemon *d)
 		e->providers[i].ops->close(e->providers[i].api);
 	http_client_free(e->http);
 	detector_free(e->detector);
+	policy_free(e->policy);
 	free_event(d->term);
 	free_event(d->interrupt);
 	free_event(d->hangup);

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "core/keys.h"
-#include "dispatcher/decide.h"
 #include "healers/provider_api.h"
 
 struct conf;
@@ -18,6 +17,8 @@ struct detector;
 struct event_base;
 struct http_client;
 struct monitor;
+struct policy;
+struct policy_answer;
 struct redis;
 struct run;
 struct work;
@@ -31,7 +32,7 @@ struct engine_options {
 	int64_t settle_ms, heal_timeout_ms, keep_events_ms, keep_outcomes_ms;
 	int64_t max_deliveries, concurrency, batch;
 	int64_t diagnose_delay_ms, diagnose_tries, diagnose_jobs;
-	int64_t per_pipeline_hour, concurrent_heals;
+	int64_t concurrent_heals, approve_ms;
 	int64_t breaker_failures, breaker_window_ms, breaker_open_ms, breaker_cap_ms;
 };
 
@@ -41,7 +42,10 @@ struct engine {
 	struct keyspace ks;
 	char name[ENGINE_NAME_MAX]; /* consumer name, unique per process */
 	struct engine_options opt;
-	struct decide_options decide;
+	struct {
+		bool observe; /* whatever the policy says */
+		const char *observe_why;
+	} decide;
 
 	struct redis *reader; /* blocks in XREADGROUP */
 	struct redis *writer; /* everything else */
@@ -52,6 +56,7 @@ struct engine {
 	} providers[ENGINE_PROVIDERS_MAX];
 	unsigned n_providers;
 	struct detector *detector;
+	struct policy *policy;
 
 	struct consumer *consumer;
 	struct work *work;
@@ -61,6 +66,11 @@ struct engine {
 
 /* NULL when there are no credentials here for the provider of that run, or for its source. */
 struct api *engine_provider(struct engine *, const struct run *, const struct provider_api **ops);
+
+/* What the policy says of a run, as it is known now; category and fingerprint are the finding's. */
+void engine_policy(const struct engine *, const struct run *, const char *category,
+		   const char *subcategory, const char *fingerprint, int64_t now_ms,
+		   struct policy_answer *out);
 
 /* Full jitter: somewhere in (0, min(cap, base * 2^tries)], at least `at_least_ms` when that is >=
  * 0. */

@@ -51,6 +51,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, updated_at_ms),
 	NUMBER(run, at_ms),
 	TEXT(run, failure_reason),
+	TEXT(run, trigger),
 };
 
 static const struct column plan_columns[] = {
@@ -63,6 +64,8 @@ static const struct column plan_columns[] = {
 	NUMBER(plan, generation), NUMBER(plan, created_at_ms),
 	NUMBER(plan, sent_at_ms), NUMBER(plan, sends),
 	NUMBER(plan, reruns),     NUMBER(plan, held_ms),
+	TEXT(plan, subcategory),  TEXT(plan, asked_by),
+	TEXT(plan, answer),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

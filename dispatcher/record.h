@@ -12,14 +12,15 @@ struct redisReply;
 /* Missing texts are "", missing numbers 0. Strings live in the arena. */
 struct run {
 	const char *provider, *source, *repo, *pipeline, *branch, *default_branch, *sha, *url,
-		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason;
+		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason,
+		*trigger;
 	uint64_t repo_id, run_id, pipeline_id, installation, generation, rank, diagnosed,
 		finding_generation, failed, reruns, updated_at_ms, at_ms;
 };
 
 struct plan {
 	const char *id, *run, *strategy, *risk, *mode, *state, *reason, *category, *fingerprint,
-		*rule, *confidence, *trace;
+		*rule, *confidence, *trace, *subcategory, *asked_by, *answer;
 	uint64_t generation, created_at_ms, sent_at_ms, sends, reruns, held_ms;
 };
 

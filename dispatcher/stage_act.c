@@ -20,20 +20,23 @@
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/breaker.h"
+#include "dispatcher/budget.h"
+#include "dispatcher/policy.h"
 #include "dispatcher/test_hooks.h"
 #include "dispatcher/work.h"
 
 enum {
 	SENDS_MAX = 3,
-	HELD_MS = 5000, /* how often a held plan asks again */
-	BUDGET_TTL_S = 2 * 3600,
-	WATCH_MS = 500, /* how soon a call that waits for its turn hears of a stop */
+	HELD_MS = 5000,            /* how often a held plan asks again */
+	QUIET_MS = 10 * 60 * 1000, /* how often quiet hours are looked at again */
+	WATCH_MS = 500,            /* how soon a call that waits for its turn hears of a stop */
 };
 
 struct act {
 	struct api *api;
 	const struct provider_api *ops;
 	const struct healer *healer;
+	struct policy_answer policy; /* as it is now */
 	struct attempt attempt;
 	bool attempting;
 	bool admitted;
@@ -41,8 +44,9 @@ struct act {
 };
 
 /*
- * KEYS stop budget inflight breaker
+ * KEYS stop budget inflight breaker minutes fleet
  * ARGV plan per_hour concurrent hold_ms budget_ttl_s breaker_cap limit_field limit_cap
+ *      minutes_per_day fleet_percent fleet_floor
  * Asking again for the same plan costs nothing, so a crash between grant and
  * call does not eat the budget.
  */
@@ -65,12 +69,27 @@ static struct redis_script admit_script = {
 		"  return {'over', 'limit of ' .. ARGV[2] .. ' re-runs an hour for this pipeline "
 		"is used up'} "
 		"end "
+		"local spent = tonumber(redis.call('GET', KEYS[5])) or 0 "
+		"if ARGV[9] ~= '0' and spent >= tonumber(ARGV[9]) then "
+		"  return {'over', 'limit of ' .. ARGV[9] .. ' minutes a day for re-runs of this "
+		"repository is used up'} "
+		"end "
+		"local fleet = redis.call('HMGET', KEYS[6], 'reruns', 'failed') "
+		"local reruns = tonumber(fleet[1]) or 0 "
+		"if not known and ARGV[10] ~= '0' and reruns >= tonumber(ARGV[11]) and "
+		"    reruns * 100 >= (tonumber(fleet[2]) or 0) * ARGV[10] then "
+		"  return {'over', 'more than ' .. ARGV[10] .. ' % of the failed runs of this hour "
+		"were run again already'} "
+		"end "
 		"redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now) "
 		"if not redis.call('ZSCORE', KEYS[3], ARGV[1]) and "
 		"    redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then "
 		"  return {'held', ARGV[3] .. ' heals are being started already'} "
 		"end "
-		"redis.call('SADD', KEYS[2], ARGV[1]) "
+		"if redis.call('SADD', KEYS[2], ARGV[1]) == 1 and ARGV[10] ~= '0' then "
+		"  redis.call('HINCRBY', KEYS[6], 'reruns', 1) "
+		"  redis.call('EXPIRE', KEYS[6], ARGV[5]) "
+		"end "
 		"redis.call('EXPIRE', KEYS[2], ARGV[5]) "
 		"redis.call('ZADD', KEYS[3], now + ARGV[4], ARGV[1]) "
 		"return {'granted', ''}",
@@ -219,7 +238,7 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		if (a->healer->awaits)
 			await_outcome(t, why);
 		else
-			finish(t, "escalated", t->plan.reason);
+			finish(t, a->healer->done_as, t->plan.reason);
 		return;
 	case HEAL_TEMPFAIL:
 		/* The call may have arrived: let it show before anybody looks. */
@@ -313,30 +332,32 @@ static void on_admit(const struct redisReply *reply, void *arg)
 
 static void admit(struct task *t)
 {
-	char name[160], stop[KEY_MAX], budget[KEY_MAX], inflight[KEY_MAX], breaker[KEY_MAX];
-	char limit[BREAKER_FIELD_MAX];
+	enum { STOP, PIPELINE, INFLIGHT, BREAKER, MINUTES, FLEET, N_KEYS };
+	const struct act *a = t->state;
+	char keys[N_KEYS][KEY_MAX], limit[BREAKER_FIELD_MAX];
 	struct redis_cmd cmd;
 
-	(void)snprintf(name, sizeof(name), "budget:pipeline:%s:%" PRIu64 ":%" PRIu64 ":%" PRId64,
-		       t->run.source, t->run.repo_id, t->run.pipeline_id, task_now_ms(t) / 3600000);
-	key_region(&t->e->ks, "stop", stop);
-	key_region(&t->e->ks, name, budget);
-	key_region(&t->e->ks, "budget:inflight", inflight);
-	breaker_key(t, breaker);
+	key_region(&t->e->ks, "stop", keys[STOP]);
+	budget_pipeline_key(t, keys[PIPELINE]);
+	key_region(&t->e->ks, "budget:inflight", keys[INFLIGHT]);
+	breaker_key(t, keys[BREAKER]);
+	budget_minutes_key(t, keys[MINUTES]);
+	budget_fleet_key(t, keys[FLEET]);
 	breaker_limit_field(t->run.installation, limit);
-	redis_script_cmd(&cmd, &admit_script, 4);
-	redis_arg(&cmd, stop);
-	redis_arg(&cmd, budget);
-	redis_arg(&cmd, inflight);
-	redis_arg(&cmd, breaker);
+	redis_script_cmd(&cmd, &admit_script, N_KEYS);
+	for (int i = 0; i < N_KEYS; i++)
+		redis_arg(&cmd, keys[i]);
 	redis_arg(&cmd, t->plan.id);
-	redis_arg_i64(&cmd, t->e->opt.per_pipeline_hour);
+	redis_arg_i64(&cmd, a->policy.limits.per_pipeline_hour);
 	redis_arg_i64(&cmd, t->e->opt.concurrent_heals);
 	redis_arg_i64(&cmd, t->e->opt.lease_ms);
-	redis_arg_i64(&cmd, BUDGET_TTL_S);
+	redis_arg_i64(&cmd, BUDGET_HOUR_TTL_S);
 	redis_arg_i64(&cmd, t->e->opt.breaker_cap_ms);
 	redis_arg(&cmd, limit);
 	redis_arg_i64(&cmd, API_LIMIT_MAX_MS);
+	redis_arg_i64(&cmd, a->policy.limits.minutes_per_repo_day);
+	redis_arg_i64(&cmd, policy_fleet_percent(t->e->policy));
+	redis_arg_i64(&cmd, BUDGET_FLEET_FLOOR);
 	t->asked++;
 	redis_send_script(t->e->writer, &admit_script, &cmd, on_admit, t);
 }
@@ -412,6 +433,100 @@ static void fence(struct task *t)
 	t->call = a->ops->get_run(a->api, &run, on_fence, t);
 }
 
+/* --- whether at all --------------------------------------------------------- */
+
+static void would_have(struct task *t)
+{
+	task_outcome(
+		t, "observed",
+		strcmp(t->plan.strategy, healer_escalate.name) == 0
+			? arena_printf(t->arena, "would have asked a person: %s", t->plan.reason)
+			: arena_printf(t->arena, "would have chosen %s: %s", t->plan.strategy,
+				       t->plan.reason));
+}
+
+/* A person decides: until then the plan lies there, and somebody else's re-run makes it void. */
+static void suggest(struct task *t)
+{
+	int64_t left = (int64_t)t->plan.created_at_ms + t->e->opt.approve_ms - task_now_ms(t);
+	struct settle s = {
+		.again_ms = left,
+		.feed = "suggested",
+		.plan_pairs = { "state", "suggested", "mode", "suggest" },
+		.run_pairs = { "plan_state", "suggested", "plan_mode", "suggest" },
+	};
+
+	if (t->run.generation > t->plan.generation)
+		task_outcome(t, "superseded", "the run went on before anybody approved it");
+	else if (left <= 0)
+		task_outcome(t, "expired", "nobody approved it in time");
+	else
+		task_settle(t, &s);
+}
+
+/*
+ * The policy may have changed since the plan was made. What a person asked for needs no further
+ * permission than that.
+ */
+static enum policy_mode mode_now(const struct task *t)
+{
+	const struct act *a = t->state;
+	bool asked = *t->plan.asked_by != '\0';
+
+	if (strcmp(t->plan.mode, "observe") == 0)
+		return POLICY_OBSERVE;
+	if (!asked && strcmp(t->plan.mode, "suggest") == 0)
+		return POLICY_SUGGEST;
+	if (asked || !a->healer || a->healer->risk == RISK_OBSERVE)
+		return POLICY_ACT;
+	if (a->policy.mode == POLICY_ACT && a->healer->risk > a->policy.risk)
+		return POLICY_SUGGEST;
+	return a->policy.mode;
+}
+
+/* True: it ended, or waits. */
+static bool held_back(struct task *t)
+{
+	enum policy_mode mode = mode_now(t);
+	int64_t quiet_ms;
+
+	if (strcmp(t->plan.answer, "rejected") == 0) {
+		task_outcome(t, "rejected",
+			     arena_printf(t->arena, "rejected by %s", t->plan.asked_by));
+		return true;
+	}
+	if (mode == POLICY_OBSERVE) {
+		would_have(t);
+		return true;
+	}
+	if (mode == POLICY_SUGGEST) {
+		suggest(t);
+		return true;
+	}
+	quiet_ms = policy_quiet_ms(t->e->policy, task_now_ms(t));
+	if (quiet_ms > 0 && !*t->plan.asked_by) {
+		task_hold(t, quiet_ms < QUIET_MS ? quiet_ms : QUIET_MS, "quiet hours");
+		return true;
+	}
+	return false;
+}
+
+static void act_on_provider(struct task *t)
+{
+	struct act *a = t->state;
+
+	/* What was begun is brought to its end, whatever was decided since. */
+	if (!is_sent(t) && held_back(t))
+		return;
+	a->api = engine_provider(t->e, &t->run, &a->ops);
+	if (!a->api)
+		task_outcome(
+			t, "refused",
+			arena_printf(t->arena, "no token for %s is configured", t->run.source));
+	else
+		breaker_ask(t, fence);
+}
+
 static void act_start(struct task *t)
 {
 	struct act *a = t->state;
@@ -423,37 +538,20 @@ static void act_start(struct task *t)
 		return;
 	}
 	a->healer = healer_find(t->plan.strategy);
-	if (t->e->decide.observe && strcmp(t->plan.mode, "act") == 0 && !is_sent(t)) {
+	engine_policy(t->e, &t->run, t->plan.category, t->plan.subcategory, t->plan.fingerprint,
+		      task_now_ms(t), &a->policy);
+	if (strcmp(t->plan.mode, "observe") == 0)
+		would_have(t);
+	else if (t->e->decide.observe && !is_sent(t))
 		task_outcome(t, "observed",
 			     arena_printf(t->arena, "made to act, but now only observing: %s",
 					  t->e->decide.observe_why));
-		return;
-	}
-	if (strcmp(t->plan.mode, "act") != 0) {
-		task_outcome(t, "observed",
-			     strcmp(t->plan.strategy, healer_escalate.name) == 0
-				     ? arena_printf(t->arena, "would have asked a person: %s",
-						    t->plan.reason)
-				     : arena_printf(t->arena, "would have chosen %s: %s",
-						    t->plan.strategy, t->plan.reason));
-		return;
-	}
-	if (!a->healer) {
+	else if (!a->healer)
 		task_outcome(t, "refused", "this release does not have that strategy");
-		return;
-	}
-	if (!a->healer->acts_on_provider) {
+	else if (a->healer->acts_on_provider)
+		act_on_provider(t);
+	else
 		call(t);
-		return;
-	}
-	a->api = engine_provider(t->e, &t->run, &a->ops);
-	if (!a->api) {
-		task_outcome(
-			t, "refused",
-			arena_printf(t->arena, "no token for %s is configured", t->run.source));
-		return;
-	}
-	breaker_ask(t, fence);
 }
 
 static void act_cancel(struct task *t)

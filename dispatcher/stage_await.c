@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "dispatcher/breaker.h"
+#include "dispatcher/budget.h"
 #include "dispatcher/work.h"
 
 /* A failed attempt is compared once it is diagnosed; that wakes us, this is only the net below. */
@@ -27,6 +28,7 @@ static void judge(struct task *t, const char *conclusion)
 	bool read = r->finding_generation > t->plan.generation;
 	bool same = *r->fingerprint && strcmp(r->fingerprint, t->plan.fingerprint) == 0;
 
+	budget_spent(t);
 	if (strcmp(conclusion, "success") == 0) {
 		metrics_observe_ms("heal_duration_seconds", "",
 				   (double)(task_now_ms(t) - (int64_t)t->plan.created_at_ms));

@@ -6,15 +6,19 @@
 
 #include "core/ci_event.h"
 #include "core/clock.h"
+#include "core/conf.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/text.h"
 #include "dispatcher/breaker.h"
+#include "dispatcher/budget.h"
+#include "dispatcher/decide.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
 #include "dispatcher/git_finding.h"
+#include "dispatcher/policy.h"
 #include "dispatcher/work.h"
 
 enum { JOBS_MAX = 16 };
@@ -35,7 +39,8 @@ static void next_log(struct task *t);
 
 /* --- the end: finding and plan in one write ------------------------------- */
 
-static void add_plan(struct task *t, const struct decision *d, struct settle *s)
+static void add_plan(struct task *t, const struct policy_answer *policy, const struct decision *d,
+		     struct settle *s)
 {
 	const struct finding *f = &((struct diagnose *)t->state)->best;
 	struct arena *a = t->arena;
@@ -65,6 +70,10 @@ static void add_plan(struct task *t, const struct decision *d, struct settle *s)
 		arena_strdup(a, d->reason),
 		"category",
 		f->category,
+		"subcategory",
+		f->subcategory,
+		"policy",
+		policy->rule,
 		"fingerprint",
 		f->fingerprint,
 		"rule",
@@ -102,11 +111,15 @@ static void conclude(struct task *t)
 	struct diagnose *d = t->state;
 	const struct finding *f = &d->best;
 	OWNED(json_putp) struct json_object *json = finding_to_json(f);
+	struct policy_answer policy;
 	struct decide_facts facts = {
 		.reruns = reruns_so_far(t),
 		.conclusion = t->run.conclusion,
 		.deploy_job = d->deploy_job,
 		.no_log_why = d->no_log_why,
+		.policy = &policy,
+		.provider = d->ops,
+		.observe = t->e->decide.observe,
 	};
 	const char *generation = arena_printf(t->arena, "%" PRIu64, t->run.generation);
 	struct settle s = {
@@ -122,8 +135,11 @@ static void conclude(struct task *t)
 
 	(void)snprintf(t->plan_id, sizeof(t->plan_id), "%.130s:%" PRIu64, t->ref,
 		       t->run.generation);
-	decide(&t->e->decide, &facts, f, &decision);
-	add_plan(t, &decision, &s);
+	engine_policy(t->e, &t->run, f->category, f->subcategory, f->fingerprint, task_now_ms(t),
+		      &policy);
+	decide(&facts, f, &decision);
+	add_plan(t, &policy, &decision, &s);
+	budget_failed(t);
 	metrics_add("findings_total", arena_printf(t->arena, "category=\"%s\"", f->category), 1);
 	metrics_add("plans_total",
 		    arena_printf(t->arena, "strategy=\"%s\",mode=\"%s\"", decision.healer->name,
@@ -194,7 +210,7 @@ static bool stage_was_skipped(const struct detect_input *in, const char *stage)
 static bool lasts(const struct task *t, const struct finding *f)
 {
 	return strcmp(f->category, "unknown") != 0 && !f->transient &&
-	       f->confidence >= t->e->decide.min_confidence;
+	       f->confidence * 100 >= (double)conf_int(t->e->conf, "heal.min_confidence");
 }
 
 static bool explains_better(const struct task *t, const struct finding *f, const struct finding *g)

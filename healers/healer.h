@@ -48,11 +48,25 @@ struct attempt {
 	void *state; /* zeroed scratch of healer->state_size, freed by the owner */
 };
 
+/* A failure that a healer is for. */
+struct heal_target {
+	const char *category;    /* NULL ends the list; "*": any but unknown */
+	const char *subcategory; /* NULL: any */
+	double success;          /* how often it works, before anything was learned; 0..1 */
+};
+
 struct healer {
 	const char *name;    /* stable: stored in plans and outcomes, learned from */
 	const char *summary; /* one line for people */
 	enum heal_risk risk;
+	const struct heal_target *targets; /* NULL: never chosen for what failed */
+	/* It only tries the same again, so it is of use for a transient failure alone. */
+	bool repeats;
+	const char *because; /* after the category in a plan's reason */
+	/* Whether it can work there; NULL: everywhere. */
+	bool (*works_on)(const struct provider_api *);
 	bool acts_on_provider; /* false: nothing leaves this machine (escalate) */
+	const char *done_as;   /* result of a plan whose healer awaits nothing: "escalated" */
 	bool awaits; /* true: the outcome is known only when the next attempt of the run completes
 		      */
 	const char *scopes; /* token permissions it needs, for the docs: "actions: write" */
@@ -70,5 +84,7 @@ extern const struct healer healer_escalate;
 extern const struct healer *const healers[];
 const struct healer *healer_find(const char *name);
 const char *heal_risk_name(enum heal_risk);
+/* What it is for that fits the finding best; NULL: it is not for that. */
+const struct heal_target *healer_target(const struct healer *, const struct finding *);
 
 #endif

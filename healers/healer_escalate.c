@@ -47,6 +47,7 @@ const struct healer healer_escalate = {
 	.name = "escalate",
 	.summary = "Does nothing itself: tells a person what failed and why nothing was tried.",
 	.risk = RISK_OBSERVE,
+	.done_as = "escalated",
 	.scopes = "",
 	.state_size = sizeof(struct state),
 	.start = start,

@@ -48,10 +48,18 @@ static void cancel(struct attempt *attempt)
 	s->call = NULL;
 }
 
+static const struct heal_target targets[] = {
+	{ "*", NULL, 0.7 },
+	{ NULL, NULL, 0 },
+};
+
 const struct healer healer_rerun_failed_jobs = {
 	.name = "rerun_failed_jobs",
 	.summary = "Runs the failed jobs, and those that depend on them, once more.",
 	.risk = RISK_RETRY,
+	.targets = targets,
+	.repeats = true,
+	.because = "is usually gone on the next try",
 	.acts_on_provider = true,
 	.awaits = true,
 	.scopes = "actions: write",

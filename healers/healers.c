@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "core/finding.h"
+
 const struct healer *const healers[] = {
 	&healer_rerun_failed_jobs,
 	&healer_escalate,
@@ -27,4 +29,26 @@ const char *heal_risk_name(enum heal_risk risk)
 		return "change";
 	}
 	return "?";
+}
+
+/* A named category beats "*", and a named subcategory beats both. */
+static int closeness(const struct heal_target *t, const struct finding *f)
+{
+	if (t->subcategory && strcmp(t->subcategory, f->subcategory) != 0)
+		return 0;
+	if (strcmp(t->category, "*") == 0)
+		return strcmp(f->category, "unknown") != 0;
+	if (strcmp(t->category, f->category) != 0)
+		return 0;
+	return t->subcategory ? 3 : 2;
+}
+
+const struct heal_target *healer_target(const struct healer *h, const struct finding *f)
+{
+	const struct heal_target *best = NULL;
+
+	for (const struct heal_target *t = h->targets; t && t->category; t++)
+		if (closeness(t, f) > (best ? closeness(best, f) : 0))
+			best = t;
+	return best;
 }

@@ -106,6 +106,16 @@ static void post_go(struct admin *a, struct http_request *req, const char *rest)
 	api_go(&a->api, req);
 }
 
+static void post_approve(struct admin *a, struct http_request *req, const char *rest)
+{
+	api_approve(&a->api, req, rest);
+}
+
+static void post_reject(struct admin *a, struct http_request *req, const char *rest)
+{
+	api_reject(&a->api, req, rest);
+}
+
 static void get_page(struct admin *a, struct http_request *req, const char *rest)
 {
 	UNUSED(a);
@@ -132,6 +142,8 @@ static const struct route {
 	{ "/api/v1/stream", false, get_stream },
 	{ "/api/v1/stop", true, post_stop },
 	{ "/api/v1/go", true, post_go },
+	{ "/api/v1/approve/", true, post_approve },
+	{ "/api/v1/reject/", true, post_reject },
 };
 
 static const struct route *route_find(const char *path, const char **rest)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/approve.h"
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/http_server.h"
@@ -45,7 +46,8 @@ struct question {
 	size_t n_rows, cap_rows;
 	unsigned indexes_open; /* partitions whose index has not arrived */
 	bool failed;
-	char reason[REASON_MAX]; /* of a stop; "" when it is released */
+	char reason[REASON_MAX];     /* of a stop; "" when it is released */
+	char word[16], strategy[40]; /* answer to a suggestion */
 	struct json_object *list;
 	struct json_object *(*entry_json)(const struct redisReply *);
 };
@@ -570,4 +572,68 @@ void api_stop(struct api *api, struct http_request *req)
 void api_go(struct api *api, struct http_request *req)
 {
 	send_switch(api, req, NULL);
+}
+
+/* --- approval ---------------------------------------------------------------------------- */
+
+static void on_answered(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	const char *word = redis_str(redis_at(reply, 0));
+	const char *detail = redis_str(redis_at(reply, 1));
+
+	UNUSED(index);
+	if (!usable(q, reply) || !word)
+		return;
+	(void)text_copy(q->word, sizeof(q->word), word, strlen(word));
+	if (detail)
+		(void)text_copy(q->strategy, sizeof(q->strategy), detail, strlen(detail));
+}
+
+static void answer_approval(void *arg)
+{
+	struct question *q = arg;
+	OWNED(json_putp) struct json_object *o = NULL;
+
+	if (q->failed || !*q->word) {
+		answer_error(q->req, 503, "Redis does not answer: nothing was changed");
+		return;
+	}
+	if (strcmp(q->word, "none") == 0) {
+		answer_error(q->req, 409, "nothing waits for approval there");
+		return;
+	}
+	log_info("a suggestion was answered", KV("answer", q->word), KV("strategy", q->strategy),
+		 KV("peer", q->req->peer));
+	o = json_object_new_object();
+	json_add_str(o, "answer", q->word);
+	json_add_str(o, "strategy", q->strategy);
+	answer(q->req, 200, o);
+}
+
+static void answer_suggestion(struct api *api, struct http_request *req, const char *ref,
+			      bool approve)
+{
+	struct approve a;
+	struct question *q;
+
+	if (!is_ref(ref, strlen(ref))) {
+		answer_error(req, 404, "no such run");
+		return;
+	}
+	q = question_new(api, req, answer_approval);
+	if (!q)
+		return;
+	approve_cmd(&a, api->ks, ref, "somebody on the page", approve);
+	batch_add_script(q->batch, &approve_script, &a.cmd, on_answered, 0);
+}
+
+void api_approve(struct api *api, struct http_request *req, const char *ref)
+{
+	answer_suggestion(api, req, ref, true);
+}
+
+void api_reject(struct api *api, struct http_request *req, const char *ref)
+{
+	answer_suggestion(api, req, ref, false);
 }

@@ -26,5 +26,8 @@ void api_outcomes(struct api *, struct http_request *);
 void api_dead(struct api *, struct http_request *);
 void api_stop(struct api *, struct http_request *);
 void api_go(struct api *, struct http_request *);
+/* A person's answer to what is suggested for a run. */
+void api_approve(struct api *, struct http_request *, const char *ref);
+void api_reject(struct api *, struct http_request *, const char *ref);
 
 #endif

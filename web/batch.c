@@ -61,7 +61,7 @@ static void on_reply(const struct redisReply *reply, void *arg)
 	batch_free(b);
 }
 
-void batch_add(struct batch *b, const struct redis_cmd *cmd, batch_fn *fn, unsigned index)
+static struct ask *ask_new(struct batch *b, batch_fn *fn, unsigned index)
 {
 	struct ask *a = xcalloc(1, sizeof(*a));
 
@@ -70,7 +70,18 @@ void batch_add(struct batch *b, const struct redis_cmd *cmd, batch_fn *fn, unsig
 	a->index = index;
 	TAILQ_INSERT_TAIL(&b->asks, a, next);
 	b->open++;
-	redis_send(b->redis, cmd, on_reply, a);
+	return a;
+}
+
+void batch_add(struct batch *b, const struct redis_cmd *cmd, batch_fn *fn, unsigned index)
+{
+	redis_send(b->redis, cmd, on_reply, ask_new(b, fn, index));
+}
+
+void batch_add_script(struct batch *b, struct redis_script *script, const struct redis_cmd *cmd,
+		      batch_fn *fn, unsigned index)
+{
+	redis_send_script(b->redis, script, cmd, on_reply, ask_new(b, fn, index));
 }
 
 void batch_drop_all(struct batch_list *list)

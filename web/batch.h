@@ -10,6 +10,7 @@ struct batch;
 struct redis;
 struct redis_cmd;
 struct redisReply;
+struct redis_script;
 
 LIST_HEAD(batch_list, batch);
 
@@ -23,6 +24,8 @@ typedef void batch_fn(const struct redisReply *, void *arg, unsigned index);
 struct batch *batch_new(struct batch_list *, struct redis *, void (*done)(void *arg),
 			void (*release)(void *arg), void *arg) MUST_CHECK;
 void batch_add(struct batch *, const struct redis_cmd *, batch_fn *, unsigned index);
+void batch_add_script(struct batch *, struct redis_script *, const struct redis_cmd *, batch_fn *,
+		      unsigned index);
 
 /* After redis_free(): releases what will never be answered. */
 void batch_drop_all(struct batch_list *);

@@ -44,6 +44,8 @@ const RESULTS = {
 	cancelled: ['', 'Cancelled: proves nothing'],
 	escalated: ['bad', 'A person is asked'],
 	observed: ['', 'Observed only'],
+	rejected: ['', 'A person rejected it'],
+	expired: ['bad', 'Nobody approved it in time'],
 	superseded: ['', 'Somebody else re-ran it'],
 	refused: ['bad', 'Refused by the provider'],
 	gave_up: ['bad', 'Gave up after several tries'],
@@ -58,6 +60,8 @@ const SHORT = {
 	cancelled: 'cancelled',
 	escalated: 'asked',
 	observed: 'only observed',
+	rejected: 'rejected',
+	expired: 'not approved in time',
 	superseded: 'somebody else did',
 	refused: 'refused',
 	gave_up: 'gave up',
@@ -239,11 +243,13 @@ function planCell(run) {
 	const cell = make('span', 'cell');
 	if (!p)
 		return cell;
-	const would = p.mode === 'observe' ? 'Would: ' : '';
+	const would = p.mode === 'observe' ? 'Would: ' : p.state === 'suggested' ? 'Suggests: ' : '';
 	cell.append(make('span', 'two main-line', would + strategy(p.strategy).replace(/^./, (c) => (would ? c.toLowerCase() : c))));
 	let then = '';
 	if (p.state === 'done')
 		then = SHORT[p.result] || words(p.result);
+	else if (p.state === 'suggested')
+		then = 'waits for your answer';
 	else if (p.state === 'awaiting')
 		then = 'sent, waiting';
 	else if (p.state === 'sent')
@@ -319,6 +325,22 @@ function step(cls, text, at, detail) {
 	return li;
 }
 
+function button(text, cls, act) {
+	const b = make('button', 'button ' + cls, text);
+	b.type = 'button';
+	b.addEventListener('click', act);
+	return b;
+}
+
+/* A plan that waits for somebody's yes or no. */
+function answerStep(plan) {
+	const li = step('bad', 'Suggested: waits for your answer');
+	li.append(make('br'),
+		button('Approve', 'primary', () => askAnswer('approve', plan)), ' ',
+		button('Reject', '', () => askAnswer('reject', plan)));
+	return li;
+}
+
 function planSteps(list, plan) {
 	const observe = plan.mode === 'observe';
 	const again = plan.attempt > 1 && plan.attempt_text ? words(plan.attempt_text) + ' failed. ' : '';
@@ -329,6 +351,8 @@ function planSteps(list, plan) {
 		const [cls, text] = result(plan.result);
 		const took = plan.result === 'healed' && plan.created_at_ms ? ' after ' + span(plan.done_at_ms - plan.created_at_ms) : '';
 		list.append(step(cls, text + took, plan.done_at_ms, plan.detail === plan.reason ? '' : plan.detail));
+	} else if (plan.state === 'suggested') {
+		list.append(answerStep(plan));
 	} else {
 		list.append(step('busy', plan.state === 'awaiting' ? 'Waiting for the new attempt' : words(plan.state)));
 	}
@@ -758,23 +782,45 @@ function listen() {
 	stream.addEventListener('ready', reload);
 }
 
-/* --- stop switch ---------------------------------------------------------------------------------- */
+/* --- what needs the admin token ------------------------------------------------------------------- */
 
-function askSwitch() {
-	const stopped = status && status.stop.stopped;
-	$('dialog-title').textContent = stopped ? 'Let it act again?' : 'Stop acting?';
-	$('dialog-text').textContent = stopped ? 'Plans that were held are carried out, within their limits.' :
-		'Events are still recorded and diagnosed. Nothing is re-run until you release the switch.';
-	$('dialog-text').textContent += ' The admin token is in the file that “pipeline-guard start” named, unless you configured one.';
-	$('dialog-reason-label').hidden = stopped;
+const TOKEN_HINT = ' The admin token is in the file that “pipeline-guard start” named, unless you configured one.';
+
+/* Title, text and button say what is about to happen; path is what is posted to. */
+function askFor({ title, text, act, path, reason }) {
+	$('dialog-title').textContent = title;
+	$('dialog-text').textContent = text + TOKEN_HINT;
+	$('dialog-reason-label').hidden = !reason;
 	$('dialog-token').value = tokenGiven;
 	$('dialog-error').textContent = '';
-	$('dialog-do').textContent = stopped ? 'Let it act' : 'Stop acting';
-	$('dialog-do').dataset.path = stopped ? '/api/v1/go' : '/api/v1/stop';
+	$('dialog-do').textContent = act;
+	$('dialog-do').dataset.path = path;
 	$('dialog').showModal();
 }
 
-async function doSwitch() {
+function askSwitch() {
+	if (status && status.stop.stopped)
+		askFor({
+			title: 'Let it act again?', act: 'Let it act', path: '/api/v1/go',
+			text: 'Plans that were held are carried out, within their limits.',
+		});
+	else
+		askFor({
+			title: 'Stop acting?', act: 'Stop acting', path: '/api/v1/stop', reason: true,
+			text: 'Events are still recorded and diagnosed. Nothing is re-run until you release the switch.',
+		});
+}
+
+function askAnswer(answer, plan) {
+	const yes = answer === 'approve';
+	askFor({
+		title: yes ? 'Approve it?' : 'Reject it?', act: yes ? 'Approve' : 'Reject',
+		path: '/api/v1/' + answer + '/' + encodeURI(plan.run),
+		text: strategy(plan.strategy) + (yes ? ': carried out once, if the run is still as it was.' : ': never carried out for this attempt.'),
+	});
+}
+
+async function post() {
 	const path = $('dialog-do').dataset.path;
 	const token = $('dialog-token').value;
 	const reason = $('dialog-reason').value;
@@ -864,10 +910,10 @@ function start() {
 	$('theme').addEventListener('click', () => setTheme(themeNow() === 'dark' ? 'light' : 'dark'));
 	$('stop').addEventListener('click', askSwitch);
 	$('dialog-cancel').addEventListener('click', () => $('dialog').close());
-	$('dialog-do').addEventListener('click', doSwitch);
+	$('dialog-do').addEventListener('click', post);
 	$('dialog').addEventListener('keydown', (e) => {
 		if (e.key === 'Enter' && e.target.tagName === 'INPUT')
-			doSwitch();
+			post();
 	});
 	document.addEventListener('keydown', onKey);
 	setInterval(() => {

@@ -210,6 +210,8 @@ static const char *state_of_failed(const struct redisReply *hash)
 {
 	if (number(hash, "diagnosed") < number(hash, "generation") || !*field(hash, "plan"))
 		return "diagnosing";
+	if (is(hash, "plan_state", "suggested"))
+		return "needs_you";
 	if (!is(hash, "plan_state", "done"))
 		return "healing";
 	/* Nothing would have been done but to ask: then it asks. */

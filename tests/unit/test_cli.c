@@ -9,6 +9,7 @@
 #include "core/finding.h"
 #include "core/mem.h"
 #include "dispatcher/decide.h"
+#include "dispatcher/policy.h"
 #include "unit.h"
 
 enum { WORDS_MAX = 10 };
@@ -209,16 +210,16 @@ static void a_slip_of_the_pen_is_understood(void **state)
 
 static void heal_knows_the_reason_of_a_deployment(void **state)
 {
-	const struct decide_options opt = { .min_confidence = 0.6, .reruns_per_run = 1 };
-	const struct decide_facts facts = { .reruns = 0,
-					    .conclusion = "failure",
-					    .deploy_job = "ship it" };
+	const struct policy_answer policy = { .rule = "defaults", .mode = POLICY_ACT };
+	const struct decide_facts facts = { .conclusion = "failure",
+					    .deploy_job = "ship it",
+					    .policy = &policy };
 	struct decision decision;
 	struct finding f;
 
 	UNUSED(state);
 	finding_init(&f);
-	decide(&opt, &facts, &f, &decision);
+	decide(&facts, &f, &decision);
 	assert_non_null(strstr(decision.reason, heal_deploy_words));
 }
 

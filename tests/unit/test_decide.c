@@ -3,10 +3,16 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "dispatcher/policy.h"
 #include "healers/healer.h"
 #include "unit.h"
 
-static const struct decide_options acting = { .min_confidence = 0.6, .reruns_per_run = 1 };
+static const struct policy_answer acting = {
+	.rule = "defaults",
+	.mode = POLICY_ACT,
+	.risk = RISK_RETRY,
+	.limits = { .min_confidence = 60, .reruns_per_run = 1, .per_pipeline_hour = 10 },
+};
 
 static void first_row_that_applies_decides(void **state)
 {
@@ -22,113 +28,161 @@ static void first_row_that_applies_decides(void **state)
 		  "network_failure",
 		  true,
 		  0.9,
-		  { 0, "failure", NULL, NULL },
+		  { .reruns = 0, .conclusion = "failure", .deploy_job = NULL, .no_log_why = NULL },
 		  "rerun_failed_jobs",
 		  "network failure is usually gone" },
 		{ "exactly as sure as asked for",
 		  "network_failure",
 		  true,
 		  0.6,
-		  { 0, "failure", NULL, NULL },
+		  { .reruns = 0, .conclusion = "failure", .deploy_job = NULL, .no_log_why = NULL },
 		  "rerun_failed_jobs",
 		  "60 %" },
 		{ "just not sure enough",
 		  "network_failure",
 		  true,
 		  0.59,
-		  { 0, "failure", NULL, NULL },
+		  { .reruns = 0, .conclusion = "failure", .deploy_job = NULL, .no_log_why = NULL },
 		  "escalate",
 		  "only 59 %" },
 		{ "deterministic",
 		  "build_failure",
 		  false,
 		  0.99,
-		  { 0, "failure", NULL, NULL },
+		  { .reruns = 0, .conclusion = "failure", .deploy_job = NULL, .no_log_why = NULL },
 		  "escalate",
 		  "build failure: it will fail again without a change" },
 		{ "second attempt",
 		  "network_failure",
 		  true,
 		  0.9,
-		  { 1, "failure", NULL, NULL },
+		  { .reruns = 1, .conclusion = "failure", .deploy_job = NULL, .no_log_why = NULL },
 		  "escalate",
 		  "no more than 1 re-run per run" },
 		{ "deploy job in the way",
 		  "network_failure",
 		  true,
 		  0.9,
-		  { 0, "failure", "Deploy to prod", NULL },
+		  { .reruns = 0,
+		    .conclusion = "failure",
+		    .deploy_job = "Deploy to prod",
+		    .no_log_why = NULL },
 		  "escalate",
 		  "person's decision" },
 		{ "unknown cause",
 		  "unknown",
 		  false,
 		  0,
-		  { 0, "failure", NULL, NULL },
+		  { .reruns = 0, .conclusion = "failure", .deploy_job = NULL, .no_log_why = NULL },
 		  "escalate",
 		  "no known cause" },
 		{ "unreadable log",
 		  "unknown",
 		  false,
 		  0,
-		  { 0, "failure", NULL, "410: expired" },
+		  { .reruns = 0,
+		    .conclusion = "failure",
+		    .deploy_job = NULL,
+		    .no_log_why = "410: expired" },
 		  "escalate",
 		  "410: expired" },
 		{ "API facts suffice without a log",
 		  "infrastructure_failure",
 		  true,
 		  0.8,
-		  { 0, "failure", NULL, "404" },
+		  { .reruns = 0, .conclusion = "failure", .deploy_job = NULL, .no_log_why = "404" },
 		  "rerun_failed_jobs",
 		  "usually gone" },
 		{ "invalid workflow",
 		  "config_error",
 		  false,
 		  0.9,
-		  { 0, "startup_failure", NULL, NULL },
+		  { .reruns = 0,
+		    .conclusion = "startup_failure",
+		    .deploy_job = NULL,
+		    .no_log_why = NULL },
 		  "escalate",
 		  "could not start" },
 		{ "waits for approval",
 		  "network_failure",
 		  true,
 		  0.9,
-		  { 0, "action_required", NULL, NULL },
+		  { .reruns = 0,
+		    .conclusion = "action_required",
+		    .deploy_job = NULL,
+		    .no_log_why = NULL },
 		  "escalate",
 		  "approval" },
 	};
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct decide_facts facts = cases[i].facts;
 		struct finding f;
 		struct decision d;
 
+		facts.policy = &acting;
 		finding_init(&f);
 		f.category = cases[i].category;
 		f.transient = cases[i].transient;
 		f.confidence = cases[i].confidence;
-		decide(&acting, &cases[i].facts, &f, &d);
+		decide(&facts, &f, &d);
 		assert_case(strcmp(d.healer->name, cases[i].strategy) == 0, cases[i].why);
 		assert_case(strstr(d.reason, cases[i].reason) != NULL, d.reason);
 		assert_case(strcmp(d.mode, "act") == 0, cases[i].why);
 	}
 }
 
-static void observing_changes_the_mode_and_nothing_else(void **state)
+/* A sure and transient finding under a policy. */
+static struct decision decided(const struct policy_answer *policy, bool observe)
 {
-	struct decide_options observing = acting;
-	struct decide_facts facts = { 0, "failure", NULL, NULL };
+	struct decide_facts facts = { .conclusion = "failure",
+				      .policy = policy,
+				      .observe = observe };
 	struct finding f;
 	struct decision d;
 
-	UNUSED(state);
-	observing.observe = true;
 	finding_init(&f);
 	f.category = "network_failure";
 	f.transient = true;
 	f.confidence = 0.9;
-	decide(&observing, &facts, &f, &d);
+	decide(&facts, &f, &d);
+	return d;
+}
+
+static void the_policy_says_the_mode_and_what_is_allowed(void **state)
+{
+	static const char *const others[] = { "escalate" };
+	struct policy_answer suggesting = acting, cautious = acting, few = acting, none = acting;
+	struct decision d;
+
+	UNUSED(state);
+	d = decided(&acting, true);
 	assert_string_equal(d.mode, "observe");
 	assert_string_equal(d.healer->name, "rerun_failed_jobs");
+
+	suggesting.mode = POLICY_SUGGEST;
+	d = decided(&suggesting, false);
+	assert_string_equal(d.mode, "suggest");
+	assert_string_equal(d.healer->name, "rerun_failed_jobs");
+	assert_string_equal(decided(&suggesting, true).mode, "observe");
+
+	cautious.risk = RISK_OBSERVE;
+	assert_string_equal(decided(&cautious, false).mode, "suggest");
+
+	few.rule = "few";
+	few.strategies = others;
+	few.n_strategies = 1;
+	d = decided(&few, false);
+	assert_string_equal(d.healer->name, "escalate");
+	assert_non_null(strstr(d.reason, "policy (few)"));
+
+	/* Telling a person needs nobody's approval. */
+	none = suggesting;
+	none.limits.reruns_per_run = 0;
+	d = decided(&none, false);
+	assert_string_equal(d.healer->name, "escalate");
+	assert_string_equal(d.mode, "act");
 }
 
 static void tells_deploy_jobs_by_name(void **state)
@@ -166,7 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_row_that_applies_decides),
-		cmocka_unit_test(observing_changes_the_mode_and_nothing_else),
+		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(tells_deploy_jobs_by_name),
 	};
 
