@@ -23,7 +23,7 @@ RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates redis-server tini \
       libarchive13 libcurl4 libcyaml1 libevent-2.1-7 libevent-openssl-2.1-7 libgit2-1.5 \
-      libhiredis0.14 libhttp-parser2.9 libjson-c5 libpcre2-8-0 libssl3 libyajl2 libyaml-0-2 \
+      libhiredis0.14 libhttp-parser2.9 libjson-c5 libpcre2-8-0 libsimdjson14 libssl3 libyaml-0-2 \
  && if apt-cache show libhyperscan5 >/dev/null 2>&1; then \
       apt-get install -y --no-install-recommends libhyperscan5; fi \
  && rm -rf /var/lib/apt/lists/* /etc/redis \

@@ -3,7 +3,10 @@
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON) # for editors, and for the header test's include folders
 
 add_library(guard_build INTERFACE)
-target_compile_features(guard_build INTERFACE c_std_17)
+target_compile_features(guard_build INTERFACE c_std_17 cxx_std_17)
+# One file is C++ (docs/adr/0016): it may throw nothing, and a library may not throw through it.
+target_compile_options(guard_build INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions> $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
 target_compile_definitions(guard_build INTERFACE _GNU_SOURCE)
 target_include_directories(guard_build INTERFACE
   ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)

@@ -8,7 +8,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/params.h>
 
 #include "core/mem.h"
@@ -40,15 +39,7 @@ void sha1_hex(const void *data, size_t n, char out[static 41])
 	hex_encode(md, sizeof(md), out);
 }
 
-void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
-		 unsigned char out[static SHA256_BYTES])
-{
-	unsigned len = SHA256_BYTES;
-
-	if (!HMAC(sha256_md(), key, (int)key_len, data, n, out, &len))
-		abort();
-}
-
+/* Made once: HMAC() would look algorithm and digest up by name for each webhook. */
 static EVP_MAC_CTX *hmac_ctx(void)
 {
 	static EVP_MAC_CTX *ctx;
@@ -80,6 +71,12 @@ void hmac_sha256_of(const void *key, size_t key_len, const struct bytes *pieces,
 			abort();
 	if (EVP_MAC_final(ctx, out, &len, SHA256_BYTES) != 1 || len != SHA256_BYTES)
 		abort();
+}
+
+void hmac_sha256(const void *key, size_t key_len, const void *data, size_t n,
+		 unsigned char out[static SHA256_BYTES])
+{
+	hmac_sha256_of(key, key_len, &(struct bytes){ data, n }, 1, out);
 }
 
 uint64_t sha256_id(const void *data, size_t n)

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <yajl/yajl_parse.h>
-
+#include "core/crypto.h"
+#include "core/mem.h"
 #include "core/text.h"
+#include "receiver/json_dom.h"
 
 _Static_assert(FIELD_NODES_MAX <= 64, "one bit per node");
 
@@ -46,14 +47,6 @@ static size_t element_of(struct field_tree *t, size_t parent)
 	return t->nodes[parent].element;
 }
 
-/* Node `at` is below each of the elements. */
-static void note_below(struct field_tree *t, uint64_t elements, size_t at)
-{
-	for (size_t i = 0; i < t->n_nodes; i++)
-		if (elements >> i & 1)
-			t->nodes[i].below |= UINT64_C(1) << at;
-}
-
 void field_tree_init(struct field_tree *t, const struct field *fields, size_t n)
 {
 	*t = (struct field_tree){ .fields = fields, .n_fields = n, .n_nodes = 1 };
@@ -61,7 +54,6 @@ void field_tree_init(struct field_tree *t, const struct field *fields, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const char *s = fields[i].path;
 		size_t at = 0, depth = 0;
-		uint64_t elements = 0;
 
 		while (*s) {
 			bool element = text_starts(s, "[]");
@@ -69,8 +61,6 @@ void field_tree_init(struct field_tree *t, const struct field *fields, size_t n)
 			size_t next = element ? element_of(t, at) : child_of(t, at, s, len);
 
 			at = next ? next : child_add(t, at, s, len);
-			note_below(t, elements, at);
-			elements |= (uint64_t)element << at;
 			s += len;
 			s += *s == '.';
 			if (++depth >= FIELD_DEPTH_MAX)
@@ -80,73 +70,22 @@ void field_tree_init(struct field_tree *t, const struct field *fields, size_t n)
 	}
 }
 
-/*
- * Where the parser is. `level` counts the maps and arrays entered along a path of the
- * table, -1 before the outermost; inside anything else `skip` counts instead.
- */
 struct walk {
 	const struct field_tree *tree;
 	char *out;
 	struct err *err;
-	unsigned depth, skip;
-	int level;
-	size_t at[FIELD_DEPTH_MAX];
-	bool array[FIELD_DEPTH_MAX]; /* at[] is an array, and its values have no keys */
-	size_t match;                /* node of the key just read, 0: nobody wants it */
-	uint64_t visited, got;
-	bool failed;
+	uint64_t got; /* one bit per field */
 };
 
-static int malformed(struct walk *w, const struct field *f, const char *what)
+static bool malformed(struct walk *w, const struct field *f, const char *what)
 {
-	w->failed = true;
 	(void)err_set(w->err, ERR_INPUT, "%s: %s", f->path, what);
-	return 0;
+	return false;
 }
 
-/* The node that the value at hand is for, 0 when there is none; its key is used up. */
-static size_t take_match(struct walk *w)
+static bool wrong_type(struct walk *w, const struct field *f)
 {
-	size_t match = w->match;
-
-	w->match = 0;
-	if (w->skip || w->level < 0)
-		return 0;
-	return w->array[w->level] ? w->tree->nodes[w->at[w->level]].element : match;
-}
-
-static const struct field *field_of(const struct walk *w, size_t match)
-{
-	int i = match ? w->tree->nodes[match].field : -1;
-
-	return i < 0 ? NULL : &w->tree->fields[i];
-}
-
-static const struct field *take_field(struct walk *w)
-{
-	return field_of(w, take_match(w));
-}
-
-static int wrong_type(struct walk *w, const struct field *f)
-{
-	return f && f->needed ? malformed(w, f, "has the wrong type") : 1;
-}
-
-static void got(struct walk *w, const struct field *f)
-{
-	w->got |= UINT64_C(1) << (f - w->tree->fields);
-}
-
-static int on_null(void *arg)
-{
-	(void)take_field(arg); /* as if it were absent */
-	return 1;
-}
-
-static int on_bool(void *arg, int value)
-{
-	UNUSED(value);
-	return wrong_type(arg, take_field(arg));
+	return f->needed ? malformed(w, f, "has the wrong type") : true;
 }
 
 static bool is_number(const struct field *f)
@@ -154,154 +93,129 @@ static bool is_number(const struct field *f)
 	return f->type == FIELD_ID || f->type == FIELD_NUM || f->type == FIELD_MAX;
 }
 
-static int take_number(struct walk *w, const struct field *f, const char *s, size_t n)
+static void got(struct walk *w, const struct field *f)
 {
-	char text[24];
-	uint64_t v, before;
+	w->got |= UINT64_C(1) << (f - w->tree->fields);
+}
 
-	if (!text_copy(text, sizeof(text), s, n) || !text_to_u64(text, &v) || v > INT64_MAX)
-		return f->type == FIELD_ID || f->needed ? malformed(w, f, "is not a usable integer")
-							: 1;
+static bool no_integer(struct walk *w, const struct field *f)
+{
+	return f->type == FIELD_ID || f->needed ? malformed(w, f, "is not a usable integer") : true;
+}
+
+static bool take_number(struct walk *w, const struct field *f, uint64_t v)
+{
+	uint64_t before;
+
+	if (v > INT64_MAX)
+		return no_integer(w, f);
 	memcpy(&before, w->out + f->offset, sizeof(before));
 	if (f->type == FIELD_MAX && v < before)
 		v = before;
 	memcpy(w->out + f->offset, &v, sizeof(v));
 	got(w, f);
-	return 1;
+	return true;
 }
 
-static int on_number(void *arg, const char *s, size_t n)
+static bool take_digits(struct walk *w, const struct field *f, const char *s, size_t n)
 {
-	struct walk *w = arg;
-	const struct field *f = take_field(w);
+	char text[24];
+	uint64_t v;
 
-	if (!f)
-		return 1;
-	return is_number(f) ? take_number(w, f, s, n) : wrong_type(w, f);
+	if (f->type == FIELD_ID || !text_copy(text, sizeof(text), s, n) || !text_to_u64(text, &v))
+		return no_integer(w, f);
+	return take_number(w, f, v);
 }
 
-static int on_string(void *arg, const unsigned char *s, size_t n)
+static bool take_text(struct walk *w, const struct field *f, const char *s, size_t n)
 {
-	struct walk *w = arg;
-	const struct field *f = take_field(w);
 	char text[40];
 	int64_t ms;
 
-	if (!f)
-		return 1;
-	if (f->type == FIELD_ID)
-		return malformed(w, f, "is not a usable integer");
 	if (is_number(f))
-		return take_number(w, f, (const char *)s, n);
+		return take_digits(w, f, s, n);
 	/* Only in arrays: the first element that has it. */
 	if (w->got >> (f - w->tree->fields) & 1)
-		return 1;
+		return true;
 	if (memchr(s, '\0', n))
 		return malformed(w, f, "has a NUL character");
-	if (!utf8_valid(s, n)) /* the parser lets half a surrogate pair through */
-		return malformed(w, f, "is not UTF-8");
 	got(w, f);
 	if (f->type == FIELD_TIME) {
-		(void)text_copy(text, sizeof(text), (const char *)s, n);
+		(void)text_copy(text, sizeof(text), s, n);
 		ms = text_time_ms(text);
 		ms = ms > 0 ? ms : 0;
 		memcpy(w->out + f->offset, &ms, sizeof(ms));
-	} else if (!text_copy(w->out + f->offset, f->size, (const char *)s, n) &&
-		   f->type == FIELD_NAME) {
+	} else if (!text_copy(w->out + f->offset, f->size, s, n) && f->type == FIELD_NAME) {
 		return malformed(w, f, "is too long");
 	}
-	return 1;
+	return true;
 }
 
-static int deeper(struct walk *w)
+static bool take_scalar(struct walk *w, const struct field *f, const struct json_dom *value)
 {
-	if (++w->depth <= NORMALISE_DEPTH_MAX)
-		return 1;
-	w->failed = true;
-	(void)err_set(w->err, ERR_INPUT, "json: nested deeper than %d", NORMALISE_DEPTH_MAX);
-	return 0;
+	const char *text;
+	size_t n;
+
+	switch (json_dom_type(value)) {
+	case JSON_DOM_NULL:
+		return true; /* as if it were absent */
+	case JSON_DOM_UINT:
+		return is_number(f) ? take_number(w, f, json_dom_uint(value)) : wrong_type(w, f);
+	case JSON_DOM_NUMBER:
+		return is_number(f) ? no_integer(w, f) : wrong_type(w, f);
+	case JSON_DOM_TEXT:
+		text = json_dom_text(value, &n);
+		return take_text(w, f, text, n);
+	case JSON_DOM_BOOL:
+	case JSON_DOM_OBJECT:
+	case JSON_DOM_ARRAY:
+		break;
+	}
+	return wrong_type(w, f);
 }
 
-/* Goes into the map or array of a node that has paths below it, past any other. */
-static int enter(struct walk *w, size_t node, bool array)
-{
-	w->level++;
-	w->at[w->level] = node;
-	w->array[w->level] = array;
-	return 1;
-}
-
-static int pass(struct walk *w, size_t match)
-{
-	if (!wrong_type(w, field_of(w, match)))
-		return 0;
-	w->skip++;
-	return 1;
-}
-
-static int on_map(void *arg)
-{
-	struct walk *w = arg;
-	bool outermost = w->level < 0 && !w->skip;
-	size_t match = take_match(w);
-
-	if (!deeper(w))
-		return 0;
-	/* The root is node 0, and so is no match. */
-	if (!outermost && (!match || !w->tree->nodes[match].child))
-		return pass(w, match);
-	w->visited &= ~w->tree->nodes[match].below; /* each element has its own keys */
-	return enter(w, match, false);
-}
-
-static int on_map_key(void *arg, const unsigned char *s, size_t n)
-{
-	struct walk *w = arg;
-
-	if (w->skip)
-		return 1;
-	w->match = child_of(w->tree, w->at[w->level], (const char *)s, n);
-	if (w->match && w->visited >> w->match & 1)
-		w->match = 0;
-	w->visited |= (uint64_t)(w->match != 0) << w->match;
-	return 1;
-}
-
-static int on_end(void *arg)
-{
-	struct walk *w = arg;
-
-	w->depth--;
-	if (w->skip)
-		w->skip--;
-	else
-		w->level--;
-	return 1;
-}
-
-static int on_array(void *arg)
-{
-	struct walk *w = arg;
-	size_t match = take_match(w);
-
-	if (!deeper(w))
-		return 0;
-	if (!match || !w->tree->nodes[match].element)
-		return pass(w, match);
-	return enter(w, match, true);
-}
-
-static const yajl_callbacks callbacks = {
-	.yajl_null = on_null,
-	.yajl_boolean = on_bool,
-	.yajl_number = on_number,
-	.yajl_string = on_string,
-	.yajl_start_map = on_map,
-	.yajl_map_key = on_map_key,
-	.yajl_end_map = on_end,
-	.yajl_start_array = on_array,
-	.yajl_end_array = on_end,
+/* An object or array along a path of the table. */
+struct place {
+	struct walk *walk;
+	size_t node;
+	uint64_t seen; /* members of this object, one bit per node */
 };
+
+static bool on_element(const char *key, size_t n, const struct json_dom *value, void *arg);
+static bool on_member(const char *key, size_t n, const struct json_dom *value, void *arg);
+
+static bool take_value(struct walk *w, size_t node, const struct json_dom *value)
+{
+	const struct field_node *at = &w->tree->nodes[node];
+	struct place below = { .walk = w, .node = node };
+	enum json_dom_type type = json_dom_type(value);
+
+	if (type == JSON_DOM_OBJECT && at->child)
+		return json_dom_each(value, on_member, &below);
+	if (type == JSON_DOM_ARRAY && at->element)
+		return json_dom_each(value, on_element, &below);
+	return at->field < 0 || take_scalar(w, &w->tree->fields[at->field], value);
+}
+
+static bool on_member(const char *key, size_t n, const struct json_dom *value, void *arg)
+{
+	struct place *p = arg;
+	size_t node = child_of(p->walk->tree, p->node, key, n);
+
+	if (!node || p->seen >> node & 1)
+		return true;
+	p->seen |= UINT64_C(1) << node;
+	return take_value(p->walk, node, value);
+}
+
+static bool on_element(const char *key, size_t n, const struct json_dom *value, void *arg)
+{
+	struct place *p = arg;
+
+	UNUSED(key);
+	UNUSED(n);
+	return take_value(p->walk, p->walk->tree->nodes[p->node].element, value);
+}
 
 static int check_needed(const struct walk *w)
 {
@@ -312,20 +226,127 @@ static int check_needed(const struct walk *w)
 	return 0;
 }
 
+/* --- what the parser is stricter about than JSON --------------------------------- */
+
+static size_t digits(const char *s)
+{
+	return strspn(s, "0123456789");
+}
+
+/* The length of the number that s starts with; 0 when it is none. *whole: neither fraction nor
+ * exponent. */
+static size_t number_length(const char *s, bool *whole)
+{
+	size_t sign = *s == '-', n = digits(s + sign), i = sign + n, before = i;
+
+	if (!n || (n > 1 && s[sign] == '0'))
+		return 0;
+	if (s[i] == '.') {
+		n = digits(s + i + 1);
+		i += 1 + n;
+	}
+	if (n && (s[i] == 'e' || s[i] == 'E')) {
+		i += s[i + 1] == '+' || s[i + 1] == '-' ? 2 : 1;
+		n = digits(s + i);
+		i += n;
+	}
+	*whole = i == before;
+	return n ? i : 0;
+}
+
+/* Bytes of the number; one that no table can want becomes another such, of the same length. */
+static size_t mend_number(char *s, bool *mended)
+{
+	enum { WHOLE_MAX = 19 }; /* longer ones are not in 0..INT64_MAX */
+	size_t len = strspn(s, "0123456789+-.eE");
+	bool whole;
+
+	if (number_length(s, &whole) != len || (whole && len <= WHOLE_MAX))
+		return len;
+	memset(s, ' ', len);
+	s[0] = '0';
+	s[1] = '.';
+	s[2] = '5';
+	*mended = true;
+	return len;
+}
+
+/* "\ud83d" -> 0xd83d, 0 when there is no such escape of a surrogate. */
+static unsigned surrogate_at(const char *s, size_t n)
+{
+	unsigned char bytes[2];
+	unsigned v;
+
+	if (n < 6 || s[0] != '\\' || s[1] != 'u' || !hex_decode(s + 2, 4, bytes, sizeof(bytes)))
+		return 0;
+	v = (unsigned)bytes[0] << 8 | bytes[1];
+	return v >= 0xd800 && v <= 0xdfff ? v : 0;
+}
+
+/* Bytes of the escape; half a surrogate pair becomes "?". */
+static size_t mend_escape(char *s, size_t n, bool *mended)
+{
+	unsigned first = surrogate_at(s, n);
+
+	if (!first)
+		return n < 2 ? n : 2;
+	if (first < 0xdc00 && surrogate_at(s + 6, n - 6) >= 0xdc00)
+		return 12;
+	s[2] = s[3] = '0';
+	s[4] = '3';
+	s[5] = 'f';
+	*mended = true;
+	return 6;
+}
+
+/* Whether there was something to mend. s is terminated, since numbers may be last. */
+static bool mend(char *s, size_t n)
+{
+	bool in_text = false, mended = false;
+
+	for (size_t i = 0; i < n;) {
+		if (s[i] == '"')
+			in_text = !in_text;
+		if (in_text && s[i] == '\\')
+			i += mend_escape(s + i, n - i, &mended);
+		else if (!in_text && (s[i] == '-' || (s[i] >= '0' && s[i] <= '9')))
+			i += mend_number(s + i, &mended);
+		else
+			i++;
+	}
+	return mended;
+}
+
+/*
+ * The parser refuses documents with a number that 64 bits do not hold, or with half a
+ * surrogate pair. Both are JSON, and as a rule stand where nobody looks.
+ */
+static enum json_dom_result parse_mended(const char *json, size_t n, const struct json_dom **root,
+					 const char **why)
+{
+	OWNED(freep) char *copy = xmalloc(n + 1);
+
+	memcpy(copy, json, n);
+	copy[n] = '\0';
+	return mend(copy, n) ? json_dom_parse(copy, n, root, why) : JSON_DOM_MALFORMED;
+}
+
 int normalise(const struct field_tree *tree, const char *json, size_t n, void *out, struct err *err)
 {
-	struct walk w = { .tree = tree, .out = out, .err = err, .level = -1 };
-	yajl_handle parser = yajl_alloc(&callbacks, NULL, &w);
-	yajl_status rc;
+	struct walk w = { .tree = tree, .out = out, .err = err };
+	const struct json_dom *root;
+	enum json_dom_result rc;
+	const char *why;
+	bool taken;
 
-	if (!parser)
-		abort();
-	rc = yajl_parse(parser, (const unsigned char *)json, n);
-	if (rc == yajl_status_ok)
-		rc = yajl_complete_parse(parser);
-	if (rc != yajl_status_ok && !w.failed)
-		(void)err_set(err, ERR_INPUT, "json: malformed at byte %zu",
-			      yajl_get_bytes_consumed(parser));
-	yajl_free(parser);
-	return rc == yajl_status_ok ? check_needed(&w) : -1;
+	rc = json_dom_parse(json, n, &root, &why);
+	if (rc == JSON_DOM_MALFORMED)
+		rc = parse_mended(json, n, &root, &why);
+	if (rc == JSON_DOM_TOO_DEEP)
+		return err_set(err, ERR_INPUT, "json: nested deeper than %d", JSON_DOM_DEPTH_MAX);
+	if (rc == JSON_DOM_MALFORMED)
+		return err_set(err, ERR_INPUT, "json: malformed: %s", why);
+	taken = take_value(&w, 0, root);
+	json_dom_done();
+	return taken ? check_needed(&w) : -1;
 }

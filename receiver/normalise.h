@@ -1,7 +1,7 @@
 /*
- * JSON body -> C struct by a table of fields, in one streaming pass that builds
- * no tree: what no path can reach is skipped. Strict about what is needed,
- * indifferent to everything else, so that a sender may add fields as it likes.
+ * JSON body -> C struct by a table of fields: what no path can reach is stepped over. Strict
+ * about what is needed, indifferent to everything else that is JSON, so that a sender may
+ * add fields as it likes.
  */
 #ifndef GUARD_RECEIVER_NORMALISE_H
 #define GUARD_RECEIVER_NORMALISE_H
@@ -46,19 +46,16 @@ struct field_tree {
 		uint8_t len, child, sibling; /* 0: none */
 		uint8_t element;             /* of an array here; 0: none */
 		int8_t field;                /* -1: a part of other paths only */
-		uint64_t below;              /* element: one bit per node under it */
 	} nodes[FIELD_NODES_MAX];
 	size_t n_nodes;
 };
 /* A table that does not fit is a bug and aborts. The table must outlive the tree. */
 void field_tree_init(struct field_tree *, const struct field *fields, size_t n);
 
-/* Nesting beyond this is malformed; no sender comes near it. */
-enum { NORMALISE_DEPTH_MAX = 64 };
-
 /*
- * Fills the zeroed struct at `out`. Of duplicate keys the first counts, at every
- * level. ERR_INPUT says what is malformed, without quoting the body.
+ * Fills the zeroed struct at `out`. Of duplicate keys the first counts, at every level.
+ * Nesting beyond JSON_DOM_DEPTH_MAX is malformed. ERR_INPUT says what is malformed, without
+ * quoting the body.
  */
 int normalise(const struct field_tree *, const char *json, size_t n, void *out,
 	      struct err *) MUST_CHECK;

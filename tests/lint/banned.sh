@@ -5,7 +5,7 @@
 # Usage: banned.sh SOURCE_DIR
 cd "$1" || exit 2
 
-find . \( -name build -o -name .git -o -name node_modules \) -prune -o -name '*.[ch]' -print |
+find . \( -name build -o -name .git -o -name node_modules \) -prune -o \( -name '*.[ch]' -o -name '*.cpp' \) -print |
 	sed 's,^\./,,' | sort | perl -e '
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every C file looks as .clang-format says. Another major version lays out some lines
+# Every C and C++ file looks as .clang-format says. Another major version lays out some lines
 # differently, so only the pinned one decides; with any other this test is skipped.
 # Usage: format.sh SOURCE_DIR
 pinned=14
@@ -14,5 +14,5 @@ if [ "$major" != "$pinned" ]; then
 	echo "SKIPPED: clang-format is pinned to $pinned, this is ${major:-unknown}" >&2
 	exit 77
 fi
-find . \( -name build -o -name .git -o -name node_modules \) -prune -o -name '*.[ch]' -print0 |
+find . \( -name build -o -name .git -o -name node_modules \) -prune -o \( -name '*.[ch]' -o -name '*.cpp' \) -print0 |
 	xargs -0 clang-format --dry-run -Werror --style=file

@@ -8,7 +8,7 @@ status=0
 
 allow() { # allow DIR REGEX_OF_THE_DIRS_IT_MAY_INCLUDE
 	[ -d "$1" ] || return 0
-	if grep -rnE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$1" |
+	if grep -rnE --include='*.[ch]' --include='*.cpp' '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$1" |
 		grep -vE ":[[:space:]]*#[[:space:]]*include[[:space:]]*\"(($2)/|version\.h\")"; then
 		echo "^ $1/ may include only $2, each from the root of the project" >&2
 		status=1

@@ -1,9 +1,13 @@
 #include "receiver/normalise.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/buf.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "receiver/json_dom.h"
 #include "receiver/redact.h"
 #include "tests/unit/unit.h"
 
@@ -243,8 +247,6 @@ static void refuses_what_is_malformed(void **state)
 		{ "another id is checked as well", "{\"id\":1,\"a\":{\"id\":-2}}", "a.id: is not" },
 		{ "a name that does not fit", "{\"id\":1,\"name\":\"eightchr\"}",
 		  "name: is too long" },
-		{ "half a surrogate pair", "{\"id\":1,\"title\":\"\\udc00\"}",
-		  "title: is not UTF-8" },
 		{ "NUL in a text", "{\"id\":1,\"title\":\"a\\u0000b\"}", "title: has a NUL" },
 	};
 
@@ -259,6 +261,80 @@ static void refuses_what_is_malformed(void **state)
 		if (!strstr(err.msg, rows[i].says))
 			fail_msg("row \"%s\": said \"%s\"", rows[i].why, err.msg);
 	}
+}
+
+/* JSON says nothing about these, and our parser refuses the whole document for one of them. */
+static void mends_what_only_the_parser_minds(void **state)
+{
+	static const struct {
+		const char *json, *title, *says; /* NULL: good */
+	} rows[] = {
+		{ "{\"id\":7,\"x\":99999999999999999999}", "", NULL },
+		{ "{\"id\":7,\"x\":-9223372036854775809}", "", NULL },
+		{ "{\"x\":[1e999,-1.5E+400,7],\"id\":7}", "", NULL },
+		{ "{\"id\":7,\"x\":1e999,\"title\":\"1e999\"}", "1e999", NULL },
+		{ "{\"id\":7,\"x\":1e999,\"title\":\"\\\"1e9\\\\\"}", "\"1e9\\", NULL },
+		{ "{\"id\":7,\"x\":1e999,\"title\":\"\\ud83d\\ude00\"}", "\xf0\x9f\x98\x80", NULL },
+		{ "{\"id\":7,\"title\":\"a\\ud83d\"}", "a?", NULL },
+		{ "{\"id\":7,\"title\":\"\\uDC00b\"}", "?b", NULL },
+		{ "{\"id\":7,\"title\":\"\\ud83d\\ud83d\\ude00\"}", "?\xf0\x9f\x98\x80", NULL },
+		{ "{\"id\":7,\"\\ud83d\":1,\"x\":[\"\\ud83d\\u0041\"]}", "", NULL },
+		{ "{\"id\":1e999}", "", "id: is not a usable integer" },
+		{ "{\"id\":99999999999999999999,\"title\":\"\\ud83d\"}", "",
+		  "id: is not a usable integer" },
+		{ "{\"id\":7,\"x\":1e999,\"y\":01}", "", "malformed" },
+		{ "{\"id\":7,\"x\":1e999,\"y\":1.}", "", "malformed" },
+		{ "{\"id\":7,\"x\":1e999,\"y\":-}", "", "malformed" },
+		{ "{\"id\":7,\"x\":1e999,\"y\":1e}", "", "malformed" },
+		{ "{\"id\":7,\"x\":1e999,\"y\":1.e5}", "", "malformed" },
+		{ "{\"id\":7,\"x\":1-1e999}", "", "malformed" },
+		{ "1e999", "", "id: is missing" },
+		{ "{\"id\":7,\"title\":\"\\ud83d\",\"y\":\"\\u12g4\"}", "", "malformed" },
+		{ "{\"id\":7,\"title\":\"\\ud83d\",\"y\":\"\\", "", "malformed" },
+		{ "{\"id\":7,\"title\":\"\\ud83", "", "malformed" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct thing t;
+		struct err err;
+		int rc = run(fields, ARRAY_LEN(fields), rows[i].json, strlen(rows[i].json), &t,
+			     &err);
+
+		if (rows[i].says)
+			assert_case(rc < 0 && strstr(err.msg, rows[i].says), rows[i].json);
+		else
+			assert_case(rc == 0 && t.id == 7 && strcmp(t.title, rows[i].title) == 0,
+				    rows[i].json);
+	}
+}
+
+/* The largest that is accepted, dense with values, and then a usual one. */
+static void reads_large_documents(void **state)
+{
+	static const char head[] = "{\"id\":7,\"x\":[1", tail[] = "]}";
+	enum { BYTES = 25 << 20 };
+	OWNED(freep) char *json = xmalloc(BYTES);
+	size_t n = BYTES - strlen(head) - strlen(tail);
+	struct mallinfo2 before, after;
+	struct thing t;
+	struct err err;
+
+	UNUSED(state);
+	n -= n % 2;
+	(void)text_copy(json, BYTES, head, strlen(head));
+	for (size_t i = 0; i < n; i++)
+		json[strlen(head) + i] = i % 2 ? '1' : ',';
+	memcpy(json + strlen(head) + n, tail, sizeof(tail) - 1);
+	n += strlen(head) + strlen(tail);
+	before = mallinfo2();
+	assert_ok(run(fields, ARRAY_LEN(fields), json, n, &t, &err), &err);
+	after = mallinfo2();
+	assert_true(t.id == 7);
+	assert_true(after.uordblks + after.hblkhd <= before.uordblks + before.hblkhd + (1 << 20));
+	assert_ok(run(fields, ARRAY_LEN(fields), "{\"id\":8}", strlen("{\"id\":8}"), &t, &err),
+		  &err);
+	assert_true(t.id == 8);
 }
 
 static void wrong_types_matter_only_where_needed(void **state)
@@ -316,7 +392,7 @@ static void limits_nesting(void **state)
 			int rc;
 
 			buf_init(&json, 4096);
-			nest(&json, NORMALISE_DEPTH_MAX + over, rows[i].open, rows[i].close);
+			nest(&json, JSON_DOM_DEPTH_MAX + over, rows[i].open, rows[i].close);
 			rc = run(fields, ARRAY_LEN(fields), json.data, json.len, &t, &err);
 			assert_case(rc == (over ? -1 : 0), rows[i].why);
 			assert_case(!over || strstr(err.msg, "nested deeper"), rows[i].why);
@@ -367,6 +443,8 @@ int main(void)
 		cmocka_unit_test(times_need_not_be_iso),
 		cmocka_unit_test(first_of_duplicate_keys_wins),
 		cmocka_unit_test(refuses_what_is_malformed),
+		cmocka_unit_test(mends_what_only_the_parser_minds),
+		cmocka_unit_test(reads_large_documents),
 		cmocka_unit_test(wrong_types_matter_only_where_needed),
 		cmocka_unit_test(limits_nesting),
 		cmocka_unit_test(redacts_what_may_be_secret),
