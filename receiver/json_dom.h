@@ -29,6 +29,7 @@ enum json_dom_type {
 
 enum json_dom_result { JSON_DOM_OK, JSON_DOM_MALFORMED, JSON_DOM_TOO_DEEP };
 
+/* Objects and arrays within each other; an empty one at the end is not counted. */
 enum { JSON_DOM_DEPTH_MAX = 64 };
 
 /*

@@ -322,7 +322,7 @@ static void malformed_events_are_quarantined(struct rig *r)
 		{ "invalid UTF-8",
 		  with(r, "\"head_branch\":\"main\"", "\"head_branch\":\"ma\xff\""), "malformed" },
 		{ "a lone surrogate byte", with(r, "\"main\"", "\"\xed\xa0\x80\""), "UTF-8" },
-		{ "nested over the cap", nested(r, 64), "nested deeper" },
+		{ "nested over the cap", nested(r, 65), "nested deeper" },
 		{ "a control character", with(r, "\"main\"", "\"ma\nin\""), "malformed" },
 	};
 
