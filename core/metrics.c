@@ -240,46 +240,9 @@ void metrics_set_real(const char *name, const char *labels, double value)
 		m->real = value;
 }
 
-void metrics_label(struct buf *out, const char *name, const char *value)
-{
-	buf_printf(out, "%s%s=\"", out->len ? "," : "", name);
-	while (*value) {
-		size_t n = utf8_sequence((const unsigned char *)value, strlen(value));
-
-		if (*value == '\n')
-			buf_puts(out, "\\n");
-		else if (*value == '"' || *value == '\\')
-			buf_printf(out, "\\%c", *value);
-		else if (!n)
-			buf_puts(out, "\xef\xbf\xbd"); /* else a scrape fails as a whole */
-		else
-			buf_append(out, value, n);
-		value += n ? n : 1;
-	}
-	buf_putc(out, '"');
-}
-
 void metrics_observe_ms(const char *name, const char *labels, double ms)
 {
 	metric_observe_ms(metrics_handle(name, labels), ms);
-}
-
-int64_t metrics_sum(const char *name, const char *labels)
-{
-	int64_t sum = 0;
-
-	for (unsigned s = 0; area && s < n_slots; s++) {
-		for (size_t i = 0; i < SERIES_PER_SLOT; i++) {
-			const struct metric *m = &area[s].series[i];
-
-			if (!m->name[0])
-				break;
-			if (strcmp(m->name, name) == 0 &&
-			    (!labels || strcmp(m->labels, labels) == 0))
-				sum += m->value;
-		}
-	}
-	return sum;
 }
 
 /* --- exposition ------------------------------------------------------------ */

@@ -26,7 +26,7 @@ void metrics_init_from_env(void);
 
 /*
  * `name` without the pipeline_guard_ prefix, `labels` as `source="github",result="accepted"`
- * or "". Label values must come from our own tables or be escaped. Unknown
+ * or "". Label values must come from our own tables. Unknown
  * series are created at first use; when the slot is full, or labels are longer than
  * 95 bytes, they go to one overflow counter.
  */
@@ -35,17 +35,13 @@ void metrics_set(const char *name, const char *labels, int64_t value);
 void metrics_set_real(const char *name, const char *labels, double value); /* shares, rates */
 void metrics_observe_ms(const char *name, const char *labels, double ms);
 
-/* Appends `name="value"`, escaped, with a comma in front unless it is the first. */
-void metrics_label(struct buf *out, const char *name, const char *value);
-
 /* A counter that is hit per event: looked up once. */
 struct metric;
 struct metric *metrics_handle(const char *name, const char *labels);
 void metric_add(struct metric *, int64_t n);
 void metric_observe_ms(struct metric *, double ms);
 
-/* Sum over all processes of one series, or of all series of a name when labels is NULL. */
-int64_t metrics_sum(const char *name, const char *labels);
+/* Of all processes. */
 void metrics_render(struct buf *);
 
 #endif

@@ -54,7 +54,6 @@ struct redis {
 
 	struct pending *head, **tail;
 	struct pending *late, **late_tail; /* refused while down: called from `flush` */
-	size_t n_pending;
 	struct event *flush;
 
 	void (*on_state)(bool, void *);
@@ -143,7 +142,6 @@ static struct pending *pop(struct redis *r)
 	r->head = p->next;
 	if (!r->head)
 		r->tail = &r->head;
-	r->n_pending--;
 	return p;
 }
 
@@ -152,7 +150,6 @@ static void push(struct redis *r, struct pending *p)
 	p->next = NULL;
 	*r->tail = p;
 	r->tail = &p->next;
-	r->n_pending++;
 }
 
 static void destroy(struct redis *);
@@ -244,7 +241,6 @@ static void disconnect(struct redis *r, const char *why)
 	r->reader = NULL;
 	r->head = NULL;
 	r->tail = &r->head;
-	r->n_pending = 0;
 	(void)evtimer_del(r->deadline);
 	schedule_retry(r);
 	if (was_up && r->on_state)
@@ -652,11 +648,6 @@ void redis_on_state(struct redis *r, void (*fn)(bool, void *), void *arg)
 {
 	r->on_state = fn;
 	r->on_state_arg = arg;
-}
-
-size_t redis_pending(const struct redis *r)
-{
-	return r->n_pending;
 }
 
 void redis_cmd_init(struct redis_cmd *cmd)

@@ -46,7 +46,6 @@ bool redis_connected(const struct redis *);
 void redis_on_state(struct redis *, void (*fn)(bool up, void *arg), void *arg);
 /* Why the last connection was lost or not made; "" when there was no trouble. Borrowed. */
 const char *redis_problem(const struct redis *);
-size_t redis_pending(const struct redis *); /* commands without a reply yet */
 
 /*
  * A command under construction. Strings are borrowed until redis_send() returns;

@@ -19,6 +19,7 @@
 #include "fake_http.h"
 #include "healers/healer.h"
 #include "healers/provider_api.h"
+#include "tests/unit/metric_sum.h"
 
 #define RUN_JSON                                                               \
 	"{\"id\":7,\"run_attempt\":2,\"status\":\"completed\",\"conclusion\":" \
@@ -215,8 +216,8 @@ static void reads_a_run(void **state)
 	assert_string_equal(s.conclusion, "failure");
 	assert_string_equal(w->path, "/api/v3/repos/o/r/actions/runs/7");
 	assert_string_equal(gh->host(w->api), "127.0.0.1");
-	assert_true(metrics_sum("provider_requests_total", "host=\"127.0.0.1\",code=\"200\"") > 0);
-	assert_int_equal(metrics_sum("provider_rate_limit_remaining", "host=\"127.0.0.1\""), 4711);
+	assert_true(metric_sum("provider_requests_total", "host=\"127.0.0.1\",code=\"200\"") > 0);
+	assert_int_equal(metric_sum("provider_rate_limit_remaining", "host=\"127.0.0.1\""), 4711);
 }
 
 static void does_not_believe_another_run(void **state)
