@@ -366,7 +366,7 @@ bool api_limited(struct api_call *c)
 
 	for (size_t i = 0; i < API_LIMITS_MAX; i++)
 		if (limits[i].until_ms && limits[i].key == c->limit_key)
-			left = limits[i].until_ms - clock_wall_ms();
+			left = limits[i].until_ms - clock_mono_ms();
 	if (left <= 0)
 		return false;
 	api_postpone(&c->result, 0, left, "rate limit of %s: nothing is asked before it ends",
@@ -406,7 +406,7 @@ void api_note_limit(struct api_call *c, const struct http_reply *r)
 		return;
 	if (pause > API_LIMIT_MAX_MS)
 		pause = API_LIMIT_MAX_MS;
-	limit_until(c, now + pause);
+	limit_until(c, clock_mono_ms() + pause);
 	tell(c->api, API_NEWS_LIMITED, c->limit_key, pause);
 }
 

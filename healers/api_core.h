@@ -42,7 +42,7 @@ struct api_kind {
 /* Everybody who uses one key's limit waits together. */
 struct api_limit {
 	uint64_t key;
-	int64_t until_ms; /* wall clock */
+	int64_t until_ms; /* monotonic: the wall clock may jump */
 };
 
 struct api {
