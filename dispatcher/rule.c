@@ -298,15 +298,17 @@ static int prove_cheap(const struct rule_spec *spec, const pcre2_code *code, str
 	return err_set(err, ERR_CONFIG, "rule %s: the pattern backtracks without bound", spec->id);
 }
 
+/* Samples are lines; of a rule without a regex, commands. */
 static int prove_samples(const struct rule *r, struct err *err)
 {
 	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
 	const struct rule_spec *spec = r->spec;
+	const pcre2_code *code = r->code ? r->code : r->command;
 
 	for (unsigned i = 0; i < spec->positive_count; i++) {
 		const char *line = spec->positive[i];
 
-		if (pattern_match(r->code, m, line, strlen(line)) != RULE_HIT)
+		if (pattern_match(code, m, line, strlen(line)) != RULE_HIT)
 			return err_set(err, ERR_CONFIG, "rule %s: misses its positive sample %u",
 				       spec->id, i + 1);
 		if (r->capture && pattern_match(r->capture, m, line, strlen(line)) != RULE_HIT)
@@ -315,7 +317,7 @@ static int prove_samples(const struct rule *r, struct err *err)
 				       spec->id, i + 1);
 	}
 	for (unsigned i = 0; i < spec->negative_count; i++)
-		if (pattern_match(r->code, m, spec->negative[i], strlen(spec->negative[i])) !=
+		if (pattern_match(code, m, spec->negative[i], strlen(spec->negative[i])) !=
 		    RULE_MISS)
 			return err_set(err, ERR_CONFIG, "rule %s: hits its negative sample %u",
 				       spec->id, i + 1);
@@ -333,15 +335,17 @@ static int check_spec(const struct rule_spec *s, struct err *err)
 	if (says_why && (!s->title || !(s->confidence > 0 && s->confidence <= 1)))
 		return err_set(err, ERR_CONFIG,
 			       "rule %s: needs a title and a confidence above 0, at most 1", s->id);
-	if (!s->regex)
+	if (!s->regex && !s->command)
 	return s->requires ? 0
-			   : err_set(err, ERR_CONFIG, "rule %s: needs a regex or required facts",
-				     s->id);
+			   : err_set(err, ERR_CONFIG,
+				     "rule %s: needs a regex, a command or required facts", s->id);
 	if (s->follow && !s->capture)
 		return err_set(err, ERR_CONFIG, "rule %s: follow goes with a capture", s->id);
 	if (!s->positive_count || !s->negative_count)
 		return err_set(err, ERR_CONFIG, "rule %s: needs a positive and a negative sample",
 			       s->id);
+	if (!s->regex)
+		return 0;
 	if (strstr(s->regex, "\\A") || strstr(s->regex, "\\z") || strstr(s->regex, "\\Z"))
 		return err_set(err, ERR_CONFIG, "rule %s: a line begins at ^ and ends at $", s->id);
 	if (pattern_has_open_end(s->regex))
@@ -358,9 +362,11 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 	*r = (struct rule){ .spec = spec };
 	if (check_spec(spec, err) < 0)
 		return -1;
-	if (!spec->regex)
+	if (!spec->regex && !spec->command)
 		return 0;
-	if (compile(spec, spec->regex, &r->code, err) < 0)
+	if (spec->command && compile(spec, spec->command, &r->command, err) < 0)
+		return -1;
+	if (spec->regex && compile(spec, spec->regex, &r->code, err) < 0)
 		return -1;
 	if (spec->capture && compile(spec, spec->capture, &r->capture, err) < 0)
 		return -1;
@@ -369,7 +375,8 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 	if (pattern_match(r->code, m, "", 0) == RULE_HIT)
 		return err_set(err, ERR_CONFIG, "rule %s: the regex matches an empty line",
 			       spec->id);
-	if (prove_cheap(spec, r->code, err) < 0 ||
+	if ((r->command && prove_cheap(spec, r->command, err) < 0) ||
+	    (r->code && prove_cheap(spec, r->code, err) < 0) ||
 	    (r->capture && prove_cheap(spec, r->capture, err) < 0) ||
 	    (r->follow && prove_cheap(spec, r->follow, err) < 0))
 		return -1;
@@ -378,6 +385,7 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 
 void rule_done(struct rule *r)
 {
+	pcre2_code_free(r->command);
 	pcre2_code_free(r->code);
 	pcre2_code_free(r->capture);
 	pcre2_code_free(r->follow);

@@ -40,7 +40,8 @@ struct rule_spec {
 	double confidence;
 	bool transient;
 	uint32_t requires; /* enum rule_fact: all of them */
-	char *regex;       /* one cleaned line; NULL: the facts alone decide */
+	char *command;     /* what must have failed, as the log echoed it; NULL: anything */
+	char *regex;       /* one cleaned line; NULL: facts and command alone decide */
 	char *capture;     /* (?<test>) or (?<begin>), (?<suite>), on a line that regex hit */
 	char *follow;      /* what the lines after it add: (?<more>), (?<last>), ... */
 	char *separator;   /* between suite and test; NULL: "." */
@@ -58,6 +59,7 @@ struct rule {
 	const struct rule_spec *spec;
 	const char *file;    /* base name; NULL unless the set was checked */
 	unsigned line;       /* of its id; 0 not known */
+	pcre2_code *command; /* NULL without one */
 	pcre2_code *code;    /* NULL without a regex */
 	pcre2_code *capture; /* NULL without one */
 	pcre2_code *follow;  /* NULL without one */

@@ -67,6 +67,7 @@ static const cyaml_schema_field_t rule_fields[] = {
 	CYAML_FIELD_FLAGS("requires", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct rule_spec,
 			  requires, facts, ARRAY_LEN(facts)),
 	TEXT("title", CYAML_FLAG_OPTIONAL, title, 160),
+	TEXT("command", CYAML_FLAG_OPTIONAL, command, 2000),
 	TEXT("regex", CYAML_FLAG_OPTIONAL, regex, 2000),
 	TEXT("capture", CYAML_FLAG_OPTIONAL, capture, 1000),
 	TEXT("follow", CYAML_FLAG_OPTIONAL, follow, 1000),

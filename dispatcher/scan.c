@@ -86,6 +86,15 @@ static bool is_failed_step(const struct scan *s, const char *text, size_t len)
 	return strlen(want) == len && memcmp(want, text, len) == 0;
 }
 
+/* "$ make" and "+ make" of shells, "Run make" of GitHub; not the headings of groups of lines. */
+static void keep_command(struct scan *s, const struct clean_line *l, const char *text)
+{
+	bool echoed = l->len > 2 && text[1] == ' ' && (*text == '$' || *text == '+');
+
+	if (!s->any_failed && (echoed || (l->flags & CLEAN_STEP)))
+		(void)mask_text(text, l->len, s->command, sizeof(s->command));
+}
+
 static void begin_step(struct scan *s, const char *text, size_t len)
 {
 	next_part(s);
@@ -362,6 +371,8 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 			at++;
 		s->any_marked |= (l->flags & CLEAN_ERROR) != 0;
 		s->any_github_step |= (l->flags & CLEAN_STEP) && (l->flags & CLEAN_COMMAND);
+		if (l->flags & CLEAN_COMMAND)
+			keep_command(s, l, line);
 		if (l->flags & CLEAN_STEP)
 			begin_step(s, line, l->len);
 		if (l->flags & CLEAN_COMMAND)

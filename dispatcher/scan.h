@@ -13,7 +13,7 @@ enum {
 	HITS_PER_PART = 4, /* of those, from one part of the log */
 	PARTS_MAX = 4096,  /* further parts count as the last one */
 	TESTS_KEPT = 200,
-	TAIL_LINES = 6,
+	TAIL_LINES = 5,
 	FOLLOW_LINES = 80, /* that are asked what they add to the name of a failed test */
 	GAVE_UP_MAX = 16,  /* a rule that gave up so often is left out for the rest of the log */
 };
@@ -73,7 +73,9 @@ struct scan {
 	struct unfinished unfinished;
 	struct tail tail;       /* the last lines read */
 	struct tail last_words; /* the lines before the first failed step ended */
-	const char *block;      /* being scanned, for last_words */
+	/* The last command that the log echoed; not any more once a step failed. */
+	char command[FINDING_TEXT_MAX + 1];
+	const char *block; /* being scanned, for last_words */
 	const struct clean_line *lines;
 	size_t at;
 };

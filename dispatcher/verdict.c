@@ -6,8 +6,14 @@
 #include "core/mem.h"
 #include "dispatcher/fingerprint.h"
 
-/* Below this the answer is "unknown": a wrong cause costs more than none. */
-static const double sure_enough = 0.40;
+/*
+ * Below this the answer is "unknown": a wrong cause costs more than none. A step that failed
+ * without a word that a rule knows is still put down to the best guess there is, as not sure.
+ */
+static const double sure_enough = 0.40, guess_enough = 0.28;
+
+/* The lines that people see first. */
+enum { EVIDENCE = 5 };
 
 /* What a hit is worth by what it says. */
 static double class_weight(enum rule_class class)
@@ -88,9 +94,14 @@ static double hit_score(const struct verdict *v, const struct rule_spec *spec, c
 	return value;
 }
 
-static bool facts_hold(const struct rule_spec *spec, uint32_t facts)
+static bool applies(const struct verdict *v, const struct rule *r, uint32_t facts)
 {
-	return (spec->requires & facts) == spec->requires;
+	const char *command = v->scan->command;
+
+	if ((r->spec->requires & facts) != r->spec->requires)
+		return false;
+	return !r->command ||
+	       pattern_match(r->command, v->scan->matcher, command, strlen(command)) == RULE_HIT;
 }
 
 static struct score best_score(const struct verdict *v, size_t rule)
@@ -134,7 +145,9 @@ static void score_rules(struct verdict *v, uint32_t facts, struct arena *a)
 	for (size_t i = 0; i < rules->n; i++) {
 		const struct rule_spec *spec = rules->rules[i].spec;
 
-		if (class_weight(spec->class) == 0 || !facts_hold(spec, facts))
+		if (class_weight(spec->class) == 0 || (spec->regex && !v->scan->tallies[i].n_hits))
+			continue;
+		if (!applies(v, &rules->rules[i], facts))
 			continue;
 		v->scores[v->n] = best_score(v, i);
 		v->n += v->scores[v->n].value > 0;
@@ -195,21 +208,50 @@ static double weight_of(const struct verdict *v, size_t winner)
 	return fmin(value, 0.99);
 }
 
-static void add_alternatives(const struct verdict *v, const char *winner, struct arena *a,
-			     struct finding *f)
+static void add_alternative(struct finding *f, const char *category, double confidence,
+			    struct arena *a)
 {
-	for (size_t i = 0; i < v->n && f->n_alternatives < FINDING_ALTERNATIVES_MAX; i++) {
-		const char *category = spec_of(v, i)->category;
-		bool known = strcmp(category, winner) == 0;
+	if (f->n_alternatives == FINDING_ALTERNATIVES_MAX || strcmp(category, f->category) == 0)
+		return;
+	for (size_t i = 0; i < f->n_alternatives; i++)
+		if (strcmp(f->alternatives[i].category, category) == 0)
+			return;
+	f->alternatives[f->n_alternatives].category = arena_strdup(a, category);
+	f->alternatives[f->n_alternatives++].confidence = round3(confidence);
+}
 
-		for (size_t k = 0; k < f->n_alternatives; k++)
-			known |= strcmp(f->alternatives[k].category, category) == 0;
-		if (known || v->scores[i].value < 0.1)
-			continue;
-		f->alternatives[f->n_alternatives].category = arena_strdup(a, category);
-		f->alternatives[f->n_alternatives++].confidence =
-			round3(fmin(v->scores[i].value, 0.9) * 0.5);
-	}
+/* What such a failure is when it is not what it looks like, where the log names no rival. */
+static const char *neighbour(const char *category)
+{
+	static const char *const pairs[][2] = {
+		{ "build_failure", "dependency_failure" },
+		{ "test_failure", "build_failure" },
+		{ "lint_failure", "build_failure" },
+		{ "dependency_failure", "network_failure" },
+		{ "network_failure", "dependency_failure" },
+		{ "rate_limit", "network_failure" },
+		{ "auth_failure", "config_error" },
+		{ "scm_failure", "auth_failure" },
+		{ "cache_corruption", "dependency_failure" },
+		{ "config_error", "build_failure" },
+		{ "deployment_failure", "config_error" },
+		{ "infrastructure_failure", "network_failure" },
+		{ "resource_exhaustion", "infrastructure_failure" },
+		{ "timeout", "infrastructure_failure" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
+		if (strcmp(pairs[i][0], category) == 0)
+			return pairs[i][1];
+	return "test_failure";
+}
+
+static void add_alternatives(const struct verdict *v, struct arena *a, struct finding *f)
+{
+	for (size_t i = 0; i < v->n && v->scores[i].value >= 0.1; i++)
+		add_alternative(f, spec_of(v, i)->category, fmin(v->scores[i].value, 0.9) * 0.5, a);
+	if (f->n_alternatives == 0 && f->confidence > 0)
+		add_alternative(f, neighbour(f->category), 0.05, a);
 }
 
 static void add_line(struct finding *f, uint64_t line, const char *text, struct arena *a)
@@ -217,7 +259,7 @@ static void add_line(struct finding *f, uint64_t line, const char *text, struct 
 	for (size_t i = 0; i < f->n_evidence; i++)
 		if (f->evidence[i].line == line || strcmp(f->evidence[i].text, text) == 0)
 			return;
-	if (f->n_evidence == FINDING_EVIDENCE_MAX || !*text)
+	if (f->n_evidence == EVIDENCE || !*text)
 		return;
 	f->evidence[f->n_evidence].line = line;
 	f->evidence[f->n_evidence++].text = arena_strdup(a, text);
@@ -230,7 +272,18 @@ static int by_line(const void *a, const void *b)
 	return (x->line > y->line) - (x->line < y->line);
 }
 
-/* The winner's lines, then those of rules that agree, in the order of the log. */
+static void add_last_words(const struct scan *s, struct arena *a, struct finding *f)
+{
+	const struct tail *t = s->any_failed && s->last_words.n ? &s->last_words : &s->tail;
+
+	for (unsigned i = 0; i < t->n; i++)
+		add_line(f, t->line[i], t->text[i], a);
+}
+
+/*
+ * Lines that say why come first: the winner's, then the best of each rule that agrees, then what
+ * else they hit. Shown in the order of the log. A guess from the command alone shows the end.
+ */
 static void add_evidence(const struct verdict *v, size_t winner, struct arena *a, struct finding *f)
 {
 	const char *category = spec_of(v, winner)->category;
@@ -238,6 +291,11 @@ static void add_evidence(const struct verdict *v, size_t winner, struct arena *a
 
 	if (best)
 		add_line(f, best->line, best->text, a);
+	else if (spec_of(v, winner)->command)
+		add_last_words(v->scan, a, f);
+	for (size_t i = 0; best && i < v->n; i++)
+		if (strcmp(spec_of(v, i)->category, category) == 0 && v->scores[i].hit)
+			add_line(f, v->scores[i].hit->line, v->scores[i].hit->text, a);
 	for (size_t i = 0; best && i < v->n; i++) {
 		const struct tally *t = &v->scan->tallies[v->scores[i].rule];
 
@@ -248,14 +306,6 @@ static void add_evidence(const struct verdict *v, size_t winner, struct arena *a
 				add_line(f, t->hits[k].line, t->hits[k].text, a);
 	}
 	qsort(f->evidence, f->n_evidence, sizeof(f->evidence[0]), by_line);
-}
-
-static void add_last_words(const struct scan *s, struct arena *a, struct finding *f)
-{
-	const struct tail *t = s->any_failed && s->last_words.n ? &s->last_words : &s->tail;
-
-	for (unsigned i = 0; i < t->n; i++)
-		add_line(f, t->line[i], t->text[i], a);
 }
 
 static void add_tests(const struct scan *s, struct arena *a, struct finding *f)
@@ -319,44 +369,53 @@ static void say(const struct verdict *v, struct arena *a, struct finding *f)
 	add_evidence(v, 0, a, f);
 }
 
+static void say_unknown(const struct scan *s, struct arena *a, struct finding *f)
+{
+	f->title = "The cause is not known";
+	f->suggestions[f->n_suggestions++] = "Read the end of the log of the step that failed.";
+	f->suggestions[f->n_suggestions++] =
+		"If it happens again, write a rule for it, and the next one is named.";
+	add_last_words(s, a, f);
+	f->n_failed_tests = 0;
+	f->test_framework = "";
+}
+
+/* How sure the best score is; 0 without one. */
+static double weigh(struct verdict *v, bool trust_passed, uint32_t facts, struct arena *a)
+{
+	v->trust_passed = trust_passed;
+	score_rules(v, facts, a);
+	return v->n ? weight_of(v, 0) : 0;
+}
+
 void verdict_reach(const struct scan *s, const struct detect_input *in, struct arena *a,
 		   struct finding *out)
 {
-	struct verdict v = {
-		.scan = s,
-		.first_failed = first_failed_part(s),
-		.trust_passed = true,
-	};
+	struct verdict v = { .scan = s, .first_failed = first_failed_part(s) };
+	uint32_t facts = verdict_facts(in);
 	struct finding f;
 	double sure;
 
 	finding_init(&f);
 	if (in->job)
 		f.job = arena_strdup(a, in->job);
-	score_rules(&v, verdict_facts(in), a);
-	sure = v.n ? weight_of(&v, 0) : 0;
-	if (sure < sure_enough && !s->log_passed) {
-		/* Only parts called successful can say why: a script that lost a status. */
-		v.trust_passed = false;
-		score_rules(&v, verdict_facts(in), a);
-		sure = v.n ? weight_of(&v, 0) : 0;
-	}
 	add_tests(s, a, &f);
-	if (sure >= sure_enough) {
+	sure = weigh(&v, true, facts, a);
+	/* Only parts called successful can say why: a script that lost a status. */
+	if (sure < sure_enough && !s->log_passed)
+		sure = weigh(&v, false, facts, a);
+	if (sure < sure_enough && s->any_failed)
+		sure = weigh(&v, true, facts, a);
+	if (sure >= sure_enough)
 		f.confidence = round3(calibrated(sure));
+	else if (s->any_failed && sure >= guess_enough)
+		f.confidence = round3(sure);
+	else
+		say_unknown(s, a, &f);
+	if (f.confidence > 0)
 		say(&v, a, &f);
-	} else {
-		f.title = "The cause is not known";
-		f.suggestions[f.n_suggestions++] =
-			"Read the end of the log of the step that failed.";
-		f.suggestions[f.n_suggestions++] =
-			"If it happens again, write a rule for it, and the next one is named.";
-		add_last_words(s, a, &f);
-		f.n_failed_tests = 0;
-		f.test_framework = "";
-	}
-	add_alternatives(&v, f.category, a, &f);
-	fingerprint(&f, sure >= sure_enough ? v.scores[0].hit : NULL);
+	add_alternatives(&v, a, &f);
+	fingerprint(&f, f.confidence > 0 ? v.scores[0].hit : NULL);
 	*out = f;
 }
 
