@@ -51,9 +51,9 @@ static double part_weight(const struct scan *s, uint32_t part, uint32_t first_fa
 		/* A CI system that shows its steps would have shown the failed one. */
 		if (s->any_github_step && !s->any_marked)
 			return 0.42;
-		if (s->any_step)
-			return 0.6;
-		return s->any_passed ? 0.75 : 0.9;
+		if (s->any_step || s->any_passed)
+			return part == s->part ? 0.9 : 0.6;
+		return 1.0; /* no word about success or failure: somebody asks why it failed */
 	}
 	if (s->parts[part] == PART_FAILED)
 		return part == first_failed ? 1.0 : 0.9;
@@ -355,12 +355,27 @@ uint32_t verdict_facts(const struct detect_input *in)
 	return facts;
 }
 
+/* A rule without a subcategory leaves it to the next one that agrees. */
+static const char *subcategory_of(const struct verdict *v)
+{
+	const char *category = spec_of(v, 0)->category;
+
+	for (size_t i = 0; i < v->n; i++) {
+		const struct rule_spec *spec = spec_of(v, i);
+
+		if (spec->subcategory && strcmp(spec->category, category) == 0 && !spec->command)
+			return spec->subcategory;
+	}
+	return NULL;
+}
+
 static void say(const struct verdict *v, struct arena *a, struct finding *f)
 {
 	const struct rule_spec *spec = spec_of(v, 0);
+	const char *subcategory = spec->subcategory ? spec->subcategory : subcategory_of(v);
 
 	f->category = arena_strdup(a, spec->category);
-	f->subcategory = arena_strdup(a, spec->subcategory ? spec->subcategory : "");
+	f->subcategory = arena_strdup(a, subcategory ? subcategory : "");
 	f->transient = spec->transient;
 	f->rule = arena_strdup(a, spec->id);
 	f->title = arena_strdup(a, spec->title);

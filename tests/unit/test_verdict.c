@@ -265,7 +265,7 @@ static void unsure_is_unknown(void **state)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
 	struct finding f =
-		reach(T "##[group]Run ./build\n" T "preparing\n" T "it went wrong\n" GITHUB_FAIL T
+		reach(T "##[group]Run ./reckon\n" T "preparing\n" T "it went wrong\n" GITHUB_FAIL T
 			"##[group]Run ./tidy\n" T "tidied\n",
 		      (struct detect_input){ .text = NULL }, a);
 
@@ -275,6 +275,53 @@ static void unsure_is_unknown(void **state)
 	assert_string_equal(f.evidence[f.n_evidence - 1].text, "it went wrong");
 	assert_int_equal(f.evidence[f.n_evidence - 1].line, 3);
 	assert_int_equal(strlen(f.fingerprint), 16);
+}
+
+/* What a command is for is a guess, and the last lines are what there is to show for it. */
+static void a_command_without_a_known_word_is_guessed_from(void **state)
+{
+	static const struct {
+		const char *command, *category;
+	} cases[] = {
+		{ T "##[group]Run npm test\n", "test_failure" },
+		{ "$ tox -e lint\n", "lint_failure" },
+		{ "+ make docs\n", "build_failure" },
+		{ "$ pip install -r requirements.txt\n", "dependency_failure" },
+		{ "$ kubectl apply -f shop.yaml\n", "deployment_failure" },
+		{ "$ git fetch origin\n", "scm_failure" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		OWNED(arena_freep) struct arena *a = arena_new();
+		OWNED(freep)
+		char *failed = xasprintf("%s" T "preparing\n" T "it went wrong\n" GITHUB_FAIL,
+					 cases[i].command);
+		OWNED(freep) char *open = xasprintf("%spreparing\n", cases[i].command);
+		struct finding f = reach(failed, (struct detect_input){ .len = 0 }, a);
+
+		assert_string_equal(f.category, cases[i].category);
+		assert_true(f.confidence > 0.2 && f.confidence < 0.4 && !f.transient);
+		assert_string_equal(f.evidence[f.n_evidence - 1].text, "it went wrong");
+		assert_int_equal(f.n_alternatives, 1);
+		f = reach(open, (struct detect_input){ .len = 0 }, a);
+		assert_string_equal(f.category, "unknown");
+	}
+}
+
+/* The first five are the ones that people read. */
+static void the_deciding_line_is_among_few(void **state)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f = reach("make: *** [a.o] Error 1\nmake: *** [b.o] Error 1\n"
+				 "make: *** [c.o] Error 1\nmake: *** [d.o] Error 1\n"
+				 "FAILED: e.o\nFAILED: f.o\nFAILED: g.o\n"
+				 "a.c:2:1: error: y\n",
+				 (struct detect_input){ .len = 0 }, a);
+
+	UNUSED(state);
+	assert_int_equal(f.n_evidence, 5);
+	assert_int_equal(f.evidence[4].line, 8);
 }
 
 static void facts_of_the_provider_count(void **state)
@@ -385,6 +432,8 @@ int main(void)
 		cmocka_unit_test(the_cause_beats_its_consequences),
 		cmocka_unit_test(builds_that_passed_have_no_cause),
 		cmocka_unit_test(unsure_is_unknown),
+		cmocka_unit_test(a_command_without_a_known_word_is_guessed_from),
+		cmocka_unit_test(the_deciding_line_is_among_few),
 		cmocka_unit_test(facts_of_the_provider_count),
 		cmocka_unit_test(the_failed_step_outranks_the_others),
 		cmocka_unit_test(evidence_is_bounded_ordered_and_unique),
