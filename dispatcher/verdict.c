@@ -192,6 +192,9 @@ static double weight_of(const struct verdict *v, size_t winner)
 	const char *category = spec_of(v, winner)->category;
 	double value = v->scores[winner].value, support = 0, rival = 0;
 
+	/* Two guesses are no surer than one. */
+	if (spec_of(v, winner)->command && !v->scores[winner].hit)
+		return value;
 	for (size_t i = 0; i < v->n; i++) {
 		bool same = strcmp(spec_of(v, i)->category, category) == 0;
 
