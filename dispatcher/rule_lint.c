@@ -37,6 +37,7 @@ static void check_cost(const struct lint *l, const struct rule *r)
 		const char *name;
 		const pcre2_code *code;
 	} patterns[] = {
+		{ "command", r->command },
 		{ "regex", r->code },
 		{ "capture", r->capture },
 		{ "follow", r->follow },
