@@ -149,7 +149,7 @@ static void a_scan_does_not_leave_traces_for_the_next(void **state)
 static void a_large_log_needs_no_memory(void **state)
 {
 	/* Without the one-pass engine every rule is a candidate on every line of a block. */
-	enum { TIMES = 400, ALLOWED_KIB = 24 << 10 };
+	enum { TIMES = 150, ALLOWED_KIB = 24 << 10 };
 	OWNED(detector_freep) struct detector *d = new_detector();
 	struct detect_input in = { .text = NULL };
 	OWNED(detect_scan_freep) struct detect_scan *s = detect_scan_new(d, &in);
