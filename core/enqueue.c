@@ -30,9 +30,9 @@ static struct redis_script append_once = {
 
 static struct redis_script claim = {
 	.name = "claim",
-	.body = "redis.call('HSETNX', KEYS[1], 'v', ARGV[1])\n"
-		"redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2])\n"
-		"return redis.call('HMGET', KEYS[1], 'v', 'partitions')\n",
+	.body = REDIS_REFUSES_CLUSTER "redis.call('HSETNX', KEYS[1], 'v', ARGV[1])\n"
+				      "redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2])\n"
+				      "return redis.call('HMGET', KEYS[1], 'v', 'partitions')\n",
 };
 
 void enqueue_claim(struct redis *redis, const struct keyspace *ks, redis_fn *fn, void *arg)
@@ -52,6 +52,8 @@ int enqueue_layout(const struct redisReply *reply, const struct keyspace *ks, st
 {
 	int64_t v = redis_int(redis_at(reply, 0), 0), n = redis_int(redis_at(reply, 1), 0);
 
+	if (redis_is_cluster(reply))
+		return err_set(err, ERR_CONFIG, REDIS_CLUSTER_WHY);
 	if (redis_is_error(reply, NULL))
 		return err_set(err, ERR_TRANSIENT, "%s", redis_why(reply));
 	if (v != CI_EVENT_VERSION || n != ks->partitions)

@@ -816,6 +816,16 @@ bool redis_is_error(const struct redisReply *reply, const char *prefix)
 	return reply->type == REDIS_REPLY_ERROR && (!prefix || text_starts(reply->str, prefix));
 }
 
+bool redis_is_cluster(const struct redisReply *reply)
+{
+	static const char *const errors[] = { "CLUSTER", "MOVED ", "ASK ", "CROSSSLOT" };
+
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++)
+		if (redis_is_error(reply, errors[i]))
+			return true;
+	return false;
+}
+
 const char *redis_str(const struct redisReply *reply)
 {
 	if (!reply)

@@ -84,6 +84,21 @@ void redis_script_cmd(struct redis_cmd *, struct redis_script *, int n_keys);
 void redis_send_script(struct redis *, struct redis_script *, const struct redis_cmd *, redis_fn *,
 		       void *arg);
 
+/*
+ * Redis Cluster: a dispatcher's keys have several hash tags, and one connection reaches one node.
+ * The first script of a daemon begins with this, and refuses it before anything is written.
+ */
+#define REDIS_REFUSES_CLUSTER                                                        \
+	"local info = redis.pcall('INFO', 'cluster') "                               \
+	"if type(info) == 'string' and string.find(info, 'cluster_enabled:1') then " \
+	"  return redis.error_reply('CLUSTER mode is on') "                          \
+	"end "
+/* That refusal, or an error that only a cluster gives. */
+bool redis_is_cluster(const struct redisReply *);
+#define REDIS_CLUSTER_WHY                                                                         \
+	"Redis Cluster is not supported by this release: give the address of one server, or one " \
+	"that leads to the master"
+
 /* Runs the loop until the reply is there; for commands, not for daemons. Free with
  * redis_reply_free(). */
 int redis_call(struct redis *, const struct redis_cmd *, struct redisReply **out,

@@ -58,10 +58,11 @@ struct consumer {
  */
 static struct redis_script meta_script = {
 	.name = "meta",
-	.body = "redis.call('HSETNX', KEYS[1], 'v', ARGV[1]) "
-		"redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2]) "
-		"redis.call('HSET', KEYS[1], 'mode', ARGV[3], 'mode_why', ARGV[4]) "
-		"return redis.call('HMGET', KEYS[1], 'v', 'partitions')",
+	.body = REDIS_REFUSES_CLUSTER
+	"redis.call('HSETNX', KEYS[1], 'v', ARGV[1]) "
+	"redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2]) "
+	"redis.call('HSET', KEYS[1], 'mode', ARGV[3], 'mode_why', ARGV[4]) "
+	"return redis.call('HMGET', KEYS[1], 'v', 'partitions')",
 };
 
 /* KEYS events; ARGV group. A group that was lost starts again at 0: repeats are harmless, gaps are
@@ -526,6 +527,11 @@ static void on_meta(const struct redisReply *reply, void *arg)
 	char events[KEY_MAX];
 	struct redis_cmd cmd;
 
+	if (redis_is_cluster(reply)) {
+		log_error("refusing to start", KV("why", REDIS_CLUSTER_WHY));
+		(void)event_base_loopexit(c->e->base, NULL);
+		return;
+	}
 	if (redis_is_error(reply, NULL)) {
 		if (reply)
 			log_warn("redis is not ready", KV("why", redis_why(reply)));
@@ -619,6 +625,11 @@ void consumer_free(struct consumer *c)
 	batch_done(&c->batch);
 	free(c->slots);
 	free(c);
+}
+
+bool consumer_prepared(const struct consumer *c)
+{
+	return c->prepared;
 }
 
 void consumer_drain(struct consumer *c)

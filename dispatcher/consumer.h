@@ -5,12 +5,16 @@
 #ifndef GUARD_DISPATCHER_CONSUMER_H
 #define GUARD_DISPATCHER_CONSUMER_H
 
+#include <stdbool.h>
+
 struct consumer;
 struct engine;
 
 /* Starts once the writer connection is up; `ready` is called at the first read. */
 struct consumer *consumer_new(struct engine *, void (*ready)(void *arg), void *arg);
 void consumer_free(struct consumer *);
+/* This connection has answered, and the groups are there. */
+bool consumer_prepared(const struct consumer *);
 /* Stops reading and claiming; what is recorded already is answered for. */
 void consumer_drain(struct consumer *);
 

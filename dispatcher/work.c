@@ -12,6 +12,7 @@
 #include "core/metrics.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "dispatcher/consumer.h"
 
 enum {
 	TAKE_MAX = 32,
@@ -627,7 +628,11 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 	if (w->e->draining)
 		return;
 	(void)evtimer_add(w->poll, &again);
-	if (!redis_connected(w->e->writer))
+	/*
+	 * Through a connection that leads nowhere, work would be taken when somebody hears of it at
+	 * last, by nobody, and count as lost by a worker.
+	 */
+	if (!redis_connected(w->e->writer) || !consumer_prepared(w->e->consumer))
 		return;
 	for (unsigned p = 0; p < w->e->ks.partitions; p++)
 		room -= w->takes[p].room;

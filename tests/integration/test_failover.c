@@ -228,6 +228,48 @@ static void a_group_destroyed_under_load_loses_nothing(struct rig *r)
 	settled(r, ROUNDS * EACH);
 }
 
+/* --- a cluster ---------------------------------------------------------------------------- */
+
+static void refused_by(struct rig *r, const char *role, const char *url)
+{
+	const char *const args[] = { role,
+				     "--set",
+				     rig_printf(r, "redis.url=%s", url),
+				     "--set",
+				     "admin_listen=none",
+				     "--set",
+				     strcmp(role, "receiver") == 0 ? "listen=127.0.0.1:0"
+								   : rules(r),
+				     "--set",
+				     rig_printf(r, "data_dir=%s", rig_path(r, "data")),
+				     NULL };
+	struct proc *p = guard_start(r, role, args, NULL);
+
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 2);
+	assert_true(says(p, "Redis Cluster is not supported"));
+}
+
+/* Without slots it answers CLUSTERDOWN; with all of them every command works, for now. */
+static void a_cluster_is_refused_at_the_start(struct rig *r)
+{
+	const char *const argv[] = {
+		"redis-server",       "--port", free_port(r),     "--bind",     "127.0.0.1",
+		"--cluster-enabled",  "yes",    "--cluster-port", free_port(r), "--unixsocket",
+		socket_of(r, "node"), "--dir",  rig_path(r, ""),  NULL
+	};
+	const char *url = rig_printf(r, "unix://%s", socket_of(r, "node"));
+
+	(void)proc_start(r, "node", argv, NULL);
+	redis_use(r, socket_of(r, "node"));
+	refused_by(r, "dispatcher", url);
+	refused_by(r, "receiver", url);
+	(void)redis_do(r, "CLUSTER ADDSLOTSRANGE 0 16383");
+	WAIT(r, strstr(redis_text_of(r, "CLUSTER INFO"), "cluster_state:ok"));
+	refused_by(r, "dispatcher", url);
+	refused_by(r, "receiver", url);
+	assert_int_equal(redis_int_of(r, "DBSIZE"), 0);
+}
+
 /* --- the clock ------------------------------------------------------------------------------ */
 
 static void jump(struct rig *r, int64_t ms)
@@ -272,6 +314,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_failover_amid_the_work_loses_nothing),
 		RIG_TEST(waits_while_redis_has_no_memory),
 		RIG_TEST(a_group_destroyed_under_load_loses_nothing),
+		RIG_TEST(a_cluster_is_refused_at_the_start),
 		RIG_TEST(a_clock_that_jumps_delays_and_repeats_nothing),
 	};
 
