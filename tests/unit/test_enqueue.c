@@ -178,6 +178,9 @@ static void the_layout_has_to_be_ours(void **state)
 		{ "a newer version", "*2\r\n$1\r\n2\r\n$1\r\n4\r\n", ERR_CONFIG },
 		{ "no numbers", "*2\r\n$1\r\nx\r\n$1\r\ny\r\n", ERR_CONFIG },
 		{ "nothing there", "*2\r\n$-1\r\n$-1\r\n", ERR_CONFIG },
+		{ "a node of a cluster", "-MOVED 9 10.0.0.7:6379\r\n", ERR_CONFIG },
+		{ "a cluster that is not up", "-CLUSTERDOWN The cluster is down\r\n", ERR_CONFIG },
+		{ "what our script says of one", "-CLUSTER mode is on\r\n", ERR_CONFIG },
 		{ "an error", "-LOADING Redis is loading\r\n", ERR_TRANSIENT },
 		{ "no answer", NULL, ERR_TRANSIENT },
 	};
