@@ -18,15 +18,38 @@
  * A mark that cannot be read or written costs no event either: one of another type is
  * replaced, and an entry that has been added is accepted, else every retry would add another.
  */
+#define APPEND_ONCE(first_field)                                                 \
+	"local id = redis.pcall('GET', KEYS[2])\n"                               \
+	"if type(id) == 'string' then return {0, id} end\n"                      \
+	"if id and not string.find(id.err, '^WRONGTYPE') then return id end\n"   \
+	"id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, " first_field "))\n" \
+	"redis.pcall('SET', KEYS[2], id, 'PX', ARGV[1])\n"
+
 static struct redis_script append_once = {
 	.name = "append_once",
-	.body = "local id = redis.pcall('GET', KEYS[2])\n"
-		"if type(id) == 'string' then return {0, id} end\n"
-		"if id and not string.find(id.err, '^WRONGTYPE') then return id end\n"
-		"id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))\n"
-		"redis.pcall('SET', KEYS[2], id, 'PX', ARGV[1])\n"
-		"return {1, id}\n",
+	.body = APPEND_ONCE("2") "return {1, id}\n",
 };
+
+/* Whole nodes of the stream go at once, so trimming costs the same however long it is. */
+static struct redis_script append_dead = {
+	.name = "append_dead",
+	.body = APPEND_ONCE(
+		"4") "local t = redis.call('TIME')\n"
+		     "local oldest = string.format('%.0f', t[1] * 1000 - ARGV[3])\n"
+		     "local dropped = redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2]) + "
+		     "  redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest)\n"
+		     "return {1, id, dropped}\n",
+};
+
+static struct {
+	int64_t max, keep_ms;
+} dead_limits = { 2000, 35ll * 24 * 3600 * 1000 };
+
+void enqueue_dead_limits(int64_t max, int64_t keep_ms)
+{
+	dead_limits.max = max;
+	dead_limits.keep_ms = keep_ms;
+}
 
 static struct redis_script claim = {
 	.name = "claim",
@@ -257,13 +280,15 @@ static void send_dead(struct redis *redis, const struct keyspace *ks, const void
 
 	key_part(ks, 0, "dead", key);
 	record_key(ks, record, n, seen);
-	redis_script_cmd(&cmd, &append_once, 2);
+	redis_script_cmd(&cmd, &append_dead, 2);
 	redis_arg(&cmd, key);
 	redis_arg(&cmd, seen);
 	redis_arg_i64(&cmd, DEAD_TTL_MS);
+	redis_arg_i64(&cmd, dead_limits.max);
+	redis_arg_i64(&cmd, dead_limits.keep_ms);
 	for (int i = 0; i < count; i++)
 		redis_arg_n(&cmd, t[i].data, t[i].n);
-	redis_send_script(redis, &append_once, &cmd, fn, arg);
+	redis_send_script(redis, &append_dead, &cmd, fn, arg);
 }
 
 int enqueue_send(struct redis *redis, const struct keyspace *ks, const void *record, size_t n,
@@ -313,4 +338,9 @@ enum enqueue_result enqueue_result(const struct redisReply *reply, const char **
 		return ENQUEUE_FAILED;
 	}
 	return redis_int(redis_at(reply, 0), 0) == 1 ? ENQUEUE_ACCEPTED : ENQUEUE_DUPLICATE;
+}
+
+int64_t enqueue_dropped(const struct redisReply *reply)
+{
+	return redis_int(redis_at(reply, 2), 0);
 }

@@ -52,6 +52,14 @@ void enqueue_unreadable(struct redis *, const struct keyspace *, const void *rec
 /* *id: entry of this or of the first delivery, or why it failed. Borrowed from the reply. */
 enum enqueue_result enqueue_result(const struct redisReply *, const char **id);
 
+/*
+ * How many dead letters of receivers are kept (up to a node of the stream more), and for how long;
+ * the oldest go when another comes. For the whole process.
+ */
+void enqueue_dead_limits(int64_t max, int64_t keep_ms);
+/* How many went for this one. */
+int64_t enqueue_dropped(const struct redisReply *);
+
 /* For people: the texts of a record, "event" or "dead letter" first. False when there are no more.
  */
 struct enqueue_text {

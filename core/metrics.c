@@ -52,6 +52,8 @@ static const struct known {
 	{ "cache_hit_rate", METRIC_GAUGE, "Share of provider reads answered from the cache." },
 	{ "check_duration_seconds", METRIC_HISTOGRAM, "Time to diagnose one log." },
 	{ "dead_letter_total", METRIC_COUNTER, "Entries that could not be processed." },
+	{ "dead_letters_dropped_total", METRIC_COUNTER,
+	  "Dead letters that went for being too many or too old." },
 	{ "events_duplicate_total", METRIC_COUNTER, "Deliveries that were seen before." },
 	{ "events_enqueued_total", METRIC_COUNTER, "Events written to the stream." },
 	{ "events_resent_total", METRIC_COUNTER,

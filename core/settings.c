@@ -15,6 +15,11 @@ static const struct conf_option options[] = {
 	  "one." },
 	{ "redis.timeout", CONF_DURATION, "3s", "50ms", "60s",
 	  "A Redis that takes longer than this for a reply counts as gone." },
+	{ "dead_letters.max", CONF_INT, "2000", "10", "1000000",
+	  "Dead letters kept per partition; the oldest go first. A webhook's body takes up to 64 "
+	  "KiB." },
+	{ "dead_letters.keep", CONF_DURATION, "35d", "1h", "3650d",
+	  "How long a dead letter is kept at most." },
 	{ "data_dir", CONF_STR, NULL, NULL, NULL,
 	  "Where `start` keeps secrets and the private Redis; default "
 	  "$XDG_STATE_HOME/pipeline-guard." },

@@ -85,7 +85,8 @@ static struct redis_script dead_script = {
 };
 
 /*
- * KEYS events outcomes; ARGV group keep_ms me consumer_idle_ms keep_outcomes_ms. Drops only what
+ * KEYS events outcomes dead; ARGV group keep_ms me consumer_idle_ms keep_outcomes_ms dead_max
+ * dead_keep_ms. Returns how many dead letters went. Of events it drops only what
  * every reader of the group is done with and what is older than keep_ms; forgets consumers that
  * have nothing pending and were not heard of for long.
  */
@@ -95,6 +96,9 @@ static struct redis_script chores_script = {
 		"local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local keep = now - ARGV[2] "
 		"redis.call('XTRIM', KEYS[2], 'MINID', '~', string.format('%.0f', now - ARGV[5])) "
+		"local dropped = redis.call('XTRIM', KEYS[3], 'MAXLEN', '~', ARGV[6]) + "
+		"  redis.call('XTRIM', KEYS[3], 'MINID', '~', string.format('%.0f', now - "
+		"ARGV[7])) "
 		"local last "
 		"for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do "
 		"  local info = {} "
@@ -123,7 +127,7 @@ static struct redis_script chores_script = {
 		 * beyond the last one is not, and delivers nothing. */
 		"redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[3], 'COUNT', 1, 'STREAMS', "
 		"KEYS[1], '9999999999999-0') "
-		"return 'ok'",
+		"return dropped",
 };
 
 /* KEYS events; ARGV group me. */
@@ -429,22 +433,37 @@ static void look_for_orphans(struct consumer *c, unsigned partition)
 	redis_send(c->e->writer, &cmd, on_orphans, &c->slots[partition]);
 }
 
+static void on_tidied(const struct redisReply *reply, void *arg)
+{
+	int64_t dropped = redis_int(reply, 0);
+
+	UNUSED(arg);
+	if (!dropped)
+		return;
+	metrics_add("dead_letters_dropped_total", "", dropped);
+	log_warn("dead letters were dropped: too many or too old", KV("letters", dropped));
+}
+
 static void tidy(struct consumer *c, unsigned partition)
 {
-	char events[KEY_MAX], outcomes[KEY_MAX];
+	char events[KEY_MAX], outcomes[KEY_MAX], dead[KEY_MAX];
 	struct redis_cmd cmd;
 
 	key_part(&c->e->ks, partition, "events", events);
 	key_part(&c->e->ks, partition, "outcomes", outcomes);
-	redis_script_cmd(&cmd, &chores_script, 2);
+	key_part(&c->e->ks, partition, "dead", dead);
+	redis_script_cmd(&cmd, &chores_script, 3);
 	redis_arg(&cmd, events);
 	redis_arg(&cmd, outcomes);
+	redis_arg(&cmd, dead);
 	redis_arg(&cmd, GROUP);
 	redis_arg_i64(&cmd, c->e->opt.keep_events_ms);
 	redis_arg(&cmd, c->e->name);
 	redis_arg_i64(&cmd, CONSUMER_IDLE_MS);
 	redis_arg_i64(&cmd, c->e->opt.keep_outcomes_ms);
-	redis_send_script(c->e->writer, &chores_script, &cmd, NULL, NULL);
+	redis_arg_i64(&cmd, c->e->opt.dead_max);
+	redis_arg_i64(&cmd, c->e->opt.dead_keep_ms);
+	redis_send_script(c->e->writer, &chores_script, &cmd, on_tidied, NULL);
 }
 
 static int64_t look_ms(const struct consumer *c)

@@ -116,6 +116,8 @@ static const struct {
 	N("dispatcher.batch", batch),
 	N("dispatcher.keep_events", keep_events_ms),
 	N("dispatcher.keep_outcomes", keep_outcomes_ms),
+	N("dead_letters.max", dead_max),
+	N("dead_letters.keep", dead_keep_ms),
 	N("retry.base", retry_base_ms),
 	N("retry.cap", retry_cap_ms),
 	N("heal.give_up", give_up_ms),

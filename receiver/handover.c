@@ -82,6 +82,7 @@ struct handover {
 	char unclaimed[160]; /* why */
 	char trouble[160];
 	int64_t disk_logged_ms, trouble_logged_ms, spooled_since;
+	int64_t dropped_logged_ms, dropped_since;
 };
 
 static struct ticket *ticket_new(struct handover *h, const void *record, size_t n, handover_fn *fn,
@@ -241,6 +242,25 @@ static void look_for_another_master(struct handover *h, const struct redisReply 
 		redis_break(h->redis, "the server turned read-only");
 }
 
+static enum enqueue_result result_of(struct handover *h, const struct redisReply *reply,
+				     const char **detail)
+{
+	int64_t dropped = enqueue_dropped(reply), now;
+
+	if (!dropped)
+		return enqueue_result(reply, detail);
+	metrics_add("dead_letters_dropped_total", "", dropped);
+	h->dropped_since += dropped;
+	now = clock_mono_ms();
+	if (now - h->dropped_logged_ms >= QUIET_MS) {
+		log_warn("dead letters were dropped: too many or too old",
+			 KV("letters", h->dropped_since));
+		h->dropped_logged_ms = now;
+		h->dropped_since = 0;
+	}
+	return enqueue_result(reply, detail);
+}
+
 static void on_put(const struct redisReply *reply, void *arg)
 {
 	struct ticket *t = arg;
@@ -248,7 +268,7 @@ static void on_put(const struct redisReply *reply, void *arg)
 	handover_fn *fn = t->fn;
 	void *fn_arg = t->arg;
 	const char *detail;
-	enum enqueue_result got = enqueue_result(reply, &detail);
+	enum enqueue_result got = result_of(h, reply, &detail);
 
 	TAILQ_REMOVE(&h->in_flight, t, link);
 	if (got == ENQUEUE_FAILED) {
@@ -418,7 +438,7 @@ static void on_drained(const struct redisReply *reply, void *arg)
 	const char *detail;
 
 	TAILQ_REMOVE(&h->in_flight, t, link);
-	h->drained[place].ok = enqueue_result(reply, &detail) != ENQUEUE_FAILED;
+	h->drained[place].ok = result_of(h, reply, &detail) != ENQUEUE_FAILED;
 	if (h->drained[place].ok) {
 		keep(h, t);
 	} else {
@@ -527,7 +547,7 @@ static void on_resent(const struct redisReply *reply, void *arg)
 	const char *detail;
 
 	TAILQ_REMOVE(&h->in_flight, t, link);
-	if (enqueue_result(reply, &detail) == ENQUEUE_FAILED) {
+	if (result_of(h, reply, &detail) == ENQUEUE_FAILED) {
 		h->send_again = true;
 		note_trouble(h, detail);
 	}
@@ -745,7 +765,9 @@ int handover_new(struct event_base *base, const struct conf *conf, const struct 
 	h->keep_ms = conf_int(conf, "receiver.resend_window");
 	h->kept_max_bytes = (size_t)conf_int(conf, "receiver.resend_max");
 	h->drain_pause_ms = DRAIN_PAUSE_MIN_MS;
-	h->trouble_logged_ms = h->disk_logged_ms = -QUIET_MS;
+	h->trouble_logged_ms = h->disk_logged_ms = h->dropped_logged_ms = -QUIET_MS;
+	enqueue_dead_limits(conf_int(conf, "dead_letters.max"),
+			    conf_int(conf, "dead_letters.keep"));
 	if (settings_redis_url(conf, &url, err) < 0 || open_spool(h, conf, err) < 0 ||
 	    redis_new(base, url, timeout_ms, &h->redis, err) < 0)
 		return -1;

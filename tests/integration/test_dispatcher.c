@@ -501,6 +501,22 @@ static void processed_entries_are_trimmed_and_pending_ones_are_not(struct rig *r
 	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
 }
 
+static void dead_letters_are_trimmed_by_number_and_age(struct rig *r)
+{
+	(void)redis_do(r, "CONFIG SET stream-node-max-entries 5");
+	for (int i = 1; i <= 10; i++) /* in 1970 */
+		(void)redis_do(r, "XADD %s %d-0 reason old", DEAD, i);
+	for (int i = 0; i < 40; i++)
+		(void)redis_do(r, "XADD %s * reason new n %d", DEAD, i);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "dispatcher.claim_idle=600ms", NULL);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) == 40);
+	(void)dispatcher_start(r, "another", few_rules(r), "dispatcher.claim_idle=600ms",
+			       "dead_letters.max=12", NULL);
+	WAIT(r, redis_int_of(r, "XLEN %s", DEAD) < 17);
+	assert_in_range(redis_int_of(r, "XLEN %s", DEAD), 12, 16);
+	assert_string_equal(redis_last_field(r, DEAD, "n"), "39");
+}
+
 /* Nothing would ever come past it, or it would be tried for ever. */
 static void an_entry_that_cannot_be_recorded_is_a_dead_letter(struct rig *r)
 {
@@ -638,6 +654,7 @@ int main(int argc, char **argv)
 		RIG_TEST(flushed_scripts_are_loaded_again),
 		RIG_TEST(goes_on_after_redis_was_killed),
 		RIG_TEST(processed_entries_are_trimmed_and_pending_ones_are_not),
+		RIG_TEST(dead_letters_are_trimmed_by_number_and_age),
 		RIG_TEST(an_entry_that_cannot_be_recorded_is_a_dead_letter),
 		RIG_TEST(waits_for_a_redis_that_is_not_ready),
 		RIG_TEST(leaves_a_redis_that_became_a_replica),

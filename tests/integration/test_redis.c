@@ -114,6 +114,20 @@ static void answers_in_the_order_of_the_commands(struct rig *r)
 	close_client(&c);
 }
 
+static const char *free_port(struct rig *r)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	(void)close(fd);
+	return rig_printf(r, "%u", ntohs(sin.sin_port));
+}
+
 static struct redis_script twice = {
 	.name = "twice",
 	.body = "return tonumber(redis.call('INCRBY', KEYS[1], ARGV[1])) * 2",
@@ -300,20 +314,6 @@ static void a_call_waits_for_its_reply(struct rig *r)
 
 /* --- a server with a password, on a port ----------------------------------------------- */
 
-static const char *free_port(struct rig *r)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET };
-	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	(void)close(fd);
-	return rig_printf(r, "%u", ntohs(sin.sin_port));
-}
-
 static void authenticates_and_selects(struct rig *r)
 {
 	static const struct {
@@ -472,6 +472,59 @@ static void a_record_nobody_can_read_becomes_a_dead_letter(struct rig *r)
 	close_client(&c);
 }
 
+static void on_dropped(const struct redisReply *reply, void *arg)
+{
+	struct client *c = arg;
+
+	buf_printf(&c->seen, "%lld ", (long long)enqueue_dropped(reply));
+	c->n_seen++;
+}
+
+/* One more at a time, each with a body of its own. */
+static void die(struct client *c, unsigned n)
+{
+	static const struct keyspace ks = { "local", 1 };
+	struct dead_webhook dead = { .provider = "github", .reason = "cut off", .at_ms = 1 };
+	unsigned before = c->n_seen;
+	struct err err;
+
+	for (unsigned i = 0; i < n; i++) {
+		OWNED(buf_done) struct buf record;
+		char body[16];
+
+		dead.body_len = (size_t)snprintf(body, sizeof(body), "%u", before + i);
+		dead.body = body;
+		buf_init(&record, ENQUEUE_RECORD_MAX);
+		enqueue_record_dead(&dead, &record);
+		assert_ok(enqueue_send(c->redis, &ks, record.data, record.len, on_dropped, c, &err),
+			  &err);
+	}
+	LOOP_UNTIL(c, c->n_seen == before + n);
+}
+
+/* A sender with a valid secret cannot make them grow without end. */
+static void the_oldest_dead_letters_go(struct rig *r)
+{
+	struct client c;
+	int64_t kept, dropped = 0;
+
+	(void)redis_do(r, "CONFIG SET stream-node-max-entries 5");
+	for (int i = 1; i <= 10; i++) /* in 1970 */
+		(void)redis_do(r, "XADD pg:{local:0}:dead %d-0 reason old", i);
+	open_client(&c, r, PATIENCE_MS);
+	enqueue_dead_limits(20, 3600 * 1000);
+	die(&c, 20);
+	assert_int_equal(redis_int_of(r, "XLEN pg:{local:0}:dead"), 20);
+	die(&c, 80);
+	kept = redis_int_of(r, "XLEN pg:{local:0}:dead");
+	assert_in_range(kept, 20, 24);
+	assert_string_equal(redis_last_field(r, "pg:{local:0}:dead", "body"), "99");
+	for (const char *s = buf_text(&c.seen); *s; s += strcspn(s, " ") + 1)
+		dropped += strtoll(s, NULL, 10);
+	assert_int_equal(dropped, 110 - kept);
+	close_client(&c);
+}
+
 static void a_dead_webhook_keeps_its_story(struct rig *r)
 {
 	static const struct keyspace ks = { "local", 4 };
@@ -571,6 +624,7 @@ int main(int argc, char **argv)
 		RIG_TEST(an_event_is_appended_once_per_delivery),
 		RIG_TEST(a_failed_append_leaves_no_mark),
 		RIG_TEST(a_record_nobody_can_read_becomes_a_dead_letter),
+		RIG_TEST(the_oldest_dead_letters_go),
 		RIG_TEST(a_dead_webhook_keeps_its_story),
 		RIG_TEST(the_first_claim_decides),
 	};

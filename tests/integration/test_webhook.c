@@ -344,6 +344,20 @@ static void malformed_events_are_quarantined(struct rig *r)
 	assert_int_equal(redis_int_of(r, "EXISTS " SEEN, "q-1"), 0);
 }
 
+static void only_so_many_dead_letters_are_kept(struct rig *r)
+{
+	(void)redis_do(r, "CONFIG SET stream-node-max-entries 5");
+	(void)receiver_start(r, "dead_letters.max=10", NULL);
+	for (int i = 0; i < 30; i++)
+		(void)webhook_post_text(r, "workflow_run", rig_printf(r, "d-%d", i),
+					rig_printf(r, "no JSON %d", i));
+	assert_in_range(dead(r), 10, 14);
+	assert_string_equal(redis_last_field(r, DEAD, "delivery"), "d-29");
+	assert_non_null(strstr(http_get(r, receiver_admin_port(r), "/metrics").body,
+			       rig_printf(r, "pipeline_guard_dead_letters_dropped_total %d\n",
+					  (int)(30 - dead(r)))));
+}
+
 static void an_event_without_its_name_is_quarantined(struct rig *r)
 {
 	const char *body = good_body(r);
@@ -763,6 +777,7 @@ int main(int argc, char **argv)
 		RIG_TEST(form_encoding_and_charsets_are_fine),
 		RIG_TEST(ping_and_foreign_events_are_ignored),
 		RIG_TEST(malformed_events_are_quarantined),
+		RIG_TEST(only_so_many_dead_letters_are_kept),
 		RIG_TEST(an_event_without_its_name_is_quarantined),
 		RIG_TEST(odd_but_sound_events_are_accepted),
 		RIG_TEST(an_entry_stays_small),
