@@ -22,7 +22,7 @@ LABEL org.opencontainers.image.title="Pipeline Guard" \
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates redis-server tini \
-      libarchive13 libcurl4 libcyaml1 libevent-2.1-7 libevent-openssl-2.1-7 libgit2-1.5 \
+      libarchive13 libc-ares2 libcurl4 libcyaml1 libevent-2.1-7 libevent-openssl-2.1-7 libgit2-1.5 \
       libhiredis0.14 libhttp-parser2.9 libjson-c5 libpcre2-8-0 libsimdjson14 libssl3 libyaml-0-2 \
  && if apt-cache show libhyperscan5 >/dev/null 2>&1; then \
       apt-get install -y --no-install-recommends libhyperscan5; fi \

@@ -11,13 +11,13 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/dns.h>
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 
 #include "core/clock.h"
 #include "core/crypto.h"
 #include "core/mem.h"
+#include "core/resolve.h"
 #include "core/text.h"
 
 enum {
@@ -45,6 +45,7 @@ struct redis {
 	int64_t timeout_ms;
 
 	struct bufferevent *bev; /* NULL while waiting to connect again */
+	struct resolve *resolve; /* NULL unless the host's address is looked up */
 	redisReader *reader;
 	bool up;
 	bool stealing; /* redis_call() takes the reply */
@@ -232,6 +233,7 @@ static void disconnect(struct redis *r, const char *why)
 
 	if (why)
 		(void)text_copy(r->problem, sizeof(r->problem), why, strlen(why));
+	resolve_free(TAKE(r->resolve));
 	if (r->bev)
 		bufferevent_free(r->bev);
 	r->bev = NULL;
@@ -258,7 +260,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	if (r->up && r->head && clock_mono_ms() - r->head->sent_at_ms < r->timeout_ms)
 		arm_deadline(r);
 	else if (!r->up)
-		disconnect(r, "connecting took too long");
+		disconnect(r, r->resolve ? "its host name was not resolved in time"
+					 : "connecting took too long");
 	else if (r->head)
 		disconnect(r, "no reply in time");
 	leave(r);
@@ -498,10 +501,32 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	leave(r);
 }
 
+/* A failure that is known at once has closed nothing yet; deferred callbacks may still come. */
+static void connect_to(struct redis *r, const struct sockaddr *addr, socklen_t len)
+{
+	if (bufferevent_socket_connect(r->bev, addr, (int)len) < 0 && r->bev)
+		disconnect(r, strerror(errno));
+}
+
+static void on_resolved(const struct sockaddr *addr, socklen_t len, const char *why, void *arg)
+{
+	struct redis *r = arg;
+	char text[sizeof(r->problem)];
+
+	enter(r);
+	if (!addr) {
+		(void)snprintf(text, sizeof(text), "host name: %s", why);
+		disconnect(r, text);
+	} else {
+		connect_to(r, addr, len);
+		resolve_free(TAKE(r->resolve));
+	}
+	leave(r);
+}
+
 static void connect_now(struct redis *r)
 {
 	struct timeval tv = clock_timeval(CONNECT_TIMEOUT_MS);
-	int rc;
 
 	r->reader = redisReaderCreate();
 	r->bev = bufferevent_socket_new(r->base, -1,
@@ -515,14 +540,10 @@ static void connect_now(struct redis *r)
 		struct sockaddr_un un = { .sun_family = AF_UNIX };
 
 		(void)text_copy(un.sun_path, sizeof(un.sun_path), r->path, strlen(r->path));
-		rc = bufferevent_socket_connect(r->bev, (struct sockaddr *)&un, sizeof(un));
+		connect_to(r, (struct sockaddr *)&un, sizeof(un));
 	} else {
-		rc = bufferevent_socket_connect_hostname(r->bev, NULL, AF_UNSPEC, r->host, r->port);
+		r->resolve = resolve_new(r->base, r->host, r->port, on_resolved, r);
 	}
-	/* A failure that is known at once has closed nothing yet; deferred callbacks may still
-	 * come. */
-	if (rc < 0 && r->bev)
-		disconnect(r, strerror(errno));
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -599,6 +620,7 @@ static void free_secret(char *s)
 
 static void destroy(struct redis *r)
 {
+	resolve_free(r->resolve);
 	if (r->bev)
 		bufferevent_free(r->bev);
 	redisReaderFree(r->reader);

@@ -14,6 +14,8 @@
 #include "core/enqueue.h"
 #include "core/keys.h"
 #include "core/mem.h"
+#include "core/resolve.h"
+#include "core/text.h"
 #include "tests/integration/harness.h"
 
 /* A connection on a loop of its own, and what came back. */
@@ -114,6 +116,60 @@ static void answers_in_the_order_of_the_commands(struct rig *r)
 	close_client(&c);
 }
 
+/* A UDP socket on loopback that takes questions and answers none. */
+static int silent_name_server(char address[static 32])
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	(void)snprintf(address, 32, "127.0.0.1:%u", ntohs(sin.sin_port));
+	return fd;
+}
+
+/* The longest that the loop did not come round. */
+static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+	int64_t *beat = arg, now = clock_mono_ms();
+
+	UNUSED(fd);
+	UNUSED(what);
+	if (beat[0] && now - beat[0] > beat[1])
+		beat[1] = now - beat[0];
+	beat[0] = now;
+}
+
+static void a_silent_name_server_does_not_hold_up_the_loop(struct rig *r)
+{
+	const struct timeval often = { .tv_usec = 10000 };
+	int64_t beat[2] = { 0 }, began = clock_mono_ms();
+	char address[32], question[512];
+	struct event *heartbeat;
+	struct client c;
+	int fd = silent_name_server(address);
+
+	resolve_ask(address);
+	open_url(&c, r, "redis://redis.example.com:6379", PATIENCE_MS);
+	heartbeat = event_new(c.base, -1, EV_PERSIST, on_heartbeat, beat);
+	(void)event_add(heartbeat, &often);
+	redis_send_args(c.redis, on_reply, &c, "PING", NULL);
+	LOOP_UNTIL(&c, strstr(redis_problem(c.redis), "not resolved in time") != NULL);
+	assert_in_range(clock_mono_ms() - began, 2900, 8000);
+	assert_in_range(beat[1], 1, 1500);
+	assert_true(recv(fd, question, sizeof(question), 0) > 0);
+	assert_string_equal(buf_text(&c.seen), "(none) "); /* at once, and not after 3 s */
+	/* Again on the way: nothing is left of it, which is what ASan looks at. */
+	LOOP_UNTIL(&c, recv(fd, question, sizeof(question), 0) < 0);
+	LOOP_UNTIL(&c, recv(fd, question, sizeof(question), 0) > 0);
+	event_free(heartbeat);
+	close_client(&c);
+	(void)close(fd);
+	resolve_ask(NULL);
+}
+
 static const char *free_port(struct rig *r)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
@@ -126,6 +182,29 @@ static const char *free_port(struct rig *r)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
 	(void)close(fd);
 	return rig_printf(r, "%u", ntohs(sin.sin_port));
+}
+
+static void a_name_is_resolved(struct rig *r)
+{
+	const char *port = free_port(r);
+	const char *const argv[] = { "redis-server", "--port", port, "--bind", "127.0.0.1",
+				     "-::1",         "--save", "",   NULL };
+	struct proc *server = proc_start(r, "redis-tcp", argv, NULL);
+	struct client c;
+
+	open_url(&c, r, rig_printf(r, "redis://localhost:%s", port), PATIENCE_MS);
+	LOOP_UNTIL(&c, redis_connected(c.redis));
+	close_client(&c);
+	(void)proc_stop(server);
+}
+
+static void an_unknown_name_is_said(struct rig *r)
+{
+	struct client c;
+
+	open_url(&c, r, "redis://no-such-host.invalid:6379", PATIENCE_MS);
+	LOOP_UNTIL(&c, text_starts(redis_problem(c.redis), "host name: "));
+	close_client(&c);
 }
 
 static struct redis_script twice = {
@@ -621,6 +700,9 @@ int main(int argc, char **argv)
 		RIG_TEST(nested_replies_are_taken_apart),
 		RIG_TEST(a_call_waits_for_its_reply),
 		RIG_TEST(authenticates_and_selects),
+		RIG_TEST(a_silent_name_server_does_not_hold_up_the_loop),
+		RIG_TEST(a_name_is_resolved),
+		RIG_TEST(an_unknown_name_is_said),
 		RIG_TEST(an_event_is_appended_once_per_delivery),
 		RIG_TEST(a_failed_append_leaves_no_mark),
 		RIG_TEST(a_record_nobody_can_read_becomes_a_dead_letter),
