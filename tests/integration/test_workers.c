@@ -193,6 +193,40 @@ static void a_killed_worker_costs_what_it_had_in_hand(struct rig *r)
 	assert_int_equal(proc_stop(p), 0);
 }
 
+static bool is_stopped(struct rig *r, pid_t pid)
+{
+	const char *stat = rig_read(r, rig_printf(r, "/proc/%d/stat", (int)pid));
+	const char *name_end = stat ? strrchr(stat, ')') : NULL;
+
+	return name_end && strncmp(name_end, ") T", 3) == 0;
+}
+
+/* One that is stuck takes nothing with it: the others answer, with its counters too. */
+static void a_stopped_worker_is_spoken_for(struct rig *r)
+{
+	struct proc *p = receiver_start(r, "receiver.workers=3", NULL);
+	pid_t all[16];
+	enum { POSTED = 30 };
+
+	WAIT(r, workers(r, p, all) == 3);
+	for (int i = 0; i < POSTED; i++) {
+		const char *request = request_of(r, 0, i);
+
+		assert_int_equal(post_once(receiver_port(r), request, strlen(request)), 202);
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(kill(all[i], SIGSTOP), 0);
+		WAIT(r, is_stopped(r, all[i]));
+		for (int ask = 0; ask < 10; ask++) {
+			assert_int_equal(accepted(r), POSTED);
+			assert_int_equal(http_get(r, receiver_admin_port(r), "/status").status,
+					 200);
+		}
+		assert_int_equal(kill(all[i], SIGCONT), 0);
+	}
+	assert_int_equal(proc_stop(p), 0);
+}
+
 static void a_bad_secret_file_leaves_the_old_workers_in_place(struct rig *r)
 {
 	const char *secret = rig_path(r, "rotated");
@@ -314,6 +348,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(workers_are_replaced_without_losing_a_connection),
 		RIG_TEST(a_killed_worker_costs_what_it_had_in_hand),
+		RIG_TEST(a_stopped_worker_is_spoken_for),
 		RIG_TEST(a_bad_secret_file_leaves_the_old_workers_in_place),
 		RIG_TEST(one_process_reads_its_secrets_again),
 		RIG_TEST(two_spools_do_not_meet),
