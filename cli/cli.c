@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "core/audit.h"
 #include "core/conf.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -21,7 +22,7 @@ enum { OWN_MAX = 32, SETS_MAX = 64 };
 
 /* Every table of options there is; `config` and the manual follow this order. */
 static const struct conf_table *const tables[] = {
-	&settings_conf,     &receiver_conf,   &sources_conf,
+	&settings_conf,     &audit_conf,      &receiver_conf, &sources_conf,
 	&provider_api_conf, &dispatcher_conf, &monitor_conf,
 };
 

@@ -41,7 +41,7 @@ static const char usage[] =
 struct request {
 	const char *strategy;
 	bool force, dry_run, diagnose, approve, reject;
-	char user[40];
+	char user[TERM_USER_MAX];
 };
 
 /*
@@ -267,6 +267,19 @@ static int answer_suggestion(struct query *q, const struct request *want, const 
 	return query_script(q, &approve_script, &a.cmd, out, err);
 }
 
+/* What was asked for, if it was taken. */
+static int audit_answer(struct query *q, const struct cli *cli, const struct request *want,
+			const char *ref, const struct redisReply *reply, struct err *err)
+{
+	const struct answer *a = answer_find(redis_str(redis_at(reply, 0)));
+
+	if (!a || !a->yes || want->dry_run)
+		return 0;
+	return query_audit(
+		q, cli->conf, err, strcmp(a->word, "heal") == 0 ? "asked" : a->word,
+		(const char *[]){ "run", ref, "strategy", want->strategy, "by", want->user, NULL });
+}
+
 static int ask(const struct cli *cli, const struct request *want, struct err *err)
 {
 	OWNED(query_closep) struct query *q = NULL;
@@ -284,29 +297,14 @@ static int ask(const struct cli *cli, const struct request *want, struct err *er
 		    ? answer_suggestion(q, want, ref, &reply, err) < 0
 		    : ask_for(q, cli, want, ref, run_field(run, "generation"), &reply, err) < 0)
 		return -1;
+	if (audit_answer(q, cli, want, ref, reply, err) < 0)
+		return -1;
 	if (*stop && !want->diagnose)
 		fprintf(stderr,
 			"pipeline-guard heal: the stop switch is on (%s): it waits until that is "
 			"off\n",
 			stop);
 	return say(cli, want, ref, reply, err);
-}
-
-/* Information for whoever asks "who was that", no proof. */
-static void who(char out[static 40])
-{
-	const char *user = getenv("SUDO_USER");
-	size_t n = 0;
-
-	if (!user || !*user)
-		user = getenv("USER");
-	for (; user && *user && n < 32; user++)
-		if (strspn(user,
-			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-"))
-			out[n++] = *user;
-	out[n] = '\0';
-	if (n == 0)
-		(void)snprintf(out, 40, "a person");
 }
 
 static int run(int argc, char **argv)
@@ -340,7 +338,7 @@ static int run(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	who(want.user);
+	term_user(want.user);
 	status = ask(&cli, &want, &err);
 	if (status < 0)
 		status = cli_fail(&cmd_heal, &err);

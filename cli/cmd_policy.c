@@ -419,14 +419,18 @@ static int cmd_stop(const struct cli *cli, const char *reason, struct err *err)
 {
 	OWNED(query_closep) struct query *q = NULL;
 	OWNED(redis_reply_freep) struct redisReply *reply = NULL;
-	char was[200], key[KEY_MAX];
+	char was[200], key[KEY_MAX], user[TERM_USER_MAX];
 
 	if (!reason || !*reason)
 		return err_set(err, ERR_CONFIG, "say why: pipeline-guard policy stop REASON");
 	if (query_open(cli->conf, &q, err) < 0 || query_stop(q, was, err) < 0)
 		return -1;
+	term_user(user);
 	key_region(&q->ks, "stop", key);
 	if (query_ask(q, &reply, err, "SET", key, reason, (char *)NULL) < 0)
+		return -1;
+	if (query_audit(q, cli->conf, err, "stopped",
+			(const char *[]){ "reason", reason, "by", user, NULL }) < 0)
 		return -1;
 	return answer_switch(cli, true, !*was, reason);
 }
@@ -435,14 +439,18 @@ static int cmd_go(const struct cli *cli, const char *argument, struct err *err)
 {
 	OWNED(query_closep) struct query *q = NULL;
 	OWNED(redis_reply_freep) struct redisReply *reply = NULL;
-	char was[200], key[KEY_MAX];
+	char was[200], key[KEY_MAX], user[TERM_USER_MAX];
 
 	if (argument)
 		return err_set(err, ERR_CONFIG, "policy go takes nothing more");
 	if (query_open(cli->conf, &q, err) < 0 || query_stop(q, was, err) < 0)
 		return -1;
+	term_user(user);
 	key_region(&q->ks, "stop", key);
 	if (query_ask(q, &reply, err, "DEL", key, (char *)NULL) < 0)
+		return -1;
+	if (query_audit(q, cli->conf, err, "released",
+			(const char *[]){ "reason", was, "by", user, NULL }) < 0)
 		return -1;
 	return answer_switch(cli, false, *was != '\0', was);
 }

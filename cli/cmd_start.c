@@ -70,6 +70,7 @@ struct start {
 	char address[128], admin_address[128];
 	char folder[DATA_PATH_MAX], redis_conf[DATA_PATH_MAX], redis_url[DATA_PATH_MAX];
 	char secret[DATA_PATH_MAX], admin_token[DATA_PATH_MAX], token[DATA_PATH_MAX];
+	char audit_key[DATA_PATH_MAX]; /* "": one is configured */
 	char exe[4096], simulator[4096], api_url[256];
 	bool private_redis, given_secret, given_admin_token;
 	bool terminal;            /* a person started it, from one */
@@ -96,9 +97,23 @@ static const char *const everything_of_ours[] = { "PIPELINE_GUARD_", NULL };
 
 /* --- argv of children --------------------------------------------------------- */
 
+/* Whoever acts, or lets people act, records it. */
+static void set_audit(struct start *s, enum role role)
+{
+	char folder[DATA_PATH_MAX + 8];
+
+	if (*s->audit_key)
+		role_set(&s->args[role], "audit.key_file", s->audit_key);
+	(void)snprintf(folder, sizeof(folder), "%s/audit", s->folder);
+	if (!conf_str(s->cli->conf, "audit.dir"))
+		role_set(&s->args[role], "audit.dir", folder);
+}
+
 static void begin_role(struct start *s, enum role role, const char *name)
 {
 	role_begin(&s->args[role], s->exe, name, s->cli);
+	if (role != SIMULATOR)
+		set_audit(s, role);
 	role_set(&s->args[role], "log_format", conf_str(s->cli->conf, "log_format"));
 }
 
@@ -507,6 +522,11 @@ static int prepare_secrets(struct start *s, struct err *err)
 	(void)snprintf(s->admin_token, sizeof(s->admin_token), "%.1000s/admin-token", s->folder);
 	if (!s->given_secret && data_dir_secret(s->secret, &created, err) < 0)
 		return -1;
+	if (!conf_secret(conf, "audit.key", 0)) {
+		(void)snprintf(s->audit_key, sizeof(s->audit_key), "%.1000s/audit-key", s->folder);
+		if (data_dir_secret(s->audit_key, &created, err) < 0)
+			return -1;
+	}
 	return s->given_admin_token ? 0 : data_dir_secret(s->admin_token, &created, err);
 }
 

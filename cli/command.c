@@ -14,6 +14,7 @@ const struct command *const commands[] = {
 	&cmd_logs,
 	&cmd_detect,
 	&cmd_rules,
+	&cmd_audit,
 	&cmd_spool,
 	&cmd_heal,
 	&cmd_policy,

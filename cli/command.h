@@ -24,6 +24,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct command cmd_audit;
 extern const struct command cmd_config;
 extern const struct command cmd_detect;
 extern const struct command cmd_dispatcher;

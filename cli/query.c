@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 #include "cli/data_dir.h"
+#include "core/audit.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/mem.h"
@@ -91,7 +92,25 @@ static int read_meta(struct query *q, struct err *err)
 	return 0;
 }
 
-int query_open(const struct conf *conf, struct query **out, struct err *err)
+/* As `start` has it: its key and its folder of copies. */
+static int private_audit(struct conf *conf, const char *url, struct err *err)
+{
+	size_t n = strlen(url) - strlen("/redis.sock");
+	const char *folder = url + strlen("unix://");
+	char set[DATA_PATH_MAX + 48];
+
+	n -= strlen("unix://");
+	(void)snprintf(set, sizeof(set), "audit.key_file=%.*s/audit-key", (int)n, folder);
+	if (!conf_secret(conf, "audit.key", 0) && access(strchr(set, '=') + 1, R_OK) == 0 &&
+	    conf_set(conf, set, err) < 0)
+		return -1;
+	(void)snprintf(set, sizeof(set), "audit.dir=%.*s/audit", (int)n, folder);
+	return conf_str(conf, "audit.dir") || access(strchr(set, '=') + 1, W_OK) < 0
+		       ? 0
+		       : conf_set(conf, set, err);
+}
+
+int query_open(struct conf *conf, struct query **out, struct err *err)
 {
 	OWNED(query_closep) struct query *q = xcalloc(1, sizeof(*q));
 	const char *url = conf_str(conf, "redis.url");
@@ -100,7 +119,7 @@ int query_open(const struct conf *conf, struct query **out, struct err *err)
 	if (settings_keyspace(conf, &q->ks, err) < 0)
 		return -1;
 	if (!url) {
-		if (private_redis(conf, found, err) < 0)
+		if (private_redis(conf, found, err) < 0 || private_audit(conf, found, err) < 0)
 			return -1;
 		url = found;
 	}
@@ -276,4 +295,24 @@ int query_stop(struct query *q, char why[static 200], struct err *err)
 	text = redis_str(reply);
 	(void)snprintf(why, 200, "%s", !text ? "" : *text ? text : "no reason was given");
 	return 0;
+}
+
+enum { AUDIT_WAIT_MS = 5000, AUDIT_POLL_MS = 5, AUDIT_ARGS = 8 };
+
+int query_audit(struct query *q, const struct conf *conf, struct err *err, const char *what,
+		const char *const *pairs)
+{
+	OWNED(audit_freep) struct audit *a = audit_new(q->base, q->redis, &q->ks, conf, "cli");
+	const char *arg[AUDIT_ARGS] = { NULL };
+	int64_t end = clock_mono_ms() + AUDIT_WAIT_MS;
+
+	for (size_t i = 0; i < AUDIT_ARGS && pairs[i]; i++)
+		arg[i] = pairs[i];
+	audit_write(a, what, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7],
+		    (char *)NULL);
+	while (audit_waiting(a) && clock_mono_ms() < end)
+		query_wait(q, AUDIT_POLL_MS);
+	return audit_waiting(a) ? err_set(err, ERR_TRANSIENT,
+					  "it was done, but the audit log does not answer")
+				: 0;
 }

@@ -24,7 +24,8 @@ struct query {
 	bool used; /* the region has data */
 };
 
-int query_open(const struct conf *, struct query **out, struct err *) MUST_CHECK;
+/* For a private Redis conf gets the audit settings of its `start`, unless it has its own. */
+int query_open(struct conf *, struct query **out, struct err *) MUST_CHECK;
 void query_close(struct query *);
 DEFINE_OWNED(struct query, query_close)
 
@@ -56,6 +57,13 @@ int query_find_run(struct query *, const char *what, char ref[static QUERY_REF_M
 
 /* The stop switch: why nothing acts, "" when it is off. */
 int query_stop(struct query *, char why[static 200], struct err *) MUST_CHECK;
+
+/*
+ * Records in the audit log what the command did, and waits until it is there. The pairs are
+ * "field", "value", ..., NULL.
+ */
+int query_audit(struct query *, const struct conf *, struct err *, const char *what,
+		const char *const *pairs) MUST_CHECK;
 
 /* A Redis URL as it may be shown: without user and password. */
 void query_url_shown(const char *url, char out[static 256]);

@@ -178,3 +178,19 @@ void table_print(const struct table *t)
 		printf("%s", *term_paint(t->cells[i]) ? term_plain() : "");
 	}
 }
+
+void term_user(char out[static TERM_USER_MAX])
+{
+	const char *user = getenv("SUDO_USER");
+	size_t n = 0;
+
+	if (!user || !*user)
+		user = getenv("USER");
+	for (; user && *user && n < 32; user++)
+		if (strspn(user,
+			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-"))
+			out[n++] = *user;
+	out[n] = '\0';
+	if (n == 0)
+		(void)snprintf(out, TERM_USER_MAX, "a person");
+}

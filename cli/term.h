@@ -23,6 +23,10 @@ const char *term_paint(const char *word);
 const char *term_bold(void);
 const char *term_plain(void);
 
+/* Who types, as the machine says: information for whoever asks "who was that", no proof. */
+enum { TERM_USER_MAX = 40 };
+void term_user(char out[static TERM_USER_MAX]);
+
 /* Nothing else is going on: wait. */
 void term_pause(int64_t ms);
 

@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "core/audit.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/crypto.h"
@@ -465,6 +466,8 @@ static int set_up(struct daemon *d, struct err *err)
 	    load_policy(e, &e->policy, err) < 0 || load_rules(e, &e->detector, err) < 0 ||
 	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
+	e->audit = audit_new(e->base, e->writer, &e->ks, e->conf, "dispatcher");
+	audit_keep_trimmed(e->audit);
 	d->term = signal_event(d, SIGTERM, on_signal);
 	d->interrupt = signal_event(d, SIGINT, on_signal);
 	d->hangup = signal_event(d, SIGHUP, on_hangup);
@@ -491,6 +494,7 @@ static void tear_down(struct daemon *d)
 	admin_free(d->admin);
 	redis_free(e->reader);
 	redis_free(e->writer);
+	audit_free(e->audit);
 	work_free(e->work);
 	consumer_free(e->consumer);
 	monitor_free(e->monitor);

@@ -11,6 +11,7 @@
 #include "core/keys.h"
 #include "healers/provider_api.h"
 
+struct audit;
 struct conf;
 struct consumer;
 struct detector;
@@ -50,6 +51,7 @@ struct engine {
 
 	struct redis *reader; /* blocks in XREADGROUP */
 	struct redis *writer; /* everything else */
+	struct audit *audit;
 	struct http_client *http;
 	struct {
 		const struct provider_api *ops;

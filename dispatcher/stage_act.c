@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 
+#include "core/audit.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -293,6 +294,7 @@ static void call(struct task *t)
 
 static void write_sent(struct task *t)
 {
+	const struct act *a = t->state;
 	struct settle s = {
 		.plan_pairs = { "state", "sent", "sent_at_ms",
 				arena_printf(t->arena, "%" PRId64, task_now_ms(t)), "sends",
@@ -303,6 +305,10 @@ static void write_sent(struct task *t)
 					    t->run.reruns + (t->plan.sends == 0)) },
 	};
 
+	audit_write(t->e->audit, "sent", "plan", t->plan.id, "repo", t->run.repo, "strategy",
+		    t->plan.strategy, "risk", heal_risk_name(a->healer->risk), "policy",
+		    a->policy.rule, "reason", t->plan.reason, "asked_by", t->plan.asked_by,
+		    (char *)NULL);
 	task_step(t, &s, call);
 }
 

@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "core/audit.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -442,6 +443,8 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 	(void)snprintf(created, sizeof(created), "%" PRIu64, p->created_at_ms);
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);
+	audit_write(t->e->audit, "outcome", "plan", p->id, "repo", r->repo, "strategy", p->strategy,
+		    "mode", p->mode, "result", result, "detail", detail, (char *)NULL);
 	log_info("plan finished", KV("plan", p->id), KV("repo", r->repo),
 		 KV("strategy", p->strategy), KV("result", result), KV("detail", detail));
 	task_settle(t, &s);

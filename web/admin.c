@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audit.h"
 #include "core/buf.h"
 #include "core/conf.h"
 #include "core/http_server.h"
@@ -23,6 +24,7 @@ struct admin {
 	struct keyspace ks;
 	struct access access;
 	struct redis *redis;
+	struct audit *audit;
 	struct batch_list batches;
 	struct api api;
 	struct snapshot *snapshot;
@@ -250,9 +252,11 @@ int admin_new(struct event_base *base, const struct conf *conf, const char *role
 	if (settings_keyspace(conf, &a->ks, err) < 0 || settings_redis_url(conf, &url, err) < 0 ||
 	    redis_new(base, url, timeout_ms, &a->redis, err) < 0)
 		return err_wrap(err, "admin");
+	a->audit = audit_new(base, a->redis, &a->ks, conf, role);
 	a->api = (struct api){ .redis = a->redis,
 			       .ks = &a->ks,
 			       .batches = &a->batches,
+			       .audit = a->audit,
 			       .switched = on_switched,
 			       .arg = a };
 	a->snapshot = snapshot_new(base, a->redis, &a->batches, &a->ks, role, on_snapshot, a);
@@ -268,6 +272,7 @@ void admin_free(struct admin *a)
 	if (!a)
 		return;
 	live_free(a->live);
+	audit_free(a->audit);
 	redis_free(a->redis);
 	batch_drop_all(&a->batches);
 	snapshot_free(a->snapshot);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/approve.h"
+#include "core/audit.h"
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/http_server.h"
@@ -517,6 +518,8 @@ static void answer_switch(void *arg)
 	}
 	log_warn("stop switch changed", KV("stopped", (int)stop), KV("peer", q->req->peer),
 		 KV("reason", q->reason));
+	audit_write(q->api->audit, stop ? "stopped" : "released", "reason", q->reason, "by",
+		    "the page or the API", "peer", q->req->peer, (char *)NULL);
 	json_add_bool(o, "stopped", stop);
 	answer(q->req, 200, o);
 	q->api->switched(q->api->arg);
@@ -605,6 +608,8 @@ static void answer_approval(void *arg)
 	}
 	log_info("a suggestion was answered", KV("answer", q->word), KV("strategy", q->strategy),
 		 KV("peer", q->req->peer));
+	audit_write(q->api->audit, q->word, "run", q->rows[0].ref, "strategy", q->strategy, "by",
+		    "the page or the API", "peer", q->req->peer, (char *)NULL);
 	o = json_object_new_object();
 	json_add_str(o, "answer", q->word);
 	json_add_str(o, "strategy", q->strategy);
@@ -624,6 +629,7 @@ static void answer_suggestion(struct api *api, struct http_request *req, const c
 	q = question_new(api, req, answer_approval);
 	if (!q)
 		return;
+	add_row(q, ref, strlen(ref), 0);
 	approve_cmd(&a, api->ks, ref, "somebody on the page", approve);
 	batch_add_script(q->batch, &approve_script, &a.cmd, on_answered, 0);
 }

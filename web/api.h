@@ -7,6 +7,7 @@
 #include "core/keys.h"
 #include "web/batch.h"
 
+struct audit;
 struct http_request;
 struct redis;
 
@@ -14,6 +15,7 @@ struct api {
 	struct redis *redis;
 	const struct keyspace *ks;
 	struct batch_list *batches;
+	struct audit *audit;
 	unsigned open;               /* requests not yet answered */
 	void (*switched)(void *arg); /* the kill switch was changed */
 	void *arg;

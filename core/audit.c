@@ -1,0 +1,435 @@
+#include "core/audit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "core/audit_chain.h"
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/keys.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/redis.h"
+#include "core/text.h"
+
+static const struct conf_option options[] = {
+	{ "audit.key", CONF_SECRET, NULL, NULL, NULL,
+	  "Key of the audit log's chain, the newest first during rotation; unset: `start` makes "
+	  "one, "
+	  "other roles write a chain that only shows accidents." },
+	{ "audit.dir", CONF_STR, NULL, NULL, NULL,
+	  "Folder for a copy of the audit log, a file per day; unset: `start` uses its data "
+	  "folder." },
+	{ "audit.keep", CONF_DURATION, "365d", "1d", "3650d", "How long audit records are kept." },
+};
+
+const struct conf_table audit_conf = {
+	.title = "Audit",
+	.options = options,
+	.n = ARRAY_LEN(options),
+};
+
+enum {
+	ANCHOR_EVERY = 100,
+	TRIM_MS = 3600 * 1000,
+	AGAIN_MS = 1000,
+	NAME_BYTES = 96,
+	DAY_MS = 24 * 3600 * 1000,
+	LINE_MAX_BYTES = 16 * 1024,
+};
+
+struct waiting {
+	TAILQ_ENTRY(waiting) next;
+	struct audit *audit;
+	uint64_t seq;
+	char mac[AUDIT_MAC_HEX + 1];
+	size_t n;
+	bool sent;
+	char *texts[2 * AUDIT_FIELDS_MAX];
+};
+
+struct audit {
+	struct redis *redis;
+	const struct conf *conf;
+	char writer[NAME_BYTES], stream[KEY_MAX], heads[KEY_MAX], lease[KEY_MAX];
+	uint64_t seq, anchored;
+	char prev[AUDIT_MAC_HEX + 1];
+	TAILQ_HEAD(waiting_list, waiting) waiting;
+	unsigned n_waiting, in_flight;
+	uint64_t dropped;
+	struct event *again, *trim;
+	int fd;
+	int64_t day; /* of fd */
+	bool file_broken;
+};
+
+/*
+ * KEYS stream heads; ARGV writer seq mac at_ms first fields... What was added already, by a command
+ * whose answer was lost, is not added again; and nothing comes before what an older record of the
+ * writer, which is still to be sent (first = 0), would have to follow.
+ */
+static struct redis_script append_script = {
+	.name = "audit",
+	.body = "local head = redis.call('HGET', KEYS[2], ARGV[1]) "
+		"local last = head and tonumber(string.match(head, '^%d+')) or 0 "
+		"if tonumber(ARGV[2]) <= last then return 'known' end "
+		"if tonumber(ARGV[2]) > last + 1 and ARGV[5] == '0' then "
+		"  return redis.error_reply('GAP before the record') "
+		"end "
+		"redis.call('XADD', KEYS[1], '*', unpack(ARGV, 6)) "
+		"redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]) "
+		"return 'added'",
+};
+
+/*
+ * KEYS stream heads; ARGV oldest ms to keep. Heads of writers that were silent since then go
+ * with their records.
+ */
+static struct redis_script trim_script = {
+	.name = "audit-trim",
+	.body = "redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1]) "
+		"local all = redis.call('HGETALL', KEYS[2]) "
+		"for i = 1, #all, 2 do "
+		"  if tonumber(string.match(all[i + 1], '%d+$')) < tonumber(ARGV[1]) then "
+		"    redis.call('HDEL', KEYS[2], all[i]) "
+		"  end "
+		"end "
+		"return 'ok'",
+};
+
+/* --- the file ------------------------------------------------------------------ */
+
+static int is_ours(const struct dirent *d)
+{
+	return text_starts(d->d_name, "audit-") && text_ends(d->d_name, ".jsonl");
+}
+
+/* Names sort by day, so those that are too old come first. */
+static void drop_old_files(const struct audit *a, const char *folder, int64_t now_ms)
+{
+	char oldest[25], keep[48], path[1200];
+	struct dirent **names;
+	int n = scandir(folder, &names, is_ours, alphasort);
+
+	text_from_ms(oldest, now_ms - conf_int(a->conf, "audit.keep") - DAY_MS);
+	(void)snprintf(keep, sizeof(keep), "audit-%.10s.jsonl", oldest);
+	for (int i = 0; i < n; i++) {
+		if (strcmp(names[i]->d_name, keep) < 0) {
+			(void)snprintf(path, sizeof(path), "%.900s/%.255s", folder,
+				       names[i]->d_name);
+			(void)unlink(path);
+		}
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
+}
+
+static void open_file(struct audit *a, int64_t now_ms)
+{
+	const char *folder = conf_str(a->conf, "audit.dir");
+	char path[1100], today[25];
+
+	if (a->fd >= 0 && now_ms / DAY_MS == a->day)
+		return;
+	if (a->fd >= 0)
+		(void)close(a->fd);
+	a->fd = -1;
+	a->day = now_ms / DAY_MS;
+	if (!folder)
+		return;
+	text_from_ms(today, now_ms);
+	(void)mkdir(folder, 0700);
+	(void)snprintf(path, sizeof(path), "%.900s/audit-%.10s.jsonl", folder, today);
+	a->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (a->fd < 0)
+		log_error("the audit file cannot be opened", KV("path", path),
+			  KV("why", strerror(errno)));
+	else
+		drop_old_files(a, folder, now_ms);
+}
+
+/* One write per line: writers share the file. */
+static void write_file(struct audit *a, const struct audit_record *r, const char *mac,
+		       int64_t now_ms)
+{
+	OWNED(buf_done) struct buf line;
+
+	open_file(a, now_ms);
+	if (a->fd < 0)
+		return;
+	buf_init(&line, LINE_MAX_BYTES);
+	buf_putc(&line, '{');
+	for (size_t i = 0; i < r->n; i++) {
+		buf_json(&line, r->pairs[i].name, strlen(r->pairs[i].name));
+		buf_putc(&line, ':');
+		buf_json(&line, r->pairs[i].value, strlen(r->pairs[i].value));
+		buf_putc(&line, ',');
+	}
+	buf_printf(&line, "\"mac\":\"%s\"}\n", mac);
+	if (!line.overflow && write(a->fd, line.data, line.len) == (ssize_t)line.len) {
+		a->file_broken = false;
+	} else if (!a->file_broken) {
+		a->file_broken = true;
+		log_error("the audit file cannot be written", KV("why", strerror(errno)));
+	}
+}
+
+/* --- the stream -------------------------------------------------------------------- */
+
+static void waiting_free(struct waiting *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		free(w->texts[i]);
+	free(w);
+}
+
+static void on_added(const struct redisReply *reply, void *arg)
+{
+	struct audit *a = arg;
+	struct waiting *w = TAILQ_FIRST(&a->waiting);
+	struct timeval tv = clock_timeval(AGAIN_MS);
+
+	/* Answers come in the order of the commands. After the first that failed, all are sent
+	 * again. */
+	a->in_flight--;
+	if (redis_is_error(reply, NULL) || !w || !w->sent) {
+		TAILQ_FOREACH(w, &a->waiting, next)
+		w->sent = false;
+		(void)evtimer_add(a->again, &tv);
+		return;
+	}
+	TAILQ_REMOVE(&a->waiting, w, next);
+	a->n_waiting--;
+	waiting_free(w);
+}
+
+static void send_one(struct audit *a, struct waiting *w)
+{
+	struct redis_cmd cmd;
+
+	redis_script_cmd(&cmd, &append_script, 2);
+	redis_arg(&cmd, a->stream);
+	redis_arg(&cmd, a->heads);
+	redis_arg(&cmd, a->writer);
+	redis_arg_i64(&cmd, (int64_t)w->seq);
+	redis_arg(&cmd, w->mac);
+	redis_arg_i64(&cmd, clock_wall_ms());
+	redis_arg(&cmd, w == TAILQ_FIRST(&a->waiting) ? "1" : "0");
+	for (size_t i = 0; i < w->n; i++)
+		redis_arg(&cmd, w->texts[i]);
+	redis_arg(&cmd, "mac");
+	redis_arg(&cmd, w->mac);
+	w->sent = true;
+	a->in_flight++;
+	redis_send_script(a->redis, &append_script, &cmd, on_added, a);
+}
+
+static void send_waiting(struct audit *a)
+{
+	struct waiting *w;
+
+	TAILQ_FOREACH(w, &a->waiting, next)
+	if (!w->sent)
+		send_one(a, w);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct audit *a = arg;
+	struct timeval tv = clock_timeval(AGAIN_MS);
+
+	UNUSED(fd);
+	UNUSED(what);
+	/* The answers of the last round first: they say nothing about this one. */
+	if (a->in_flight || !redis_connected(a->redis))
+		(void)evtimer_add(a->again, &tv);
+	else
+		send_waiting(a);
+}
+
+static void enqueue(struct audit *a, const struct audit_record *r, const char *mac)
+{
+	struct waiting *w;
+
+	if (a->n_waiting >= AUDIT_WAITING_MAX) {
+		if (a->dropped++ == 0)
+			log_error("audit records are lost to Redis: too many wait for it",
+				  KV("writer", a->writer), KV("seq", a->seq));
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->seq = a->seq;
+	(void)text_copy(w->mac, sizeof(w->mac), mac, strlen(mac));
+	for (size_t i = 0; i < r->n; i++) {
+		w->texts[w->n++] = xstrdup(r->pairs[i].name);
+		w->texts[w->n++] = xstrdup(r->pairs[i].value);
+	}
+	TAILQ_INSERT_TAIL(&a->waiting, w, next);
+	a->n_waiting++;
+	if (!evtimer_pending(a->again, NULL))
+		send_one(a, w);
+}
+
+/* --- records ---------------------------------------------------------------------------- */
+
+static void anchor(struct audit *a)
+{
+	if (a->anchored == a->seq)
+		return;
+	a->anchored = a->seq;
+	log_info("audit anchor", KV("writer", a->writer), KV("seq", a->seq), KV("mac", a->prev));
+}
+
+static void add(struct audit_record *r, const char *name, const char *value)
+{
+	if (r->n < AUDIT_FIELDS_MAX)
+		r->pairs[r->n++] = (struct audit_pair){ name, value };
+}
+
+void audit_write(struct audit *a, const char *what, ...)
+{
+	char seq[24], at[24], key_id[AUDIT_KEY_ID_HEX + 1], mac[AUDIT_MAC_HEX + 1];
+	char values[AUDIT_FIELDS_MAX][AUDIT_VALUE_MAX];
+	const char *key = conf_secret(a->conf, "audit.key", 0), *name;
+	struct audit_record r = { .n = 0 };
+	int64_t now = clock_wall_ms();
+	va_list ap;
+
+	audit_key_id(key ? key : "", key_id);
+	(void)snprintf(seq, sizeof(seq), "%" PRIu64, ++a->seq);
+	(void)snprintf(at, sizeof(at), "%" PRId64, now);
+	add(&r, "v", "1");
+	add(&r, "writer", a->writer);
+	add(&r, "seq", seq);
+	add(&r, "at_ms", at);
+	add(&r, "key", key_id);
+	add(&r, "what", what);
+	va_start(ap, what);
+	while ((name = va_arg(ap, const char *)) && r.n + 1 < AUDIT_FIELDS_MAX) {
+		const char *value = va_arg(ap, const char *);
+
+		if (!value || !*value)
+			continue;
+		(void)text_copy(values[r.n], AUDIT_VALUE_MAX, value, strlen(value));
+		add(&r, name, values[r.n]);
+	}
+	va_end(ap);
+	add(&r, "prev", a->prev);
+	audit_mac(key ? key : "", &r, mac);
+	write_file(a, &r, mac, now);
+	enqueue(a, &r, mac);
+	(void)text_copy(a->prev, sizeof(a->prev), mac, strlen(mac));
+	if (a->seq % ANCHOR_EVERY == 0)
+		anchor(a);
+}
+
+/* --- what is too old -------------------------------------------------------------------- */
+
+static void on_oldest(const struct redisReply *reply, void *arg)
+{
+	struct audit *a = arg;
+	const char *id = redis_str(redis_at(redis_at(reply, 0), 0));
+	int64_t keep_from = clock_wall_ms() - conf_int(a->conf, "audit.keep");
+	char text[24];
+	struct redis_cmd cmd;
+
+	if (!id || strtoll(id, NULL, 10) >= keep_from)
+		return;
+	(void)snprintf(text, sizeof(text), "%" PRId64, keep_from);
+	audit_write(a, "trimmed", "before_ms", text, (char *)NULL);
+	redis_script_cmd(&cmd, &trim_script, 2);
+	redis_arg(&cmd, a->stream);
+	redis_arg(&cmd, a->heads);
+	redis_arg(&cmd, text);
+	redis_send_script(a->redis, &trim_script, &cmd, NULL, NULL);
+}
+
+static void on_lease(const struct redisReply *reply, void *arg)
+{
+	struct audit *a = arg;
+
+	if (redis_str(reply) && !redis_is_error(reply, NULL))
+		redis_send_args(a->redis, on_oldest, a, "XRANGE", a->stream, "-", "+", "COUNT", "1",
+				(char *)NULL);
+}
+
+static void on_trim(evutil_socket_t fd, short what, void *arg)
+{
+	struct audit *a = arg;
+	char ms[24];
+
+	UNUSED(fd);
+	UNUSED(what);
+	(void)snprintf(ms, sizeof(ms), "%d", TRIM_MS / 2);
+	redis_send_args(a->redis, on_lease, a, "SET", a->lease, a->writer, "NX", "PX", ms,
+			(char *)NULL);
+}
+
+void audit_keep_trimmed(struct audit *a)
+{
+	struct timeval tv = clock_timeval(TRIM_MS);
+
+	(void)event_add(a->trim, &tv);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+struct audit *audit_new(struct event_base *base, struct redis *redis, const struct keyspace *ks,
+			const struct conf *conf, const char *role)
+{
+	struct audit *a = xcalloc(1, sizeof(*a));
+	char host[48] = "", unique[9];
+
+	(void)gethostname(host, sizeof(host) - 1);
+	random_hex(unique, 4);
+	(void)snprintf(a->writer, sizeof(a->writer), "%s-%s-%d-%s", role, *host ? host : "host",
+		       (int)getpid(), unique);
+	a->redis = redis;
+	a->conf = conf;
+	a->fd = -1;
+	TAILQ_INIT(&a->waiting);
+	key_region(ks, "audit", a->stream);
+	key_region(ks, "audit:heads", a->heads);
+	key_region(ks, "lease:audit", a->lease);
+	a->again = evtimer_new(base, on_again, a);
+	a->trim = event_new(base, -1, EV_PERSIST, on_trim, a);
+	if (!a->again || !a->trim)
+		abort();
+	return a;
+}
+
+void audit_free(struct audit *a)
+{
+	struct waiting *w;
+
+	if (!a)
+		return;
+	anchor(a);
+	while ((w = TAILQ_FIRST(&a->waiting))) {
+		TAILQ_REMOVE(&a->waiting, w, next);
+		waiting_free(w);
+	}
+	event_free(a->again);
+	event_free(a->trim);
+	if (a->fd >= 0)
+		(void)close(a->fd);
+	free(a);
+}
+
+unsigned audit_waiting(const struct audit *a)
+{
+	return a->n_waiting;
+}
