@@ -285,7 +285,7 @@ static void enqueue(struct audit *a, const struct audit_record *r, const char *m
 
 /* --- records ---------------------------------------------------------------------------- */
 
-static void anchor(struct audit *a)
+void audit_anchor(struct audit *a)
 {
 	if (a->anchored == a->seq)
 		return;
@@ -333,7 +333,7 @@ void audit_write(struct audit *a, const char *what, ...)
 	enqueue(a, &r, mac);
 	(void)text_copy(a->prev, sizeof(a->prev), mac, strlen(mac));
 	if (a->seq % ANCHOR_EVERY == 0)
-		anchor(a);
+		audit_anchor(a);
 }
 
 /* --- what is too old -------------------------------------------------------------------- */
@@ -417,7 +417,6 @@ void audit_free(struct audit *a)
 
 	if (!a)
 		return;
-	anchor(a);
 	while ((w = TAILQ_FIRST(&a->waiting))) {
 		TAILQ_REMOVE(&a->waiting, w, next);
 		waiting_free(w);

@@ -23,7 +23,6 @@ extern const struct conf_table audit_conf;
  */
 struct audit *audit_new(struct event_base *, struct redis *, const struct keyspace *,
 			const struct conf *, const char *role);
-/* Writes the head into the log when something was recorded. */
 void audit_free(struct audit *);
 DEFINE_OWNED(struct audit, audit_free)
 
@@ -37,6 +36,10 @@ void audit_write(struct audit *, const char *what, ...) __attribute__((sentinel)
 /* From now on: what is older than audit.keep goes, and a record says so. For daemons, one a time.
  */
 void audit_keep_trimmed(struct audit *);
+
+/* Writes the head into the log if it is not there yet: every 100 records, and when a daemon ends.
+ */
+void audit_anchor(struct audit *);
 
 /* Records that Redis does not have yet. */
 unsigned audit_waiting(const struct audit *);

@@ -494,6 +494,8 @@ static void tear_down(struct daemon *d)
 	admin_free(d->admin);
 	redis_free(e->reader);
 	redis_free(e->writer);
+	if (e->audit)
+		audit_anchor(e->audit);
 	audit_free(e->audit);
 	work_free(e->work);
 	consumer_free(e->consumer);

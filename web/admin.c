@@ -272,6 +272,8 @@ void admin_free(struct admin *a)
 	if (!a)
 		return;
 	live_free(a->live);
+	if (a->audit)
+		audit_anchor(a->audit);
 	audit_free(a->audit);
 	redis_free(a->redis);
 	batch_drop_all(&a->batches);
