@@ -8,7 +8,7 @@ function(guard_unit_test module)
   add_executable(test_${module} test_${module}.c)
   target_link_libraries(test_${module} PRIVATE ${arg_LIBS} PkgConfig::CMOCKA guard_build)
   add_test(NAME unit/${module} COMMAND test_${module})
-  set_tests_properties(unit/${module} PROPERTIES LABELS unit TIMEOUT 60
+  set_tests_properties(unit/${module} PROPERTIES LABELS unit TIMEOUT 240
     SKIP_RETURN_CODE 77 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
 
@@ -27,7 +27,7 @@ function(guard_fuzz_target name)
   endif()
   target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBS} guard_build)
   add_test(NAME fuzz/${name} COMMAND fuzz_${name} ${run} ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
-  set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 120
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 240
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
 
@@ -46,7 +46,7 @@ function(guard_integration_test name)
     list(APPEND tests integration/${name}/${test})
     add_test(NAME integration/${name}/${test} COMMAND integration_${name} ${test})
   endforeach()
-  set_tests_properties(${tests} PROPERTIES LABELS integration TIMEOUT 300
+  set_tests_properties(${tests} PROPERTIES LABELS integration TIMEOUT 600
     SKIP_RETURN_CODE 77 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     ENVIRONMENT "GUARD_BIN=$<TARGET_FILE:pipeline-guard>;GUARD_SIMULATOR=$<TARGET_FILE:pipeline-guard-simulator>")
 endfunction()
