@@ -259,7 +259,7 @@ static size_t mend_number(char *s, bool *mended)
 {
 	enum { WHOLE_MAX = 19 }; /* longer ones are not in 0..INT64_MAX */
 	size_t len = strspn(s, "0123456789+-.eE");
-	bool whole;
+	bool whole = false;
 
 	if (number_length(s, &whole) != len || (whole && len <= WHOLE_MAX))
 		return len;
