@@ -87,16 +87,23 @@ int enqueue_layout(const struct redisReply *reply, const struct keyspace *ks, st
 	return 0;
 }
 
+/* Encodes the event; bytes of it. */
+static size_t encode(const struct ci_event *ev, struct redis_cmd *cmd)
+{
+	size_t n = 0;
+
+	redis_cmd_init(cmd);
+	ci_event_encode(ev, cmd);
+	for (int i = 0; i < cmd->argc; i++)
+		n += cmd->len[i];
+	return n;
+}
+
 size_t enqueue_entry_bytes(const struct ci_event *ev)
 {
 	struct redis_cmd cmd;
-	size_t n = 0;
 
-	redis_cmd_init(&cmd);
-	ci_event_encode(ev, &cmd);
-	for (int i = 0; i < cmd.argc; i++)
-		n += cmd.len[i];
-	return n;
+	return encode(ev, &cmd);
 }
 
 void enqueue_fit(struct ci_event *ev)
@@ -178,9 +185,10 @@ void enqueue_record(struct ci_event *ev, int64_t ttl_ms, struct buf *out)
 	struct redis_cmd cmd;
 	char number[24];
 
-	enqueue_fit(ev);
-	redis_cmd_init(&cmd);
-	ci_event_encode(ev, &cmd);
+	if (encode(ev, &cmd) > ENQUEUE_ENTRY_BYTES_MAX) {
+		enqueue_fit(ev);
+		(void)encode(ev, &cmd);
+	}
 	add_string(out, event_kind);
 	add_string(out, ev->source);
 	add_string(out, ev->delivery);
