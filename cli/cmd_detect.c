@@ -11,7 +11,7 @@
 #include "dispatcher/rule_cache.h"
 
 struct options {
-	const char *rules;
+	const char *rules, *model;
 	struct detect_input input;
 };
 
@@ -118,7 +118,8 @@ static int detect_all(const struct cli *cli, const struct options *o, struct err
 
 	if (check(cli, o, err) < 0 ||
 	    detector_new_cached(o->rules, rule_cache_folder(NULL, cache) ? cache : NULL, &d, err) <
-		    0)
+		    0 ||
+	    detector_load_model(d, o->model, err) < 0)
 		return cli_fail(&cmd_detect, err);
 	for (int i = 0; i < cli->argc; i++) {
 		if (detect_file(d, o, cli->json, cli->argv[i], err) == 0)
@@ -155,6 +156,10 @@ static int detect_run(int argc, char **argv)
 		  .argument = "DIR",
 		  .text = &o.rules,
 		  .help = "rules other than the built-in ones" },
+		{ .name = "text-model",
+		  .argument = "FILE",
+		  .text = &o.model,
+		  .help = "a text model other than the built-in one; \"\" for none" },
 		{ .name = NULL },
 	};
 	struct err err = { .kind = ERR_NONE };

@@ -19,6 +19,7 @@ const struct command *const commands[] = {
 	&cmd_heal,
 	&cmd_policy,
 	&cmd_replay,
+	&cmd_train,
 	&cmd_git_watch,
 	&cmd_git_hook,
 	&cmd_config,

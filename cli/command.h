@@ -42,6 +42,7 @@ extern const struct command cmd_simulate;
 extern const struct command cmd_spool;
 extern const struct command cmd_start;
 extern const struct command cmd_status;
+extern const struct command cmd_train;
 extern const struct command cmd_version;
 
 /* What dispatcher/decide.c says of a run that deploys or publishes: `heal` asks for --force then.

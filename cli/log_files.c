@@ -49,7 +49,8 @@ static const char *label_below(const char *label, const char *folder)
 
 /* --- finding ------------------------------------------------------------------------ */
 
-static int add(struct log_files *files, char *path, const char *label, struct err *err)
+static int add(struct log_files *files, char *path, const char *label, const char *project,
+	       struct err *err)
 {
 	if (files->n == LOG_FILES_MAX) {
 		free(path);
@@ -59,7 +60,11 @@ static int add(struct log_files *files, char *path, const char *label, struct er
 		files->cap = files->cap ? 2 * files->cap : 64;
 		files->at = xrealloc(files->at, files->cap * sizeof(*files->at));
 	}
-	files->at[files->n++] = (struct log_file){ path, label };
+	files->at[files->n++] = (struct log_file){
+		.path = path,
+		.label = label,
+		.project = project && *project ? xstrdup(project) : NULL,
+	};
 	files->unlabelled += !label;
 	return 0;
 }
@@ -82,7 +87,7 @@ static int visit(struct log_files *files, char *path, const char *name, const ch
 	if (lstat(path, &st) < 0)
 		rc = err_set(err, ERR_TRANSIENT, "%s: %s", path, strerror(errno));
 	else if (S_ISREG(st.st_mode))
-		return add(files, path, label, err);
+		return add(files, path, label, NULL, err);
 	else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
 		rc = walk(files, path, label_below(label, name), depth + 1, err);
 	free(path);
@@ -134,26 +139,28 @@ static char *next_cell(char **row)
 }
 
 struct columns {
-	int path, category;
+	int path, category, project;
 };
 
 static void read_heading(char *row, struct columns *c)
 {
 	char *cell;
 
-	*c = (struct columns){ -1, -1 };
+	*c = (struct columns){ -1, -1, -1 };
 	for (int i = 0; (cell = next_cell(&row)); i++) {
 		if (strcmp(cell, "path") == 0)
 			c->path = i;
 		if (strcmp(cell, "category") == 0)
 			c->category = i;
+		if (strcmp(cell, "project") == 0)
+			c->project = i;
 	}
 }
 
 static int read_row(struct log_files *files, const struct columns *c, const char *folder, char *row,
 		    struct err *err)
 {
-	const char *path = "", *category = "";
+	const char *path = "", *category = "", *project = "";
 	char *cell;
 
 	for (int i = 0; row && (cell = next_cell(&row)); i++) {
@@ -161,6 +168,8 @@ static int read_row(struct log_files *files, const struct columns *c, const char
 			path = cell;
 		if (i == c->category)
 			category = cell;
+		if (i == c->project)
+			project = cell;
 	}
 	if (!*path)
 		return err_set(err, ERR_CONFIG, "no path");
@@ -168,7 +177,7 @@ static int read_row(struct log_files *files, const struct columns *c, const char
 		return err_set(err, ERR_CONFIG, "\"%.60s\" is no category, nor green or red",
 			       category);
 	return add(files, *path == '/' ? xstrdup(path) : xasprintf("%s/%s", folder, path),
-		   label_of(category), err);
+		   label_of(category), project, err);
 }
 
 static void fclosep(FILE **f)
@@ -183,7 +192,7 @@ static int read_table(struct log_files *files, const char *name, struct err *err
 	OWNED(freep) char *folder = xstrdup(name);
 	char *slash = strrchr(folder, '/');
 	char row[ROW_BYTES_MAX];
-	struct columns columns = { -1, -1 };
+	struct columns columns = { -1, -1, -1 };
 
 	if (!f)
 		return err_set(err, ERR_TRANSIENT, "%s: %s", name, strerror(errno));
@@ -229,8 +238,10 @@ void log_files_free(struct log_files *files)
 {
 	if (!files)
 		return;
-	for (size_t i = 0; i < files->n; i++)
+	for (size_t i = 0; i < files->n; i++) {
 		free(files->at[i].path);
+		free(files->at[i].project);
+	}
 	free(files->at);
 	free(files);
 }

@@ -14,6 +14,7 @@ enum { LOG_FILES_MAX = 500000 };
 struct log_file {
 	char *path;
 	const char *label; /* as in dispatcher/rule_report.h; NULL: not known */
+	char *project;     /* that it is of; NULL: not said */
 };
 
 struct log_files {
@@ -25,7 +26,8 @@ struct log_files {
 /*
  * A folder: all files below it, in the order of their names. What a log is, the folders on
  * the way say: `green` or `passed`, `red` or `failed`, or a category, which may be in one of the
- * latter. A file: a table with the columns path and category, paths relative to the table.
+ * latter. A file: a table with the columns path, category and, if known, project; paths are
+ * relative to the table.
  */
 int log_files_find(const char *where, struct log_files **out, struct err *) MUST_CHECK;
 void log_files_free(struct log_files *);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "dispatcher/detector.h"
 #include "dispatcher/policy.h"
 #include "healers/healer.h"
 
@@ -86,6 +87,16 @@ static bool no_cause(const struct question *q)
 	return strcmp(q->finding->category, "unknown") == 0 && say(q, "no known cause in the log");
 }
 
+/* A text model names a cause for people; nothing is done because of it. */
+static bool only_words(const struct question *q)
+{
+	char words[64];
+
+	return strcmp(q->finding->rule, DETECT_BY_WORDS) == 0 &&
+	       say(q, "no rule is sure, only the words say %s",
+		   in_words(q->finding->category, words));
+}
+
 static bool not_sure(const struct question *q)
 {
 	double least = (double)q->facts->policy->limits.min_confidence / 100;
@@ -99,7 +110,7 @@ static bool not_sure(const struct question *q)
 
 /* What is left to a person, whatever could be tried; the first row that applies. */
 static bool (*const vetoes[])(const struct question *) = {
-	never_touched, never_started, by_hand, deploys, no_log, no_cause,
+	never_touched, never_started, by_hand, deploys, no_log, no_cause, only_words,
 };
 
 /* --- what could be tried ------------------------------------------------- */

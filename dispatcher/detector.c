@@ -10,13 +10,16 @@
 #include "dispatcher/log_clean.h"
 #include "dispatcher/prefilter.h"
 #include "dispatcher/scan.h"
+#include "dispatcher/second_opinion.h"
 #include "dispatcher/verdict.h"
+#include "ml/text_model.h"
 
 struct detector {
 	struct rule_set *rules;
 	struct matcher *matcher;
 	struct prefilter *prefilter;
-	uint64_t *gave_up; /* allocated apart: counted while the detector is const */
+	struct text_model *model; /* NULL: no second opinion */
+	uint64_t *gave_up;        /* allocated apart: counted while the detector is const */
 };
 
 struct detect_scan {
@@ -50,6 +53,7 @@ void detector_free(struct detector *d)
 {
 	if (!d)
 		return;
+	text_model_free(d->model);
 	prefilter_free(d->prefilter);
 	matcher_free(d->matcher);
 	rule_set_free(d->rules);
@@ -77,6 +81,22 @@ const char *detector_rules_dir(void)
 			return found;
 	}
 	return GUARD_RULES_DIR;
+}
+
+int detector_load_model(struct detector *d, const char *path, struct err *err)
+{
+	OWNED(freep) char *built_in = xasprintf("%s/../models/text.model", detector_rules_dir());
+	struct text_model *m = NULL;
+
+	if (path && !*path)
+		return 0;
+	if (!path && access(built_in, F_OK) < 0)
+		return 0;
+	if (text_model_load(path ? path : built_in, &m, err) < 0)
+		return -1;
+	text_model_free(d->model);
+	d->model = m;
+	return 0;
 }
 
 size_t detector_rule_count(const struct detector *d)
@@ -192,12 +212,19 @@ void detect_scan_end(struct detect_scan *s, struct arena *a, struct finding *out
 	scan_cleaned(s);
 	count_gave_up(s);
 	verdict_reach(s->scan, &s->input, a, out);
+	if (s->detector->model)
+		second_opinion(s->detector->model, s->scan, a, out);
 	out->scan_ms = (double)(int64_t)((s->spent_ms + now_ms() - began) * 1000) / 1000;
 }
 
 uint64_t detect_scan_count(const struct detect_scan *s, size_t rule)
 {
 	return s->scan->tallies[rule].count;
+}
+
+size_t detect_scan_words(const struct detect_scan *s, const char *lines[static DETECT_WORDS_MAX])
+{
+	return second_opinion_words(s->scan, lines);
 }
 
 void detector_scan(const struct detector *d, const struct detect_input *in, struct arena *a,

@@ -12,6 +12,11 @@
 #include "core/err.h"
 #include "core/finding.h"
 
+enum { DETECT_WORDS_MAX = 64 };
+
+/* What a finding names as its rule when a text model decided: a hint for people, no reason to act. */
+#define DETECT_BY_WORDS "text-model"
+
 struct arena;
 struct detector;
 struct rule_set;
@@ -44,6 +49,12 @@ DEFINE_OWNED(struct detector, detector_free)
 const char *detector_rules_dir(void);
 size_t detector_rule_count(const struct detector *);
 
+/*
+ * A text model (ml/text_model.h) for logs of which no rule is sure. Path NULL: the one that came
+ * with the release, and none when there is none; "": none.
+ */
+int detector_load_model(struct detector *, const char *path, struct err *) MUST_CHECK;
+
 /* Strings of *out live in the arena. Always gives a finding; "unknown" when unsure. */
 void detector_scan(const struct detector *, const struct detect_input *, struct arena *,
 		   struct finding *out);
@@ -59,6 +70,8 @@ void detect_scan_feed(struct detect_scan *, const char *data, size_t n);
 void detect_scan_end(struct detect_scan *, struct arena *, struct finding *out);
 void detect_scan_free(struct detect_scan *);
 DEFINE_OWNED(struct detect_scan, detect_scan_free)
+/* The lines that a text model is asked about, after the end; borrowed from the scan. */
+size_t detect_scan_words(const struct detect_scan *, const char *lines[static DETECT_WORDS_MAX]);
 
 /* The rules, and after detect_scan_end() how many lines of that log rule i of them hit. */
 const struct rule_set *detector_rules(const struct detector *);

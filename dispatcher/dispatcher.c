@@ -41,6 +41,9 @@ static const struct conf_option options[] = {
 	  "Who may be healed how (docs/policy.md); unset: re-runs act, changes are suggested." },
 	{ "rules_dir", CONF_STR, NULL, NULL, NULL,
 	  "Folder of rule files; default: the rules that came with this release." },
+	{ "text_model", CONF_STR, NULL, NULL, NULL,
+	  "File of the text model that is asked where no rule is sure; default: the one that came "
+	  "with this release; empty: none." },
 	{ "diagnose.delay", CONF_DURATION, "0s", "0s", "10m",
 	  "Wait this long after a failure before reading its log." },
 	{ "diagnose.jobs", CONF_INT, "3", "1", "16",
@@ -379,10 +382,15 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 static int load_rules(struct engine *e, struct detector **out, struct err *err)
 {
 	const char *data_dir = conf_str(e->conf, "data_dir");
+	OWNED(detector_freep) struct detector *d = NULL;
 	char cache[RULE_CACHE_PATH_MAX];
 
-	return detector_new_cached(conf_str(e->conf, "rules_dir"),
-				   rule_cache_folder(data_dir, cache) ? cache : NULL, out, err);
+	if (detector_new_cached(conf_str(e->conf, "rules_dir"),
+				rule_cache_folder(data_dir, cache) ? cache : NULL, &d, err) < 0 ||
+	    detector_load_model(d, conf_str(e->conf, "text_model"), err) < 0)
+		return -1;
+	*out = TAKE(d);
+	return 0;
 }
 
 static int load_policy(const struct engine *e, struct policy **out, struct err *err)

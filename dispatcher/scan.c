@@ -43,13 +43,20 @@ static void next_part(struct scan *s)
 		s->part++;
 }
 
-/* The lines before index `end`, masked. */
-static void take_tail(struct tail *t, const char *text, const struct clean_line *lines, size_t end)
+/*
+ * The lines before index `end`, masked; where this block has too few, those of `before`, which
+ * ended where this block begins, stay in front of them.
+ */
+static void take_tail(struct tail *t, const struct tail *before, const char *text,
+		      const struct clean_line *lines, size_t end)
 {
-	size_t first = end > TAIL_LINES ? end - TAIL_LINES : 0;
+	size_t n = end < TAIL_LINES ? end : TAIL_LINES;
+	size_t kept = before->n < TAIL_LINES - n ? before->n : TAIL_LINES - n;
 
-	t->n = 0;
-	for (size_t i = first; i < end; i++) {
+	memmove(t->line, before->line + before->n - kept, kept * sizeof(t->line[0]));
+	memmove(t->text, before->text + before->n - kept, kept * sizeof(t->text[0]));
+	t->n = (unsigned)kept;
+	for (size_t i = end - n; i < end; i++) {
 		const char *line = text + lines[i].start;
 
 		(void)mask_text(line, lines[i].len, t->text[t->n], sizeof(t->text[0]));
@@ -60,8 +67,8 @@ static void take_tail(struct tail *t, const char *text, const struct clean_line 
 static void end_part(struct scan *s, enum part_state state)
 {
 	s->parts[s->part] = (uint8_t)state;
-	if (state == PART_FAILED && !s->any_failed)
-		take_tail(&s->last_words, s->block, s->lines, s->at);
+	if (state == PART_FAILED && !s->last_words.n)
+		take_tail(&s->last_words, &s->tail, s->block, s->lines, s->at);
 	s->any_failed |= state == PART_FAILED;
 	s->any_passed |= state == PART_PASSED;
 	s->log_passed &= state != PART_FAILED;
@@ -103,6 +110,11 @@ static void begin_step(struct scan *s, const char *text, size_t len)
 		s->parts[s->part] = PART_FAILED;
 		s->any_failed = true;
 	}
+}
+
+const struct tail *scan_last_words(const struct scan *s)
+{
+	return s->any_failed && s->last_words.n ? &s->last_words : &s->tail;
 }
 
 /* A place for a hit in this part; NULL when there are enough. */
@@ -381,6 +393,6 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 		if (at > first)
 			scan_line(s, line, l, c + first, at - first, busy);
 	}
-	take_tail(&s->tail, text, lines, n_lines);
+	take_tail(&s->tail, &s->tail, text, lines, n_lines);
 	s->block = NULL;
 }

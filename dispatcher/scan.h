@@ -13,7 +13,7 @@ enum {
 	HITS_PER_PART = 4, /* of those, from one part of the log */
 	PARTS_MAX = 4096,  /* further parts count as the last one */
 	TESTS_KEPT = 200,
-	TAIL_LINES = 5,
+	TAIL_LINES = 18,
 	FOLLOW_LINES = 80, /* that are asked what they add to the name of a failed test */
 	GAVE_UP_MAX = 16,  /* a rule that gave up so often is left out for the rest of the log */
 };
@@ -79,6 +79,9 @@ struct scan {
 	const struct clean_line *lines;
 	size_t at;
 };
+
+/* Where the failure should be told: before the first failed step ended, else the log's end. */
+const struct tail *scan_last_words(const struct scan *);
 
 struct scan *scan_new(const struct rule_set *, const struct matcher *, const char *failed_step);
 void scan_free(struct scan *);

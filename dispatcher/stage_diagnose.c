@@ -210,6 +210,7 @@ static bool stage_was_skipped(const struct detect_input *in, const char *stage)
 static bool lasts(const struct task *t, const struct finding *f)
 {
 	return strcmp(f->category, "unknown") != 0 && !f->transient &&
+	       strcmp(f->rule, DETECT_BY_WORDS) != 0 &&
 	       f->confidence * 100 >= (double)conf_int(t->e->conf, "heal.min_confidence");
 }
 

@@ -277,9 +277,9 @@ static int by_line(const void *a, const void *b)
 
 static void add_last_words(const struct scan *s, struct arena *a, struct finding *f)
 {
-	const struct tail *t = s->any_failed && s->last_words.n ? &s->last_words : &s->tail;
+	const struct tail *t = scan_last_words(s);
 
-	for (unsigned i = 0; i < t->n; i++)
+	for (unsigned i = t->n > EVIDENCE ? t->n - EVIDENCE : 0; i < t->n; i++)
 		add_line(f, t->line[i], t->text[i], a);
 }
 
@@ -437,6 +437,12 @@ void verdict_reach(const struct scan *s, const struct detect_input *in, struct a
 	*out = f;
 }
 
+/* A rule that knows one job's cause explains a run better than words of another's. */
+static bool by_words(const struct finding *f)
+{
+	return strcmp(f->rule, DETECT_BY_WORDS) == 0;
+}
+
 int finding_compare(const struct finding *a, const struct finding *b)
 {
 	bool a_known = strcmp(a->category, "unknown") != 0;
@@ -444,6 +450,8 @@ int finding_compare(const struct finding *a, const struct finding *b)
 
 	if (a_known != b_known)
 		return a_known ? -1 : 1;
+	if (by_words(a) != by_words(b))
+		return by_words(a) ? 1 : -1;
 	if (a->confidence != b->confidence)
 		return a->confidence > b->confidence ? -1 : 1;
 	return 0;

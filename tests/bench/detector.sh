@@ -1,6 +1,10 @@
 #!/bin/sh
-# How often the detector is right, and how fast. Usage: detector.sh BUILD_DIR [score's options]
-# GUARD_DATA is where the labelled logs are; without them there is nothing to measure.
+# How often the detector is right, and how fast. Usage:
+#   detector.sh BUILD_DIR [score's options]   with the rules alone, then with a text model too
+#   detector.sh BUILD_DIR --train FILE        learns the text model that is shipped
+# GUARD_DATA is where the labelled logs are; without them there is nothing to measure. The model
+# that is measured learns from the part of the logs that rules are tuned on; the one that is
+# shipped learns from all.
 set -u
 
 build=$(cd "${1:?usage: detector.sh BUILD_DIR}" && pwd) || exit 2
@@ -8,7 +12,9 @@ shift
 source=$(cd "$(dirname "$0")/../.." && pwd)
 data=${GUARD_DATA:-$source/../shared/data}
 score=$build/tests/bench/detector/detector_score
+guard=$build/cli/pipeline-guard
 work=$build/bench-detector
+labels=$build/bench-labels
 
 [ -d "$data" ] || {
 	echo "skipped: no labelled logs at GUARD_DATA ($data)"
@@ -20,7 +26,7 @@ work=$build/bench-detector
 }
 
 # The scorer reads plain files: one set is published compressed.
-mkdir -p "$work"
+mkdir -p "$work" "$labels"
 for set in "$data"/*; do
 	[ -e "$work/${set##*/}" ] || ln -s "$set" "$work/${set##*/}"
 done
@@ -33,4 +39,20 @@ if [ -d "$data/treeherder/logs" ] && [ -L "$work/treeherder" ]; then
 		gzip -dc "$log" >"$work/treeherder/logs/${name%%.*}.log"
 	done
 fi
-exec "$score" "$@" "$work"
+
+if [ "${1:-}" = --train ]; then
+	"$score" --labels "$labels" "$work" || exit
+	exec "$guard" train --rules "$source/conf/rules" --text "$labels/labels.csv" --out "${2:?no file}"
+fi
+
+seed=0 before=
+for option in "$@"; do
+	[ "$before" != --seed ] || seed=$option
+	before=$option
+done
+"$score" --labels "$labels" --tuned --seed "$seed" "$work" || exit
+"$guard" train --text "$labels/labels.csv" --out "$build/tuned.model" >"$build/tuned.report" || exit
+echo "== rules alone"
+"$score" "$@" "$work" || exit
+printf '\n== rules and a text model that learned from the part "tuned on"\n'
+exec "$score" --model "$build/tuned.model" "$@" "$work"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "dispatcher/detector.h"
 #include "dispatcher/policy.h"
 #include "healers/healer.h"
 #include "unit.h"
@@ -216,9 +217,28 @@ static void tells_deploy_jobs_by_name(void **state)
 		assert_case(decide_is_deploy(cases[i].name) == cases[i].deploy, cases[i].name);
 }
 
+/* Not even if it were transient, which a text model never says. */
+static void words_alone_are_no_reason_to_act(void **state)
+{
+	struct decide_facts facts = { .policy = &acting, .conclusion = "failure" };
+	struct decision d;
+	struct finding f;
+
+	UNUSED(state);
+	finding_init(&f);
+	f.category = "network_failure";
+	f.transient = true;
+	f.confidence = 0.95;
+	f.rule = DETECT_BY_WORDS;
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "escalate");
+	assert_string_equal(d.reason, "no rule is sure, only the words say network failure");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(words_alone_are_no_reason_to_act),
 		cmocka_unit_test(first_row_that_applies_decides),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(tells_deploy_jobs_by_name),

@@ -2,12 +2,14 @@
  * How often the detector is right, on labelled logs. Rules are tuned on one
  * part of the projects only; the other shows what they are worth elsewhere.
  *
- *   score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] [--seed N] DATA_DIR
+ *   score [--rules DIR] [--model FILE] [--pcre2] [--list|--list-all] [--tests] [--seed N] DATA_DIR
+ *   score --labels DIR [--tuned] [--seed N] DATA_DIR
  *
- * --seed splits the projects otherwise. --tests shows names of failed tests that differ, and how
- * many are right per framework. --list names every log that was not answered as
- * its label says, of the part for tuning; --list-all also of the other part, for reports and not
- * for tuning.
+ * --labels writes the table that `pipeline-guard train` reads into a folder, with the logs of all
+ * projects or of the part for tuning. --seed splits the projects otherwise. --tests shows names of
+ * failed tests that differ, and how many are right per framework. --list names every log that was
+ * not answered as its label says, of the part for tuning; --list-all also of the other part, for
+ * reports and not for tuning.
  */
 #include <ctype.h>
 #include <inttypes.h>
@@ -38,8 +40,8 @@ struct tally {
 };
 
 struct options {
-	const char *rules, *data;
-	bool pcre2, list, list_all, tests;
+	const char *rules, *data, *model, *labels;
+	bool pcre2, list, list_all, tests, tuned;
 	uint64_t seed;
 };
 
@@ -438,6 +440,10 @@ static int score(const struct options *o)
 		(void)fprintf(stderr, "score: %s\n", err.msg);
 		return 2;
 	}
+	if (detector_load_model(d, o->model, &err) < 0) {
+		(void)fprintf(stderr, "score: %s\n", err.msg);
+		return 2;
+	}
 	if (o->pcre2)
 		detector_use_pcre2_only(d);
 	sets_load(o->data, o->seed, &all);
@@ -466,13 +472,60 @@ static int score(const struct options *o)
 	return 0;
 }
 
+static void fclosep(FILE **f)
+{
+	if (*f)
+		(void)fclose(*f);
+}
+
+static bool write_snippet(const char *path, const struct sample *s)
+{
+	OWNED(fclosep) FILE *f = fopen(path, "we");
+
+	return f && fwrite(s->text, 1, s->len, f) == s->len;
+}
+
+/* The table that `pipeline-guard train` reads. Of a set of snippets all are of one project. */
+static int write_labels(const struct options *o)
+{
+	OWNED(freep) char *name = xasprintf("%s/labels.csv", o->labels);
+	OWNED(fclosep) FILE *table = fopen(name, "we");
+	struct samples all = { .n = 0 };
+
+	if (!table)
+		return 2;
+	sets_load(o->data, o->seed, &all);
+	(void)fprintf(table, "path,category,project\n");
+	for (size_t i = 0; i < all.n; i++) {
+		const struct sample *s = &all.at[i];
+		OWNED(freep)
+		char *path = s->path ? xstrdup(s->path) : xasprintf("%s/%zu.log", o->labels, i);
+
+		if ((s->held_out && o->tuned) || (!s->path && !write_snippet(path, s)))
+			continue;
+		(void)fprintf(table, "\"%s\",%s,\"%s\"\n", path,
+			      !s->want   ? ""
+			      : *s->want ? s->want
+					 : "passed",
+			      s->path ? s->project : s->set);
+	}
+	samples_done(&all);
+	return all.n ? 0 : 77;
+}
+
 int main(int argc, char **argv)
 {
-	struct options o = { .rules = NULL };
+	struct options o = { .model = "" };
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--rules") == 0 && i + 1 < argc)
 			o.rules = argv[++i];
+		else if (strcmp(argv[i], "--model") == 0 && i + 1 < argc)
+			o.model = argv[++i];
+		else if (strcmp(argv[i], "--labels") == 0 && i + 1 < argc)
+			o.labels = argv[++i];
+		else if (strcmp(argv[i], "--tuned") == 0)
+			o.tuned = true;
 		else if (strcmp(argv[i], "--pcre2") == 0)
 			o.pcre2 = true;
 		else if (strcmp(argv[i], "--list") == 0)
@@ -487,10 +540,10 @@ int main(int argc, char **argv)
 			o.data = argv[i];
 	}
 	if (!o.data) {
-		(void)fprintf(stderr,
-			      "usage: score [--rules DIR] [--pcre2] [--list|--list-all] [--tests] "
-			      "[--seed N] DATA_DIR\n");
+		(void)fprintf(stderr, "usage: score [--rules DIR] [--model FILE] [--pcre2] "
+				      "[--list|--list-all] [--tests] [--seed N] DATA_DIR\n"
+				      "       score --labels DIR [--tuned] [--seed N] DATA_DIR\n");
 		return 2;
 	}
-	return score(&o);
+	return o.labels ? write_labels(&o) : score(&o);
 }

@@ -466,6 +466,6 @@ void sets_load(const char *root, uint64_t seed, struct samples *all)
 		OWNED(freep) char *dir = xasprintf("%s/%s", root, sets[i].name);
 
 		if (!sets[i].load(dir, all))
-			(void)printf("skipped: %s is not in %s\n", sets[i].name, root);
+			(void)fprintf(stderr, "skipped: %s is not in %s\n", sets[i].name, root);
 	}
 }
