@@ -13,7 +13,6 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 data=${GUARD_DATA:-$source/../shared/data}
 score=$build/tests/bench/detector/detector_score
 guard=$build/cli/pipeline-guard
-work=$build/bench-detector
 labels=$build/bench-labels
 
 [ -d "$data" ] || {
@@ -25,23 +24,9 @@ labels=$build/bench-labels
 	exit 2
 }
 
-# The scorer reads plain files: one set is published compressed.
-mkdir -p "$work" "$labels"
-for set in "$data"/*; do
-	[ -e "$work/${set##*/}" ] || ln -s "$set" "$work/${set##*/}"
-done
-if [ -d "$data/treeherder/logs" ] && [ -L "$work/treeherder" ]; then
-	rm "$work/treeherder"
-	mkdir -p "$work/treeherder/logs"
-	cp "$data"/treeherder/logs/*.logview.json "$work/treeherder/logs/"
-	for log in "$data"/treeherder/logs/*.gz; do
-		name=${log##*/}
-		gzip -dc "$log" >"$work/treeherder/logs/${name%%.*}.log"
-	done
-fi
-
+mkdir -p "$labels"
 if [ "${1:-}" = --train ]; then
-	"$score" --labels "$labels" "$work" || exit
+	"$score" --labels "$labels" "$data" || exit
 	exec "$guard" train --rules "$source/conf/rules" --text "$labels/labels.csv" --out "${2:?no file}"
 fi
 
@@ -50,9 +35,9 @@ for option in "$@"; do
 	[ "$before" != --seed ] || seed=$option
 	before=$option
 done
-"$score" --labels "$labels" --tuned --seed "$seed" "$work" || exit
+"$score" --labels "$labels" --tuned --seed "$seed" "$data" || exit
 "$guard" train --text "$labels/labels.csv" --out "$build/tuned.model" >"$build/tuned.report" || exit
 echo "== rules alone"
-"$score" "$@" "$work" || exit
+"$score" "$@" "$data" || exit
 printf '\n== rules and a text model that learned from the part "tuned on"\n'
-exec "$score" --model "$build/tuned.model" "$@" "$work"
+exec "$score" --model "$build/tuned.model" "$@" "$data"

@@ -20,6 +20,7 @@
 
 #include "core/finding.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "dispatcher/detector.h"
 #include "sets.h"
 
@@ -478,11 +479,19 @@ static void fclosep(FILE **f)
 		(void)fclose(*f);
 }
 
-static bool write_snippet(const char *path, const struct sample *s)
+/* Where a log can be read as it is: snippets and compressed ones are written beside the table. */
+static char *plain_log(const char *folder, size_t i, struct sample *s)
 {
-	OWNED(fclosep) FILE *f = fopen(path, "we");
+	OWNED(freep) char *path = xasprintf("%s/%zu.log", folder, i);
+	OWNED(fclosep) FILE *f = NULL;
+	bool written;
 
-	return f && fwrite(s->text, 1, s->len, f) == s->len;
+	if (s->path && !text_ends(s->path, ".gz"))
+		return xstrdup(s->path);
+	f = fopen(path, "we");
+	written = f && sample_read(s) && fwrite(s->text, 1, s->len, f) == s->len;
+	sample_forget(s);
+	return written ? TAKE(path) : NULL;
 }
 
 /* The table that `pipeline-guard train` reads. Of a set of snippets all are of one project. */
@@ -497,17 +506,19 @@ static int write_labels(const struct options *o)
 	sets_load(o->data, o->seed, &all);
 	(void)fprintf(table, "path,category,project\n");
 	for (size_t i = 0; i < all.n; i++) {
-		const struct sample *s = &all.at[i];
-		OWNED(freep)
-		char *path = s->path ? xstrdup(s->path) : xasprintf("%s/%zu.log", o->labels, i);
+		struct sample *s = &all.at[i];
+		const char *project = s->path ? s->project : s->set;
+		OWNED(freep) char *path = NULL;
 
-		if ((s->held_out && o->tuned) || (!s->path && !write_snippet(path, s)))
+		if (s->held_out && o->tuned)
 			continue;
-		(void)fprintf(table, "\"%s\",%s,\"%s\"\n", path,
-			      !s->want   ? ""
-			      : *s->want ? s->want
-					 : "passed",
-			      s->path ? s->project : s->set);
+		path = plain_log(o->labels, i, s);
+		if (path)
+			(void)fprintf(table, "\"%s\",%s,\"%s\"\n", path,
+				      s->want && !*s->want ? "passed"
+				      : s->want            ? s->want
+							   : "",
+				      project);
 	}
 	samples_done(&all);
 	return all.n ? 0 : 77;
