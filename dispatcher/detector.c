@@ -86,13 +86,10 @@ const char *detector_rules_dir(void)
 int detector_load_model(struct detector *d, const char *path, struct err *err)
 {
 	OWNED(freep) char *built_in = xasprintf("%s/../models/text.model", detector_rules_dir());
+	bool none = path ? !*path : access(built_in, F_OK) < 0;
 	struct text_model *m = NULL;
 
-	if (path && !*path)
-		return 0;
-	if (!path && access(built_in, F_OK) < 0)
-		return 0;
-	if (text_model_load(path ? path : built_in, &m, err) < 0)
+	if (!none && text_model_load(path ? path : built_in, &m, err) < 0)
 		return -1;
 	text_model_free(d->model);
 	d->model = m;

@@ -14,7 +14,8 @@
 
 enum { DETECT_WORDS_MAX = 64 };
 
-/* What a finding names as its rule when a text model decided: a hint for people, no reason to act. */
+/* What a finding names as its rule when a text model decided: a hint for people, no reason to act.
+ */
 #define DETECT_BY_WORDS "text-model"
 
 struct arena;

@@ -345,11 +345,12 @@ static void last_words_are_kept(void **state)
 
 	UNUSED(state);
 	scan_log(&f, "1\n2\n3\n4\n5\n6\n7\nexit 1\ncleanup\nexit 3\nbye\n", NULL);
-	assert_int_equal(f.scan->last_words.n, TAIL_LINES);
-	assert_string_equal(f.scan->last_words.text[TAIL_LINES - 1], "7");
-	assert_int_equal(f.scan->last_words.line[TAIL_LINES - 1], 7);
-	assert_string_equal(f.scan->tail.text[TAIL_LINES - 1], "bye");
-	assert_int_equal(f.scan->tail.line[TAIL_LINES - 1], 11);
+	assert_int_equal(f.scan->last_words.n, 7);
+	assert_string_equal(f.scan->last_words.text[6], "7");
+	assert_int_equal(f.scan->last_words.line[6], 7);
+	assert_int_equal(f.scan->tail.n, 11);
+	assert_string_equal(f.scan->tail.text[10], "bye");
+	assert_int_equal(f.scan->tail.line[10], 11);
 }
 
 static void further_parts_count_as_the_last(void **state)
@@ -365,6 +366,28 @@ static void further_parts_count_as_the_last(void **state)
 	scan_log(&f, log.data, NULL);
 	assert_int_equal(f.scan->part, PARTS_MAX - 1);
 	assert_true(f.scan->any_failed);
+}
+
+/* A log is scanned in blocks; what came last may be in two of them. */
+static void last_words_go_over_the_border_of_blocks(void **state)
+{
+	enum { LINES = CLEAN_LINES_MAX + 3 };
+	OWNED(fixture_done) struct fixture f = { .rules = NULL };
+	OWNED(buf_done) struct buf log;
+
+	UNUSED(state);
+	buf_init(&log, 1 << 20);
+	for (unsigned i = 1; i <= LINES; i++)
+		buf_printf(&log, "%u\n", i);
+	buf_puts(&log, "exit 1\nbye\n");
+	scan_log(&f, log.data, NULL);
+	assert_int_equal(f.scan->last_words.n, TAIL_LINES);
+	for (unsigned i = 0; i < TAIL_LINES; i++)
+		assert_int_equal(f.scan->last_words.line[i], LINES - TAIL_LINES + 1 + i);
+	assert_string_equal(f.scan->last_words.text[TAIL_LINES - 1], "8195");
+	assert_int_equal(f.scan->tail.n, TAIL_LINES);
+	assert_int_equal(f.scan->tail.line[TAIL_LINES - 1], LINES + 2);
+	assert_int_equal(f.scan->tail.line[0], LINES + 3 - TAIL_LINES);
 }
 
 int main(void)
@@ -383,6 +406,7 @@ int main(void)
 		cmocka_unit_test(failed_tests_are_bounded),
 		cmocka_unit_test(a_rule_that_gives_up_is_counted_and_left_out),
 		cmocka_unit_test(last_words_are_kept),
+		cmocka_unit_test(last_words_go_over_the_border_of_blocks),
 		cmocka_unit_test(further_parts_count_as_the_last),
 	};
 
