@@ -308,6 +308,9 @@ static void add_evidence(const struct verdict *v, size_t winner, struct arena *a
 			if (!v->trust_passed || v->scan->parts[t->hits[k].part] != PART_PASSED)
 				add_line(f, t->hits[k].line, t->hits[k].text, a);
 	}
+	/* What only sums up has its reason above it. */
+	if (spec_of(v, winner)->class == RULE_CONSEQUENCE)
+		add_last_words(v->scan, a, f);
 	qsort(f->evidence, f->n_evidence, sizeof(f->evidence[0]), by_line);
 }
 

@@ -397,8 +397,8 @@ static bool load_node_ci(const char *root, struct samples *all)
 }
 
 /*
- * What compilers and style tools print, mostly warnings, by the tool that printed it. Says whether
- * an answer, where one is given, is of the kind of the tool: only what has errors deserves one.
+ * What compilers and style tools print, by the tool that printed it. Mostly warnings, which deserve
+ * no answer; where there is a word of errors, it should be of the kind of the tool.
  */
 static const char *category_of_tool(const char *parsers)
 {
@@ -440,6 +440,9 @@ static bool load_consoles(const char *root, struct samples *all)
 			continue;
 		s = add(all, "analysis_model_console", parsers, category_of_tool(parsers));
 		s->path = xasprintf("%s/logs/%s", root, log);
+		if (!sample_read(s) || !strcasestr(s->text, "error"))
+			s->want = NULL;
+		sample_forget(s);
 	}
 	return true;
 }
