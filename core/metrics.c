@@ -63,6 +63,8 @@ static const struct known {
 	  "States and conclusions in events that are not known here, by source." },
 	{ "failed_pipelines", METRIC_GAUGE, "Runs whose latest attempt failed." },
 	{ "findings_total", METRIC_COUNTER, "Diagnoses by category." },
+	{ "flaky_failures_total", METRIC_COUNTER,
+	  "Attempts of which only tests failed that are known to be flaky." },
 	{ "heal_attempts_total", METRIC_COUNTER, "Heals started, by strategy." },
 	{ "heal_duration_seconds", METRIC_HISTOGRAM, "From plan to healed run." },
 	{ "heal_success_rate", METRIC_GAUGE, "Healed share of finished heals of the day." },

@@ -16,6 +16,7 @@
 #include "core/text.h"
 #include "dispatcher/batch.h"
 #include "dispatcher/engine.h"
+#include "dispatcher/flake_ledger.h"
 #include "dispatcher/work.h"
 
 #define GROUP "dispatchers"
@@ -43,7 +44,8 @@ struct consumer {
 	void (*left)(void *);
 	void *left_arg;
 	struct batch batch;
-	size_t unsettled; /* scripts about entries that are not answered yet */
+	struct flake_greens greens; /* of the same entries */
+	size_t unsettled;           /* scripts about entries that are not answered yet */
 	struct slot {
 		struct consumer *c;
 		unsigned partition;
@@ -234,8 +236,15 @@ static void send_batch(struct consumer *c, unsigned partition)
 
 	if (c->batch.n == 0)
 		return;
+	flake_greens_send(&c->greens, c->e->writer, &c->e->ks, partition);
 	c->unsettled++;
 	batch_send(&c->batch, c->e->writer, &c->e->ks, partition, &options, on_recorded, c);
+}
+
+static void record(struct consumer *c, const char *id, const struct ci_event *ev)
+{
+	batch_record(&c->batch, id, ev);
+	flake_greens_add(&c->greens, ev);
 }
 
 /* Jobs and checks tell nothing that the run's own events do not. */
@@ -254,7 +263,7 @@ static void take_entry(struct consumer *c, unsigned partition, const struct redi
 	else if (ci_event_decode(fields, &ev, &err) < 0)
 		bury(c, partition, id, fields, err.msg);
 	else if (ev.kind == CI_RUN && ev.status != CI_STATUS_UNKNOWN)
-		batch_record(&c->batch, id, &ev);
+		record(c, id, &ev);
 	else
 		batch_ack(&c->batch, id);
 	if (c->batch.n == BATCH_ENTRIES_MAX)

@@ -28,6 +28,7 @@
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/monitor.h"
+#include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/record.h"
 #include "dispatcher/rule_cache.h"
@@ -482,6 +483,7 @@ static int set_up(struct daemon *d, struct err *err)
 	d->force = evtimer_new(e->base, on_force, d);
 	if (!d->force)
 		abort();
+	e->owners = owners_new();
 	e->work = work_new(e);
 	e->consumer = consumer_new(e, on_ready, d);
 	return monitor_new(e, &e->monitor, err);
@@ -511,6 +513,7 @@ static void tear_down(struct daemon *d)
 	for (unsigned i = 0; i < e->n_providers; i++)
 		e->providers[i].ops->close(e->providers[i].api);
 	http_client_free(e->http);
+	owners_free(e->owners);
 	detector_free(e->detector);
 	policy_free(e->policy);
 	free_event(d->term);

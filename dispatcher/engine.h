@@ -20,6 +20,7 @@ struct http_client;
 struct monitor;
 struct policy;
 struct policy_answer;
+struct owners;
 struct redis;
 struct run;
 struct work;
@@ -60,6 +61,7 @@ struct engine {
 	unsigned n_providers;
 	struct detector *detector;
 	struct policy *policy;
+	struct owners *owners;
 
 	struct consumer *consumer;
 	struct work *work;

@@ -14,10 +14,13 @@
 #include "core/text.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
+#include "dispatcher/codeowners.h"
 #include "dispatcher/decide.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
+#include "dispatcher/flake_ledger.h"
 #include "dispatcher/git_finding.h"
+#include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/work.h"
 
@@ -30,6 +33,8 @@ struct diagnose {
 	unsigned n_jobs, at;
 	struct finding best;
 	bool has_best;
+	struct flakes_failed failed; /* tests, of all jobs that were read */
+	double failed_s;             /* what those jobs took */
 	const char *no_log_why;
 	const char *deploy_job;
 	bool deploy_is_stage; /* of a build: the log may say that it was skipped */
@@ -244,6 +249,9 @@ static void weigh(struct task *t, const struct api_result *r)
 	if (d->deploy_is_stage && stage_was_skipped(&in, d->deploy_job))
 		d->deploy_job = NULL;
 	f.job = job->name;
+	flakes_collect(&d->failed, &f, r->fate == API_OK && r->log_skipped_lines == 0);
+	if (job->started_at_ms > 0 && job->completed_at_ms > job->started_at_ms)
+		d->failed_s += (double)(job->completed_at_ms - job->started_at_ms) / 1000;
 	metrics_observe_ms("check_duration_seconds", "", f.scan_ms);
 	if (!d->has_best || explains_better(t, &f, &d->best))
 		d->best = f;
@@ -267,13 +275,55 @@ static void on_log(const struct api_result *r, void *arg)
 	next_log(t);
 }
 
+static void on_known(struct task *t, const struct flake *known)
+{
+	struct diagnose *d = t->state;
+
+	if (known && flakes_explain(&d->failed, known, t->arena, &d->best))
+		metrics_add("flaky_failures_total", "", 1);
+	conclude(t);
+}
+
+static void on_owners(struct task *t, const struct codeowners *owners)
+{
+	struct diagnose *d = t->state;
+	size_t n = d->failed.n;
+	const char **files = arena_alloc(t->arena, n * sizeof(*files));
+	const char **names = arena_alloc(t->arena, n * sizeof(*names));
+	struct flake_report report = { &d->failed, files, names, 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		char file[FLAKES_FILE_MAX], owner[CODEOWNERS_OWNER_MAX] = "";
+
+		if (flakes_file(d->failed.tests[i].name, d->failed.tests[i].framework, file) &&
+		    owners)
+			(void)codeowners_of(owners, file, owner);
+		files[i] = arena_strdup(t->arena, file);
+		names[i] = arena_strdup(t->arena, owner);
+	}
+	/* Where something else failed too, the time was not lost to tests. */
+	if (d->failed.complete)
+		report.lost_s = d->failed_s;
+	flake_ledger_failed(t, &report, on_known);
+}
+
+static void all_read(struct task *t)
+{
+	struct diagnose *d = t->state;
+
+	if (d->failed.n == 0 || !*t->run.sha)
+		conclude(t);
+	else
+		owners_ask(t, d->api, d->ops, on_owners);
+}
+
 static void next_log(struct task *t)
 {
 	struct diagnose *d = t->state;
 	struct api_run run;
 
 	if (d->at >= d->n_jobs) {
-		conclude(t);
+		all_read(t);
 		return;
 	}
 	run_api(&t->run, &run);
@@ -380,9 +430,15 @@ static void on_jobs(const struct api_result *r, void *arg)
 		return;
 	}
 	look_for_deploy(t, r);
-	for (unsigned i = 0; i < r->n_jobs && d->n_jobs < most; i++)
-		if (ci_conclusion_failed(r->jobs[i].conclusion))
+	d->failed.complete = !r->more_jobs;
+	for (unsigned i = 0; i < r->n_jobs; i++) {
+		if (!ci_conclusion_failed(r->jobs[i].conclusion))
+			continue;
+		if (d->n_jobs < most)
 			copy_job(t, &r->jobs[i], &d->jobs[d->n_jobs++]);
+		else
+			d->failed.complete = false;
+	}
 	if (d->n_jobs == 0 && r->generation > t->run.generation)
 		ran_on(t);
 	else if (d->n_jobs == 0)

@@ -178,6 +178,7 @@ static void call_free(struct api_call *c)
 	free(c->events);
 	free(c->repo);
 	free(c->job_name);
+	free(c->file);
 	free(c);
 }
 
@@ -248,6 +249,15 @@ struct api_call *api_begin_log(struct api *api, int ask, const struct api_run *r
 	c->job_id = job->id;
 	c->job_name = xstrdup(job->name ? job->name : "");
 	c->job_ended_ms = job->completed_at_ms;
+	return c;
+}
+
+struct api_call *api_begin_file(struct api *api, int ask, const struct api_run *run,
+				const char *path, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin(api, ask, false, run, fn, arg);
+
+	c->file = xstrdup(path);
 	return c;
 }
 

@@ -20,6 +20,7 @@ struct json_object;
 enum {
 	API_LIMITS_MAX = 32,
 	API_JSON_MAX_BYTES = 8 << 20,
+	API_FILE_MAX_BYTES = 1 << 20,
 	API_REDIRECTS_MAX = 5,
 	API_LOG_TIMEOUT_FACTOR = 4,
 	/* Providers show a log some seconds after its job ended. */
@@ -82,6 +83,7 @@ struct api_call {
 	struct api_run run;
 	uint64_t job_id;
 	char *job_name;
+	char *file; /* path in the repository */
 	int64_t job_ended_ms;
 	unsigned page;
 	uint64_t limit_key;
@@ -107,6 +109,8 @@ struct api_call *api_begin(struct api *, int ask, bool writes, const struct api_
 			   void *arg);
 struct api_call *api_begin_log(struct api *, int ask, const struct api_run *,
 			       const struct api_job *, api_fn *, void *arg);
+struct api_call *api_begin_file(struct api *, int ask, const struct api_run *, const char *path,
+				api_fn *, void *arg);
 /* Takes the address, the page and so on along; `scan` of the call is a copy that lives as long. */
 struct api_call *api_begin_scan(struct api *, int ask, bool writes, const struct api_scan *,
 				api_fn *, void *arg);

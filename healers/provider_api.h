@@ -96,7 +96,7 @@ struct api_result {
 	unsigned n_jobs;
 	bool more_jobs; /* over API_JOBS_MAX */
 
-	/* get_log: plain text of one job's log */
+	/* get_log: plain text of one job's log; get_file: the file as it is */
 	const char *log;
 	size_t log_len;
 	uint64_t log_skipped_lines; /* cut off the front of a very large log */
@@ -160,6 +160,12 @@ struct provider_api {
 	/* Log of one job: the plain-text link, else the run's zip archive. */
 	struct api_call *(*get_log)(struct api *, const struct api_run *, const struct api_job *,
 				    api_fn *, void *arg);
+	/*
+	 * A small file of the repository's default branch; API_REFUSED with status 404: it is not
+	 * there. NULL where a provider has no files. `path` is one of ours, not a stranger's.
+	 */
+	struct api_call *(*get_file)(struct api *, const struct api_run *, const char *path,
+				     api_fn *, void *arg);
 	/* What failed in run->generation; API_OK: accepted, API_WAIT: it runs again already. */
 	struct api_call *(*rerun_failed_jobs)(struct api *, const struct api_run *, api_fn *,
 					      void *arg);

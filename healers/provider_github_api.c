@@ -25,6 +25,7 @@ enum ask {
 	ASK_JOBS,
 	ASK_LOG,
 	ASK_ARCHIVE,
+	ASK_FILE,
 	ASK_RERUN,
 	ASK_RUNS,
 	ASK_HOOKS,
@@ -57,6 +58,8 @@ static const char *need_of(int ask)
 	case ASK_ARCHIVE:
 	case ASK_RUNS:
 		break;
+	case ASK_FILE:
+		return "contents: read";
 	case ASK_RERUN:
 		return "actions: write";
 	case ASK_HOOKS:
@@ -311,6 +314,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 		take_json(c, r);
 		return;
 	case ASK_LOG:
+	case ASK_FILE:
 		c->result.log = r->body;
 		c->result.log_len = r->body_len;
 		c->result.log_skipped_lines = r->dropped_lines;
@@ -426,6 +430,8 @@ static char *url_of(const struct api_call *c)
 	case ASK_ARCHIVE:
 		return xasprintf("%s/runs/%" PRIu64 "/attempts/%" PRIu64 "/logs", runs,
 				 c->run.run_id, attempt);
+	case ASK_FILE:
+		return xasprintf("%s/repos/%s/contents/%s", c->api->url, c->repo, c->file);
 	case ASK_RUNS:
 		return runs_url(c);
 	case ASK_HOOKS:
@@ -463,6 +469,10 @@ static void send_request(struct api_call *c)
 		o.keep_tail = c->ask == ASK_LOG;
 		o.max_body_bytes = (size_t)conf_int(conf, o.keep_tail ? "github.log_max"
 								      : "github.archive_max");
+	}
+	if (c->ask == ASK_FILE) {
+		o.headers[0] = "Accept: application/vnd.github.raw+json";
+		o.max_body_bytes = API_FILE_MAX_BYTES;
 	}
 	if (c->scan.etag && *c->scan.etag) {
 		known = xasprintf("If-None-Match: %s", c->scan.etag);
@@ -518,6 +528,12 @@ static struct api_call *get_log(struct api *api, const struct api_run *run,
 				const struct api_job *job, api_fn *fn, void *arg)
 {
 	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
+}
+
+static struct api_call *get_file(struct api *api, const struct api_run *run, const char *path,
+				 api_fn *fn, void *arg)
+{
+	return api_submit(api_begin_file(api, ASK_FILE, run, path, fn, arg));
 }
 
 static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
@@ -621,6 +637,7 @@ const struct provider_api provider_api_github = {
 	.get_run = get_run,
 	.list_jobs = list_jobs,
 	.get_log = get_log,
+	.get_file = get_file,
 	.rerun_failed_jobs = rerun_failed_jobs,
 	.list_runs = list_runs,
 	.own_hook = own_hook,

@@ -27,8 +27,8 @@ enum {
 };
 
 /* One call may be several requests, one after the other; `at` is the one under way. */
-enum ask { ASK_RUN, ASK_JOBS, ASK_LOG, ASK_RERUN };
-enum at { AT_PIPELINE, AT_JOBS, AT_TRACE, AT_RETRY };
+enum ask { ASK_RUN, ASK_JOBS, ASK_LOG, ASK_FILE, ASK_RERUN };
+enum at { AT_PIPELINE, AT_JOBS, AT_TRACE, AT_FILE, AT_RETRY };
 
 struct gitlab {
 	struct api api;
@@ -277,6 +277,11 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	case AT_TRACE:
 		take_trace(c, r);
 		return;
+	case AT_FILE:
+		c->result.log = r->body;
+		c->result.log_len = r->body_len;
+		api_report(c);
+		return;
 	case AT_RETRY:
 		gitlab_call(c)->retried++;
 		next_retry(c);
@@ -351,6 +356,21 @@ static void on_reply(const struct http_reply *r, void *arg)
 	api_report(c);
 }
 
+static char *file_url(const char *project, const char *path)
+{
+	OWNED(freep) char *name = xmalloc(3 * strlen(path) + 1);
+	char *to = name;
+
+	for (; *path; path++) {
+		if (*path == '/')
+			to = stpcpy(to, "%2F");
+		else
+			*to++ = *path;
+	}
+	*to = '\0';
+	return xasprintf("%s/repository/files/%s/raw?ref=HEAD", project, name);
+}
+
 static char *url_of(const struct api_call *c)
 {
 	const struct gitlab_call *g = (const struct gitlab_call *)c;
@@ -366,6 +386,8 @@ static char *url_of(const struct api_call *c)
 				 c->run.run_id, PAGE_JOBS, c->page);
 	case AT_TRACE:
 		return xasprintf("%s/jobs/%" PRIu64 "/trace", project, c->job_id);
+	case AT_FILE:
+		return file_url(project, c->file);
 	case AT_RETRY:
 		break;
 	}
@@ -395,6 +417,10 @@ static void request(struct api_call *c)
 		o.max_body_bytes = (size_t)conf_int(conf, "gitlab.log_max");
 		o.max_redirects = API_REDIRECTS_MAX;
 	}
+	if (gitlab_call(c)->at == AT_FILE) {
+		o.headers[0] = "Accept: text/plain";
+		o.max_body_bytes = API_FILE_MAX_BYTES;
+	}
 	/* After a reload the list may be shorter. */
 	token = xasprintf("PRIVATE-TOKEN: %s",
 			  secret ? secret : conf_secret(conf, "gitlab.token", 0));
@@ -411,10 +437,8 @@ static void request(struct api_call *c)
 static void start(struct api_call *c)
 {
 	static const enum at first[] = {
-		[ASK_RUN] = AT_PIPELINE,
-		[ASK_JOBS] = AT_JOBS,
-		[ASK_LOG] = AT_TRACE,
-		[ASK_RERUN] = AT_JOBS,
+		[ASK_RUN] = AT_PIPELINE, [ASK_JOBS] = AT_JOBS,  [ASK_LOG] = AT_TRACE,
+		[ASK_FILE] = AT_FILE,    [ASK_RERUN] = AT_JOBS,
 	};
 
 	gitlab_call(c)->at = first[c->ask];
@@ -452,6 +476,12 @@ static struct api_call *get_log(struct api *api, const struct api_run *run,
 				const struct api_job *job, api_fn *fn, void *arg)
 {
 	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
+}
+
+static struct api_call *get_file(struct api *api, const struct api_run *run, const char *path,
+				 api_fn *fn, void *arg)
+{
+	return api_submit(api_begin_file(api, ASK_FILE, run, path, fn, arg));
 }
 
 static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
@@ -502,6 +532,7 @@ const struct provider_api provider_api_gitlab = {
 	.get_run = get_run,
 	.list_jobs = list_jobs,
 	.get_log = get_log,
+	.get_file = get_file,
 	.rerun_failed_jobs = rerun_failed_jobs,
 	.cancel = api_cancel,
 	.host = api_host,
