@@ -12,6 +12,7 @@ const struct command *const commands[] = {
 	&cmd_status,
 	&cmd_monitor,
 	&cmd_logs,
+	&cmd_stats,
 	&cmd_detect,
 	&cmd_rules,
 	&cmd_audit,

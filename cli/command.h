@@ -41,6 +41,7 @@ extern const struct command cmd_rules;
 extern const struct command cmd_simulate;
 extern const struct command cmd_spool;
 extern const struct command cmd_start;
+extern const struct command cmd_stats;
 extern const struct command cmd_status;
 extern const struct command cmd_train;
 extern const struct command cmd_version;

@@ -5,6 +5,8 @@
 
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/redis.h"
+#include "core/text.h"
 
 /* Places in a mark as it is stored; 4 (run), 5 (minutes) and 6 (branch) are the ledger's own. */
 enum { AT_RESULT, AT_GREENS, AT_COMMIT, AT_MS, MARK_PLACES = 4 };
@@ -122,9 +124,47 @@ bool flake_read(const char *name, const char *text, uint64_t greens, struct aren
 	for (size_t i = 0; i < json_object_array_length(history) && f.n < FLAKE_HISTORY_MAX; i++)
 		if (read_mark(json_object_array_get_idx(history, i), a, &f.history[f.n]))
 			f.n++;
+	f.source = f.repo = f.pipeline = "";
 	flake_judge(&f, "", greens);
 	*out = f;
 	return true;
+}
+
+static void read_about(const struct redisReply *ledger, struct arena *a, struct flake *out)
+{
+	OWNED(json_putp) struct json_object *o = NULL;
+	const char *text = redis_field(ledger, "#about");
+	struct err err;
+
+	if (!text || json_parse(text, strlen(text), &o, &err) < 0)
+		o = NULL;
+	out->source = arena_strdup(a, json_str(o, "source", ""));
+	out->repo = arena_strdup(a, json_str(o, "repo", ""));
+	out->pipeline = arena_strdup(a, json_str(o, "pipeline", ""));
+}
+
+size_t flake_read_ledger(const struct redisReply *ledger, struct arena *a, struct flake *out,
+			 size_t max)
+{
+	const char *count = redis_field(ledger, "#greens");
+	struct flake about;
+	uint64_t greens;
+	size_t n = 0;
+
+	if (!count || !text_to_u64(count, &greens))
+		greens = 0;
+	read_about(ledger, a, &about);
+	for (size_t i = 0; i + 1 < redis_len(ledger) && n < max; i += 2) {
+		const char *name = redis_str(redis_at(ledger, i));
+		const char *text = redis_str(redis_at(ledger, i + 1));
+
+		if (!name || !text || *name == '#' || !flake_read(name, text, greens, a, &out[n]))
+			continue;
+		out[n].source = about.source;
+		out[n].repo = about.repo;
+		out[n++].pipeline = about.pipeline;
+	}
+	return n;
 }
 
 static struct json_object *history_to_json(const struct flake *f)
@@ -151,6 +191,9 @@ struct json_object *flake_to_json(const struct flake *f)
 {
 	struct json_object *o = json_object_new_object();
 
+	json_add_str(o, "source", f->source);
+	json_add_str(o, "repo", f->repo);
+	json_add_str(o, "pipeline", f->pipeline);
 	json_add_str(o, "test", f->name);
 	json_add_str(o, "framework", f->framework);
 	json_add_str(o, "file", f->file);

@@ -13,11 +13,13 @@
 
 struct arena;
 struct json_object;
+struct redisReply;
 
 enum {
-	FLAKE_HISTORY_MAX = 20, /* marks kept of one test */
-	FLAKE_TESTS_MAX = 200,  /* tests kept of one pipeline */
-	FLAKE_COMMIT_MAX = 13,  /* the first twelve digits, terminated */
+	FLAKE_HISTORY_MAX = 20,     /* marks kept of one test */
+	FLAKE_TESTS_MAX = 200,      /* tests kept of one pipeline */
+	FLAKE_PIPELINES_MAX = 1000, /* ledgers kept in a partition */
+	FLAKE_COMMIT_MAX = 13,      /* the first twelve digits, terminated */
 };
 
 /* One result that matters: every failure, and the first pass after it. */
@@ -31,6 +33,7 @@ struct flake_mark {
 /* Strings belong to the arena that it was read into; missing ones are "". */
 struct flake {
 	const char *name, *framework, *file, *owner;
+	const char *source, *repo, *pipeline; /* only of a whole ledger */
 	int64_t first_ms, last_ms;
 	double lost_minutes;
 	struct flake_mark history[FLAKE_HISTORY_MAX]; /* oldest first */
@@ -54,6 +57,11 @@ bool flake_read(const char *name, const char *text, uint64_t greens, struct aren
 		struct flake *out);
 /* Counts again, as if it were not known what `commit` ends with. "": counts all. */
 void flake_judge(struct flake *, const char *commit, uint64_t greens);
+/*
+ * All tests of a ledger, as HGETALL gives it: at most `max`; returns how many. What is no record is
+ * left out.
+ */
+size_t flake_read_ledger(const struct redisReply *, struct arena *, struct flake *out, size_t max);
 /* As shown by the API and `stats --flakes --json`. New reference. */
 struct json_object *flake_to_json(const struct flake *);
 

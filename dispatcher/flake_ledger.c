@@ -14,8 +14,7 @@
 
 enum {
 	LEDGER_TTL_S = 90 * 24 * 3600,
-	PIPELINES_MAX = 1000, /* in the index of a partition */
-	GREENS_KEPT = 20,     /* runs that were counted as passed, so that none counts twice */
+	GREENS_KEPT = 20, /* runs that were counted as passed, so that none counts twice */
 	BRANCH_MAX = FLAKE_BRANCH_MAX,
 	IDENTITY_MAX = 160,
 	ATTEMPT_MAX = 48,
@@ -250,7 +249,7 @@ void flake_ledger_failed(struct task *t, const struct flake_report *r,
 	redis_arg_i64(&cmd, LEDGER_TTL_S);
 	redis_arg_i64(&cmd, FLAKE_TESTS_MAX);
 	redis_arg_i64(&cmd, FLAKE_HISTORY_MAX);
-	redis_arg_i64(&cmd, PIPELINES_MAX);
+	redis_arg_i64(&cmd, FLAKE_PIPELINES_MAX);
 	redis_arg(&cmd, shown(run, t->arena));
 	redis_arg(&cmd, tests_of(r, t->arena));
 	t->asked++;

@@ -87,6 +87,12 @@ static void get_dead(struct admin *a, struct http_request *req, const char *rest
 	api_dead(&a->api, req);
 }
 
+static void get_flakes(struct admin *a, struct http_request *req, const char *rest)
+{
+	UNUSED(rest);
+	api_flakes(&a->api, req);
+}
+
 static void get_stream(struct admin *a, struct http_request *req, const char *rest)
 {
 	OWNED(buf_done) struct buf text;
@@ -141,6 +147,7 @@ static const struct route {
 	{ "/api/v1/runs/", false, get_run },
 	{ "/api/v1/outcomes", false, get_outcomes },
 	{ "/api/v1/dead", false, get_dead },
+	{ "/api/v1/flakes", false, get_flakes },
 	{ "/api/v1/stream", false, get_stream },
 	{ "/api/v1/stop", true, post_stop },
 	{ "/api/v1/go", true, post_go },

@@ -9,6 +9,7 @@
 #include "core/audit.h"
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/flake.h"
 #include "core/http_server.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -25,6 +26,7 @@ enum {
 	REFS_MAX = 50,
 	REF_BYTES = 96, /* RUN_REF_MAX of core/ci_event.h */
 	ATTEMPTS_MAX = 10,
+	LEDGERS_MAX = 50, /* that changed last, of each partition */
 	REASON_MAX = 200,
 	ANSWER_MAX = 16 << 20,
 };
@@ -51,6 +53,10 @@ struct question {
 	char word[16], strategy[40]; /* answer to a suggestion */
 	struct json_object *list;
 	struct json_object *(*entry_json)(const struct redisReply *);
+	struct arena *arena; /* of the flakes; NULL: it is not about them */
+	struct flake *flakes;
+	size_t n_flakes, cap_flakes;
+	bool all_tests; /* not only those that are flaky */
 };
 
 /* --- shared ------------------------------------------------------------------- */
@@ -85,6 +91,8 @@ static void question_free(void *arg)
 	for (size_t i = 0; i < q->n_rows; i++)
 		json_object_put(q->rows[i].json);
 	free(q->rows);
+	free(q->flakes);
+	arena_free(q->arena);
 	json_object_put(q->list);
 	free(q);
 }
@@ -494,6 +502,89 @@ void api_outcomes(struct api *api, struct http_request *req)
 void api_dead(struct api *api, struct http_request *req)
 {
 	read_streams(api, req, "dead", run_view_dead_json, answer_dead);
+}
+
+/* --- flaky tests ------------------------------------------------------------------------ */
+
+static void on_ledger(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	size_t n;
+
+	UNUSED(index);
+	if (!usable(q, reply))
+		return;
+	if (q->cap_flakes - q->n_flakes < FLAKE_TESTS_MAX) {
+		q->cap_flakes = 2 * q->cap_flakes + FLAKE_TESTS_MAX;
+		q->flakes = xrealloc(q->flakes, q->cap_flakes * sizeof(*q->flakes));
+	}
+	n = flake_read_ledger(reply, q->arena, q->flakes + q->n_flakes, FLAKE_TESTS_MAX);
+	for (size_t i = q->n_flakes; n; i++, n--)
+		if (q->all_tests || q->flakes[i].flaky)
+			q->flakes[q->n_flakes++] = q->flakes[i];
+}
+
+static void on_ledgers(const struct redisReply *reply, void *arg, unsigned partition)
+{
+	struct question *q = arg;
+	struct redis_cmd cmd;
+	char key[KEY_MAX];
+
+	if (!usable(q, reply))
+		return;
+	for (size_t i = 0; i < redis_len(reply); i++) {
+		const char *identity = redis_str(redis_at(reply, i));
+
+		if (!identity || strlen(identity) > KEY_MAX / 2)
+			continue;
+		key_part_of(q->api->ks, partition, "flakes", identity, key);
+		redis_cmd_init(&cmd);
+		redis_arg(&cmd, "HGETALL");
+		redis_arg(&cmd, key);
+		batch_add(q->batch, &cmd, on_ledger, partition);
+	}
+}
+
+static void answer_flakes(void *arg)
+{
+	struct question *q = arg;
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	json_add(o, "flakes", list);
+	if (q->failed) {
+		answer_error(q->req, 503, "Redis does not answer");
+		return;
+	}
+	if (q->n_flakes)
+		qsort(q->flakes, q->n_flakes, sizeof(*q->flakes), flake_compare);
+	for (size_t i = 0; i < q->n_flakes && i < q->limit; i++)
+		json_object_array_add(list, flake_to_json(&q->flakes[i]));
+	json_add_i64(o, "tests", (int64_t)q->n_flakes);
+	json_add_i64(o, "now_ms", clock_wall_ms());
+	answer(q->req, 200, o);
+}
+
+void api_flakes(struct api *api, struct http_request *req)
+{
+	struct question *q = question_new(api, req, answer_flakes);
+	char key[KEY_MAX], last[24], all[8];
+	struct redis_cmd cmd;
+
+	if (!q)
+		return;
+	q->arena = arena_new();
+	q->all_tests = http_request_query(req, "all", all, sizeof(all)) && strcmp(all, "1") == 0;
+	(void)snprintf(last, sizeof(last), "%d", LEDGERS_MAX - 1);
+	for (unsigned p = 0; p < api->ks->partitions; p++) {
+		key_part(api->ks, p, "flakes", key);
+		redis_cmd_init(&cmd);
+		redis_arg(&cmd, "ZREVRANGE");
+		redis_arg(&cmd, key);
+		redis_arg(&cmd, "0");
+		redis_arg(&cmd, last);
+		batch_add(q->batch, &cmd, on_ledgers, p);
+	}
 }
 
 /* --- kill switch ----------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ void api_runs(struct api *, struct http_request *);
 void api_run(struct api *, struct http_request *, const char *ref);
 void api_outcomes(struct api *, struct http_request *);
 void api_dead(struct api *, struct http_request *);
+void api_flakes(struct api *, struct http_request *);
 void api_stop(struct api *, struct http_request *);
 void api_go(struct api *, struct http_request *);
 /* A person's answer to what is suggested for a run. */

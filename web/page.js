@@ -708,6 +708,36 @@ function say() {
 	$('said').textContent = text;
 }
 
+/* --- flaky tests ------------------------------------------------------------------------------- */
+
+const FLAKES_SHOWN = 8;
+let flakesAt = 0;
+
+function showFlakes(answer) {
+	const rows = answer.flakes.map((f) => {
+		const name = make('span', '', clean(f.test));
+		name.title = clean([f.repo, f.pipeline, f.test, f.owner].filter(Boolean).join('\n') +
+			'\nfailed on ' + f.failed_commits + ' commits, passed on ' + f.healed_commits + ' of them when run again');
+		return make('li', '', make('span', 'name', name, make('b', '', number(Math.round(f.lost_minutes)) + ' min')));
+	});
+	if (answer.tests > answer.flakes.length)
+		rows.push(make('li', 'muted', number(answer.tests - answer.flakes.length) + ' more: pipeline-guard stats --flakes'));
+	$('flakes').replaceChildren(...rows);
+	$('flaky').hidden = !rows.length;
+}
+
+/* They change by the hour: not with every event. */
+async function fetchFlakes() {
+	if (Date.now() - flakesAt < 60000)
+		return;
+	flakesAt = Date.now();
+	try {
+		showFlakes(await get('/api/v1/flakes?limit=' + FLAKES_SHOWN));
+	} catch {
+		flakesAt = 0;
+	}
+}
+
 /* --- fetching ---------------------------------------------------------------------------------- */
 
 const changed = new Set();
@@ -723,6 +753,7 @@ async function fetchAll() {
 		take(run);
 	loaded = true;
 	render();
+	fetchFlakes();
 }
 
 async function reload() {
@@ -744,6 +775,7 @@ async function fetchChanged() {
 		answer.runs.forEach(take);
 		forgetOld();
 		renderLater();
+		fetchFlakes();
 	} catch {
 		refs.forEach((ref) => changed.add(ref));
 	}

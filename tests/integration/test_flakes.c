@@ -179,6 +179,80 @@ static void the_ledger_is_bounded(struct rig *r)
 	assert_true(redis_int_of(r, "TTL %s", INDEX) > 89 * 24 * 3600);
 }
 
+/* Entries that come again, and a diagnosis whose worker died after it had written. */
+static void what_is_told_again_counts_once(struct rig *r)
+{
+	static const char again[] =
+		"for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do "
+		"redis.call('XADD', KEYS[1], '*', unpack(e[2])) end "
+		"return 1";
+	const char *key;
+	uint64_t run;
+
+	start_all(r);
+	all_logs_say(r, LOG(TEST));
+	run = sim_run(r, RUN("\"rerun\":\"pass\""));
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	key = run_key(r, run);
+	(void)redis_do(r, "HDEL %s diagnosed", key);
+	(void)redis_do(r, "ZADD %s 0 diagnose:%s", DUE, strstr(key, "github:"));
+	WAIT(r, strcmp(redis_text_of(r, "HGET %s diagnosed", key), "1") == 0);
+	assert_int_equal(marks_of(r, TEST), 1);
+	person_reruns(r, run);
+	WAIT(r, marks_of(r, TEST) == 2);
+	(void)redis_do(r, "EVAL %s 1 %s", again, EVENTS);
+	/* Comes after all of that. */
+	run = sim_run(r, "{\"repo\":\"acme/shop\",\"workflow\":\"CI\",\"passes\":true}");
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
+	assert_string_equal(redis_text_of(r, "HGET %s #greens", ledger(r)), "2");
+	assert_int_equal(marks_of(r, TEST), 2);
+}
+
+static struct json_object *stats(struct rig *r, int want, const char *option)
+{
+	const char *const args[] = { "stats", "--flakes", "--json", option, NULL };
+	const char *const env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)),
+				    NULL };
+	struct proc *p = guard_start(r, "stats", args, env);
+	const char *out;
+
+	assert_int_equal(proc_wait(p, PATIENCE_MS), want);
+	out = proc_output(p);
+	return rig_json(r, out, strlen(out));
+}
+
+/* By the command and by the API alike. */
+static void flaky_tests_are_shown(struct rig *r)
+{
+	struct answer a;
+	uint64_t run;
+
+	start_all(r);
+	assert_int_equal(json_i64(stats(r, 1, NULL), "tests", -1), 0);
+	all_logs_say(r, "FAILED " OTHER " - assert 8 == 7\\n" LOG(TEST));
+	run = sim_run(r, RUN("\"rerun\":\"same\""));
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	assert_int_equal(json_i64(stats(r, 1, NULL), "tests", -1), 0);
+	assert_int_equal(json_i64(stats(r, 0, "--all"), "tests", -1), 2);
+
+	all_logs_say(r, LOG(TEST));
+	run = sim_run(r, RUN("\"rerun\":\"pass\""));
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	person_reruns(r, run);
+	WAIT(r, marks_of(r, TEST) == 3);
+	assert_string_equal(json_str(stats(r, 0, NULL), "flakes.0.test", ""), TEST);
+	assert_string_equal(json_str(stats(r, 0, NULL), "flakes.0.repo", ""), "acme/shop");
+	assert_int_equal(json_i64(stats(r, 1, "--repo=acme/other"), "tests", -1), 0);
+	a = http_get(r, receiver_admin_port(r), "/api/v1/flakes");
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_str(&a, "flakes.0.test"), TEST);
+	assert_int_equal(json_i64(a.json, "tests", -1), 1);
+	assert_int_equal(json_i64(a.json, "flakes.0.healed_commits", -1), 1);
+	a = http_get(r, receiver_admin_port(r), "/api/v1/flakes?all=1&limit=1");
+	assert_int_equal(json_i64(a.json, "tests", -1), 2);
+	assert_string_equal(answer_str(&a, "flakes.1.test"), "");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +261,8 @@ int main(int argc, char **argv)
 		RIG_TEST(owners_come_from_the_repository),
 		RIG_TEST(trouble_with_owners_holds_nothing_up),
 		RIG_TEST(the_ledger_is_bounded),
+		RIG_TEST(what_is_told_again_counts_once),
+		RIG_TEST(flaky_tests_are_shown),
 	};
 
 	return rig_main(tests);

@@ -143,6 +143,9 @@ void fake_api_ask(struct fake_api *f, enum fake_call call, const struct api_run 
 	case FAKE_GET_LOG:
 		(void)f->ops->get_log(f->api, run, job, on_result, out);
 		break;
+	case FAKE_GET_FILE:
+		(void)f->ops->get_file(f->api, run, "docs/CODEOWNERS", on_result, out);
+		break;
 	case FAKE_RERUN:
 		(void)f->ops->rerun_failed_jobs(f->api, run, on_result, out);
 		break;

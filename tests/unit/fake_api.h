@@ -59,7 +59,7 @@ void fake_api_script(struct fake_api *, const struct fake_answer *, size_t n);
 /* How often something was asked whose line has this in it. */
 unsigned fake_api_asked(const struct fake_api *, const char *what);
 
-enum fake_call { FAKE_GET_RUN, FAKE_LIST_JOBS, FAKE_GET_LOG, FAKE_RERUN };
+enum fake_call { FAKE_GET_RUN, FAKE_LIST_JOBS, FAKE_GET_LOG, FAKE_GET_FILE, FAKE_RERUN };
 /* Asks and waits; fails when it is not answered exactly once. */
 void fake_api_ask(struct fake_api *, enum fake_call, const struct api_run *, const struct api_job *,
 		  struct fake_report *out);

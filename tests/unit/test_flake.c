@@ -119,7 +119,8 @@ static void it_is_shown_as_json(void **state)
 	UNUSED(state);
 	assert_string_equal(
 		json_text(o),
-		"{\"test\":\"t\",\"framework\":\"pytest\",\"file\":\"a.py\",\"owner\":\"@tax\","
+		"{\"source\":\"\",\"repo\":\"\",\"pipeline\":\"\",\"test\":\"t\",\"framework\":"
+		"\"pytest\",\"file\":\"a.py\",\"owner\":\"@tax\","
 		"\"flaky\":true,\"confidence\":0.667,\"flip_rate\":1.0,\"failures\":1,\"runs\":2,"
 		"\"failed_commits\":1,\"healed_commits\":1,\"lost_minutes\":1.5,\"first_ms\":5,"
 		"\"last_ms\":9,\"history\":[{\"result\":\"fail\",\"commit\":\"aa\",\"at_ms\":1000},"

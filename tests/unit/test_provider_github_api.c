@@ -106,7 +106,8 @@ static void serve(struct fake_request *r, void *arg)
 	if (token)
 		(void)snprintf(w->tokens + t, sizeof(w->tokens) - t, "%.*s ",
 			       (int)strcspn(token + 22, "\r\n"), token + 22);
-	assert_true(fake_http_has(r, "Accept: application/vnd.github+json"));
+	assert_true(fake_http_has(r, "Accept: application/vnd.github+json") ||
+		    strstr(r->path, "/contents/"));
 	assert_true(fake_http_has(r, "X-GitHub-Api-Version: 2022-11-28"));
 	if (w->special)
 		w->special(r, w);
@@ -644,6 +645,34 @@ static void fetches_the_log_or_the_archive(void **state)
 	assert_false(w->storage_got_token);
 }
 
+static void file_server(struct fake_request *r, void *arg)
+{
+	struct world *w = arg;
+
+	assert_string_equal(r->path, "/api/v3/repos/o/r/contents/.github/CODEOWNERS");
+	assert_non_null(strstr(r->head, "Accept: application/vnd.github.raw+json"));
+	fake_http_reply(r, w->status, "", w->status == 200 ? "* @all\n" : "{}");
+}
+
+static void a_file_comes_as_it_is(void **state)
+{
+	struct world *w = *state;
+	OWNED(seen_done) struct seen there = { 0 }, not = { 0 };
+
+	w->special = file_server;
+	w->status = 200;
+	(void)gh->get_file(w->api, &run7, ".github/CODEOWNERS", on_result, &there);
+	finish(w, &there);
+	assert_int_equal(there.r.fate, API_OK);
+	assert_string_equal(there.log, "* @all\n");
+	w->status = 404;
+	(void)gh->get_file(w->api, &run7, ".github/CODEOWNERS", on_result, &not );
+	finish(w, &not );
+	assert_int_equal(not .r.fate, API_REFUSED);
+	assert_int_equal(not .r.http_status, 404);
+	assert_non_null(strstr(not .r.why, "contents: read"));
+}
+
 static void long_log(struct fake_request *r, void *arg)
 {
 	OWNED(freep) char *text = xmalloc(100001);
@@ -878,6 +907,7 @@ int main(void)
 		T(of_too_many_steps_the_failed_one_stays),
 		T(jobs_that_make_no_sense_are_refused_or_empty),
 		T(fetches_the_log_or_the_archive),
+		T(a_file_comes_as_it_is),
 		T(of_a_long_log_the_end_is_kept),
 		T(a_cancelled_call_is_quiet),
 		T(the_api_may_be_closed_in_a_callback),

@@ -298,6 +298,25 @@ static void a_trace_is_plain_text(void **state)
 	assert_string_equal(s.log, "$ make\nfailed\n");
 }
 
+static void a_file_is_asked_for_by_its_encoded_path(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/repository/files/docs%2FCODEOWNERS/raw?ref=HEAD",
+		    .status = 200,
+		    .headers = "Content-Type: text/plain\r\n",
+		    .body = "* @all\n",
+		    .times = 1 });
+	fake_api_ask(f, FAKE_GET_FILE, &run7, NULL, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.log, "* @all\n");
+	fake_api_ask(f, FAKE_GET_FILE, &run7, NULL, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	assert_int_equal(s.r.http_status, 404);
+}
+
 /* '' is what GitLab says when there is none: not yet, or not any more. */
 static void an_empty_trace_is_no_log(void **state)
 {
@@ -465,6 +484,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(jobs_come_with_stage_and_reason, setup, teardown),
 		cmocka_unit_test_setup_teardown(reads_all_pages_of_jobs, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_trace_is_plain_text, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_is_asked_for_by_its_encoded_path, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_empty_trace_is_no_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(retries_each_failed_job_of_that_generation, setup,
 						teardown),
