@@ -214,6 +214,11 @@ static void waits_while_redis_has_no_memory(struct rig *r)
 	settled(r, 10);
 }
 
+static bool has_group(struct rig *r)
+{
+	return redis_do(r, "XINFO GROUPS %s", EVENTS)->elements == 1;
+}
+
 /* Every time it is read again from the start, and what was done is not done again. */
 static void a_group_destroyed_under_load_loses_nothing(struct rig *r)
 {
@@ -225,6 +230,7 @@ static void a_group_destroyed_under_load_loses_nothing(struct rig *r)
 		add_failures(r, 2000 + i * EACH, EACH);
 		(void)redis_do(r, "XGROUP DESTROY %s dispatchers", EVENTS);
 	}
+	WAIT(r, has_group(r));
 	settled(r, ROUNDS * EACH);
 }
 
