@@ -28,30 +28,75 @@
 
 enum {
 	DISPATCHERS = 3,
-	RATE = 8, /* failing runs a second */
+	RATE = 8, /* failing runs a second of GitHub */
 	STEP_MS = 60,
 	LONGEST_MS = 1200, /* of one trouble */
+	LEASE_MS = 4000,
 	SECONDS = 12,
 	LEDGER_MS = 90000,
+	OTHERS_MAX = 2000, /* runs of GitLab and Jenkins */
 };
 
 /* --- a wire that can be cut ------------------------------------------------------------ */
 
-enum { WIRES_MAX = 16 };
-static volatile sig_atomic_t cut;
+enum { ENDS_MAX = 64 };
 
-static void on_cut(int sig)
+/* Cut: nothing passes and nobody is told, as behind a dead switch. Refusing: nobody is there. */
+enum wire_state { WIRE_WELL, WIRE_CUT, WIRE_REFUSES };
+static const int wire_signals[] = { SIGUSR1, SIGUSR2, SIGHUP };
+static volatile sig_atomic_t wire_state;
+
+struct wire {
+	pid_t pid;
+	int port;
+	int64_t until_ms; /* in trouble until then; 0: well */
+};
+
+struct wires {
+	const char *to; /* path of a socket, or a port */
+	int port, listener;
+	int end[ENDS_MAX][2];
+};
+
+static void on_wire_signal(int sig)
 {
-	cut = sig == SIGUSR1;
+	for (size_t i = 0; i < ARRAY_LEN(wire_signals); i++)
+		if (wire_signals[i] == sig)
+			wire_state = (sig_atomic_t)i;
 }
 
-static int dial_unix(const char *path)
+static int dial(const char *to)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	bool local = *to == '/';
+	int fd = socket(local ? AF_UNIX : AF_INET, SOCK_STREAM, 0), rc;
 
-	(void)text_copy(un.sun_path, sizeof(un.sun_path), path, strlen(path));
-	if (connect(fd, (struct sockaddr *)&un, sizeof(un)) < 0) {
+	if (local) {
+		(void)text_copy(un.sun_path, sizeof(un.sun_path), to, strlen(to));
+		rc = connect(fd, (struct sockaddr *)&un, sizeof(un));
+	} else {
+		sin.sin_port = htons((uint16_t)strtoul(to, NULL, 10));
+		rc = connect(fd, (struct sockaddr *)&sin, sizeof(sin));
+	}
+	if (rc < 0) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* -1: none. The port is 0 or one that was ours before. */
+static int listen_at(int port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_port = htons((uint16_t)port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, 64) < 0) {
 		(void)close(fd);
 		return -1;
 	}
@@ -74,21 +119,21 @@ static bool pass_on(int from, int to)
 	return n > 0;
 }
 
-static void drop_wire(int wires[static WIRES_MAX][2], int i)
+static void drop_end(struct wires *w, int i)
 {
-	(void)close(wires[i][0]);
-	(void)close(wires[i][1]);
-	wires[i][0] = wires[i][1] = -1;
+	(void)close(w->end[i][0]);
+	(void)close(w->end[i][1]);
+	w->end[i][0] = w->end[i][1] = -1;
 }
 
-static void take_wire(int wires[static WIRES_MAX][2], int listener, const char *path)
+static void take_end(struct wires *w)
 {
-	int in = accept(listener, NULL, NULL), out = in < 0 ? -1 : dial_unix(path);
+	int in = accept(w->listener, NULL, NULL), out = in < 0 ? -1 : dial(w->to);
 
-	for (int i = 0; out >= 0 && i < WIRES_MAX; i++) {
-		if (wires[i][0] < 0) {
-			wires[i][0] = in;
-			wires[i][1] = out;
+	for (int i = 0; out >= 0 && i < ENDS_MAX; i++) {
+		if (w->end[i][0] < 0) {
+			w->end[i][0] = in;
+			w->end[i][1] = out;
 			return;
 		}
 	}
@@ -98,57 +143,76 @@ static void take_wire(int wires[static WIRES_MAX][2], int listener, const char *
 		(void)close(out);
 }
 
-static void forward(int wires[static WIRES_MAX][2], const struct pollfd *p)
+static void forward(struct wires *w, const struct pollfd *p)
 {
-	for (int i = 0; i < WIRES_MAX; i++)
+	for (int i = 0; i < ENDS_MAX; i++)
 		for (int side = 0; side < 2; side++)
-			if (wires[i][0] >= 0 && p[2 * i + side].revents &&
-			    !pass_on(wires[i][side], wires[i][1 - side]))
-				drop_wire(wires, i);
+			if (w->end[i][0] >= 0 && p[2 * i + side].revents &&
+			    !pass_on(w->end[i][side], w->end[i][1 - side]))
+				drop_end(w, i);
 }
 
-/* While it is cut nothing passes and nobody is told: bytes wait, as behind a dead switch. */
-static void NO_RETURN wire(int listener, const char *path)
+static void follow_state(struct wires *w)
 {
-	int wires[WIRES_MAX][2];
+	if (wire_state != WIRE_REFUSES) {
+		if (w->listener < 0)
+			w->listener = listen_at(w->port);
+		return;
+	}
+	if (w->listener >= 0)
+		(void)close(w->listener);
+	w->listener = -1;
+	for (int i = 0; i < ENDS_MAX; i++)
+		if (w->end[i][0] >= 0)
+			drop_end(w, i);
+}
 
+static void NO_RETURN wire_run(struct wires *w)
+{
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = on_cut }, NULL);
-	(void)sigaction(SIGUSR2, &(struct sigaction){ .sa_handler = on_cut }, NULL);
-	memset(wires, 0xff, sizeof(wires));
+	for (size_t i = 0; i < ARRAY_LEN(wire_signals); i++)
+		(void)sigaction(wire_signals[i],
+				&(struct sigaction){ .sa_handler = on_wire_signal }, NULL);
 	for (;;) {
-		struct pollfd p[2 * WIRES_MAX + 1];
+		struct pollfd p[2 * ENDS_MAX + 1];
+		bool cut = wire_state == WIRE_CUT;
 
-		for (int i = 0; i < WIRES_MAX; i++)
+		follow_state(w);
+		for (int i = 0; i < ENDS_MAX; i++)
 			for (int side = 0; side < 2; side++)
 				p[2 * i + side] =
-					(struct pollfd){ cut ? -1 : wires[i][side], POLLIN, 0 };
-		p[2 * WIRES_MAX] = (struct pollfd){ cut ? -1 : listener, POLLIN, 0 };
-		if (poll(p, ARRAY_LEN(p), 1000) <= 0)
+					(struct pollfd){ cut ? -1 : w->end[i][side], POLLIN, 0 };
+		p[2 * ENDS_MAX] = (struct pollfd){ cut ? -1 : w->listener, POLLIN, 0 };
+		if (poll(p, ARRAY_LEN(p), 50) <= 0)
 			continue;
-		forward(wires, p);
-		if (p[2 * WIRES_MAX].revents)
-			take_wire(wires, listener, path);
+		forward(w, p);
+		if (p[2 * ENDS_MAX].revents)
+			take_end(w);
 	}
 }
 
-/* Its port; the process dies with the test. */
-static int wire_start(const char *url, pid_t *pid)
+/* The process dies with the test. */
+static void wire_start(struct wire *wire, const char *to)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct wires w = { .to = to, .listener = listen_at(0) };
+	struct sockaddr_in sin;
 	socklen_t n = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	assert_int_equal(listen(fd, 16), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &n), 0);
-	*pid = fork();
-	assert_true(*pid >= 0);
-	if (*pid == 0)
-		wire(fd, url + strlen("unix://"));
-	(void)close(fd);
-	return ntohs(sin.sin_port);
+	assert_true(w.listener >= 0);
+	assert_int_equal(getsockname(w.listener, (struct sockaddr *)&sin, &n), 0);
+	memset(w.end, 0xff, sizeof(w.end));
+	w.port = wire->port = ntohs(sin.sin_port);
+	wire->pid = fork();
+	assert_true(wire->pid >= 0);
+	if (wire->pid == 0)
+		wire_run(&w);
+	(void)close(w.listener);
+}
+
+static void wire_set(struct wire *w, enum wire_state state, int64_t until_ms)
+{
+	(void)kill(w->pid, wire_signals[state]);
+	w->until_ms = until_ms;
 }
 
 /* --- the world --------------------------------------------------------------------------- */
@@ -157,12 +221,14 @@ struct chaos {
 	struct rig *r;
 	uint32_t seed;
 	struct proc *receiver, *dispatcher[DISPATCHERS];
-	const char *cut_off_url; /* redis.url of the last dispatcher, through the wire */
-	pid_t wire;
+	struct wire redis_wire[DISPATCHERS]; /* that of the first one is not used */
+	struct wire api;                     /* from all dispatchers to the CI server */
 	/* When each trouble ends; 0: there is none. */
-	int64_t redis_dead, redis_stopped, dispatcher_stopped[DISPATCHERS], sim_stopped, wire_cut;
+	int64_t redis_dead, redis_stopped, dispatcher_stopped[DISPATCHERS], sim_stopped;
 	struct proc *sim;
 	unsigned troubles;
+	uint64_t *other; /* runs of GitLab and Jenkins */
+	size_t n_others;
 };
 
 static unsigned draw(struct chaos *c, unsigned below)
@@ -173,23 +239,42 @@ static unsigned draw(struct chaos *c, unsigned below)
 	return c->seed % below;
 }
 
+/* Half of these troubles outlast a lease, and somebody else has done the work meanwhile. */
+static int64_t for_a_while(struct chaos *c)
+{
+	return clock_mono_ms() + draw(c, 2) * LEASE_MS + draw(c, LONGEST_MS);
+}
+
 static struct proc *new_dispatcher(struct chaos *c, int i)
 {
 	struct rig *r = c->r;
 	const char *name = rig_printf(r, "dispatcher-%d", i);
+	const char *api = rig_printf(r, "http://127.0.0.1:%d", c->api.port);
+	const char *token = rig_path(r, "token");
 	/* The CI server is paused for up to LONGEST_MS: a lost call has to show within the settle
 	 * time, as heal.settle asks for. */
 	const char *const sets[] = {
 		"heal.settle=3s",
-		"dispatcher.lease=4s",
+		rig_printf(r, "dispatcher.lease=%dms", LEASE_MS),
 		"dispatcher.claim_idle=1s",
 		"heal.timeout=6s",
-		"redis.timeout=500ms",
+		/* It goes on for so long behind a cut wire, and its last words arrive late. */
+		"redis.timeout=1s",
 		"github.timeout=1s",
+		"gitlab.timeout=1s",
+		"jenkins.timeout=1s",
 		"diagnose.tries=40",
+		/* Everybody dies here, and no entry is at fault. */
+		"dispatcher.max_deliveries=100",
 		"heal.give_up=10m",
+		rig_printf(r, "github.api_url=%s", api),
+		rig_printf(r, "gitlab.url=%s", api),
+		rig_printf(r, "gitlab.token_file=%s", token),
+		rig_printf(r, "jenkins.url=%s", api),
+		"jenkins.user=guard",
+		rig_printf(r, "jenkins.token_file=%s", token),
 		rules_only(r, "network.yaml", "runners.yaml", "markers.yaml", "c_cpp.yaml", NULL),
-		i == DISPATCHERS - 1 ? rig_printf(r, "redis.url=%s", c->cut_off_url) : NULL,
+		i ? rig_printf(r, "redis.url=redis://127.0.0.1:%d", c->redis_wire[i].port) : NULL,
 		NULL,
 	};
 
@@ -198,7 +283,17 @@ static struct proc *new_dispatcher(struct chaos *c, int i)
 
 static struct proc *new_receiver(struct chaos *c)
 {
-	return receiver_start(c->r, "receiver.workers=2", "redis.timeout=500ms", NULL);
+	return receiver_start(
+		c->r, "receiver.workers=2", "redis.timeout=500ms",
+		rig_printf(c->r, "gitlab.webhook_token_file=%s", rig_path(c->r, "gitlab-secret")),
+		rig_printf(c->r, "jenkins.webhook_token_file=%s", rig_path(c->r, "jenkins-secret")),
+		NULL);
+}
+
+static void repair_wire(struct wire *w, int64_t now)
+{
+	if (w->until_ms && now >= w->until_ms)
+		wire_set(w, WIRE_WELL, 0);
 }
 
 static void repair(struct chaos *c, int64_t now)
@@ -213,10 +308,9 @@ static void repair(struct chaos *c, int64_t now)
 		proc_signal(c->sim, SIGCONT);
 		c->sim_stopped = 0;
 	}
-	if (c->wire_cut && now >= c->wire_cut) {
-		(void)kill(c->wire, SIGUSR2);
-		c->wire_cut = 0;
-	}
+	for (int i = 1; i < DISPATCHERS; i++)
+		repair_wire(&c->redis_wire[i], now);
+	repair_wire(&c->api, now);
 	if (c->redis_stopped && now >= c->redis_stopped) {
 		proc_signal(redis_proc(c->r), SIGCONT);
 		c->redis_stopped = 0;
@@ -237,7 +331,7 @@ static void kill_dispatcher(struct chaos *c)
 {
 	int i = (int)draw(c, DISPATCHERS);
 
-	if (!redis_well(c) || c->wire_cut || c->dispatcher_stopped[i])
+	if (!redis_well(c) || c->redis_wire[i].until_ms || c->dispatcher_stopped[i])
 		return;
 	proc_kill(c->dispatcher[i]);
 	c->dispatcher[i] = new_dispatcher(c, i);
@@ -250,8 +344,7 @@ static void stop_dispatcher(struct chaos *c)
 	if (c->dispatcher_stopped[i])
 		return;
 	proc_signal(c->dispatcher[i], SIGSTOP);
-	/* Some sleep for longer than their lease. */
-	c->dispatcher_stopped[i] = clock_mono_ms() + draw(c, 2) * 4000 + draw(c, LONGEST_MS);
+	c->dispatcher_stopped[i] = for_a_while(c);
 }
 
 static void kill_receiver(struct chaos *c)
@@ -294,12 +387,25 @@ static void stop_provider(struct chaos *c)
 	c->sim_stopped = clock_mono_ms() + draw(c, LONGEST_MS);
 }
 
-static void cut_wire(struct chaos *c)
+/*
+ * What a dispatcher wrote until it noticed arrives after its lease, when somebody else has been at
+ * the work for a while or has ended it.
+ */
+static void cut_redis(struct chaos *c)
 {
-	if (c->wire_cut)
-		return;
-	(void)kill(c->wire, SIGUSR1);
-	c->wire_cut = clock_mono_ms() + draw(c, 3 * LONGEST_MS);
+	struct wire *w = &c->redis_wire[1 + draw(c, DISPATCHERS - 1)];
+
+	if (!w->until_ms)
+		wire_set(w, WIRE_CUT,
+			 clock_mono_ms() + LEASE_MS + LONGEST_MS + draw(c, LONGEST_MS));
+}
+
+static void cut_provider(struct chaos *c)
+{
+	enum wire_state how = draw(c, 2) ? WIRE_CUT : WIRE_REFUSES;
+
+	if (!c->api.until_ms)
+		wire_set(&c->api, how, clock_mono_ms() + draw(c, 2 * LONGEST_MS));
 }
 
 /* The CI server answers, and badly. */
@@ -323,12 +429,29 @@ static void fault(struct chaos *c)
 static void trouble(struct chaos *c)
 {
 	static void (*const kinds[])(struct chaos *) = {
-		kill_dispatcher, stop_dispatcher, kill_receiver, kill_worker, kill_redis,
-		stop_redis,      stop_provider,   cut_wire,      fault,       fault,
+		kill_dispatcher, stop_dispatcher, kill_receiver, kill_worker,
+		kill_redis,      stop_redis,      stop_provider, cut_provider,
+		cut_redis,       cut_redis,       fault,         fault,
 	};
 
 	kinds[draw(c, ARRAY_LEN(kinds))](c);
 	c->troubles++;
+}
+
+/* GitHub's failures come by themselves; each build of Jenkins has a job of its own. */
+static void fail_elsewhere(struct chaos *c)
+{
+	bool jenkins = draw(c, 2);
+
+	if (c->sim_stopped || c->n_others == OTHERS_MAX || draw(c, 3))
+		return;
+	c->other[c->n_others] =
+		sim_run(c->r, rig_printf(c->r,
+					 "{\"provider\":\"%s\",\"repo\":\"team/app-%zu\","
+					 "\"cause\":\"network_dns\",\"rerun\":\"%s\"}",
+					 jenkins ? "jenkins" : "gitlab", c->n_others,
+					 draw(c, 2) ? "pass" : "same"));
+	c->n_others++;
 }
 
 /* --- the ledger --------------------------------------------------------------------------- */
@@ -406,9 +529,12 @@ static bool cared_for(struct rig *r, const struct told *t, bool say)
 		if (strcmp(state, "done") != 0) {
 			open++;
 			if (say)
-				print_message("run %" PRIu64 ": plan \"%s\", generation %s\n",
-					      t->run[i], state,
-					      run_field(r, t->run[i], "generation"));
+				print_message(
+					"run %" PRIu64 ": plan \"%s\", generation %s, status %s, "
+					"diagnosed %s\n",
+					t->run[i], state, run_field(r, t->run[i], "generation"),
+					run_field(r, t->run[i], "status"),
+					run_field(r, t->run[i], "diagnosed"));
 		}
 	}
 	return open == 0;
@@ -420,6 +546,33 @@ static void one_outcome_each(struct rig *r, const struct told *t)
 		for (unsigned generation = 1; generation <= 2; generation++)
 			if (*plan_field(r, t->run[i], generation, "state"))
 				assert_int_equal(outcomes_of(r, t->run[i], generation), 1);
+}
+
+/* Every plan that was made for them is done, and once. */
+static void others_have_one_outcome_each(struct chaos *c)
+{
+	struct rig *r = c->r;
+
+	for (size_t i = 0; i < c->n_others; i++) {
+		const char *planned = run_field(r, c->other[i], "planned");
+
+		for (char *end; *planned; planned = end) {
+			uint64_t generation = strtoull(planned, &end, 10);
+
+			assert_string_equal(plan_field(r, c->other[i], generation, "state"),
+					    "done");
+			assert_int_equal(outcomes_of(r, c->other[i], generation), 1);
+		}
+	}
+}
+
+static size_t others_healed(struct chaos *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_others; i++)
+		n += strcmp(run_field(c->r, c->other[i], "outcome"), "healed") == 0;
+	return n;
 }
 
 static void wait_for_no_work(struct rig *r)
@@ -440,6 +593,17 @@ static void wait_for_no_work(struct rig *r)
 	assert_int_equal(redis_int_of(r, "ZCARD %s", DUE), 0);
 }
 
+static void no_dead_letters(struct rig *r)
+{
+	int64_t n = redis_int_of(r, "XLEN %s", DEAD);
+
+	if (n)
+		print_message("the last of %" PRId64 " dead letters: %s %s: %s\n", n,
+			      redis_last_field(r, DEAD, "item"), redis_last_field(r, DEAD, "entry"),
+			      redis_last_field(r, DEAD, "reason"));
+	assert_int_equal(n, 0);
+}
+
 static void settle_accounts(struct chaos *c)
 {
 	struct rig *r = c->r;
@@ -452,18 +616,20 @@ static void settle_accounts(struct chaos *c)
 	t = told_runs(r, &lost, &doubled);
 	while (!cared_for(r, &t, false) && clock_mono_ms() < end)
 		rig_tick(r);
-	print_message("%u troubles; %" PRId64 " runs, %zu failures told, %" PRId64
-		      " re-runs, %" PRId64 " healed; lost %zu, doubled %zu, re-run twice %" PRId64
-		      "\n",
-		      c->troubles, sim_total(r, "runs"), t.n, sim_total(r, "rerun_accepted"),
-		      sim_total(r, "healed"), lost, doubled, sim_total(r, "rerun_twice"));
+	print_message("%u troubles; %" PRId64 " runs, %zu failures told by GitHub, %zu by others "
+		      "(%zu healed), %" PRId64 " re-runs, %" PRId64
+		      " healed; lost %zu, doubled %zu, re-run twice %" PRId64 "\n",
+		      c->troubles, sim_total(r, "runs"), t.n, c->n_others, others_healed(c),
+		      sim_total(r, "rerun_accepted"), sim_total(r, "healed"), lost, doubled,
+		      sim_total(r, "rerun_twice"));
 	assert_int_equal(lost, 0);
 	assert_int_equal(doubled, 0);
 	assert_int_equal(sim_total(r, "rerun_twice"), 0);
 	assert_int_equal(sim_total(r, "log_auth_leaks"), 0);
+	no_dead_letters(r);
 	assert_true(cared_for(r, &t, true));
 	one_outcome_each(r, &t);
-	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+	others_have_one_outcome_each(c);
 	assert_true(t.n > 10);
 	assert_true(sim_total(r, "healed") > 0);
 }
@@ -476,28 +642,49 @@ static unsigned setting(const char *name, unsigned otherwise)
 	return text && text_to_u64(text, &n) && n > 0 && n < UINT32_MAX ? (unsigned)n : otherwise;
 }
 
+static const char *secret(struct rig *r, const char *name, const char *text)
+{
+	rig_write(r, name, text, 0600);
+	return rig_path(r, name);
+}
+
+static void start_world(struct chaos *c, unsigned seconds)
+{
+	struct rig *r = c->r;
+	const char *gitlab = secret(r, "gitlab-secret", "gitlab-token-of-the-chaos-test\n");
+	const char *jenkins = secret(r, "jenkins-secret", "jenkins-password-of-the-chaos\n"), *url;
+
+	c->other = rig_alloc(r, OTHERS_MAX * sizeof(*c->other));
+	for (int i = 1; i < DISPATCHERS; i++)
+		wire_start(&c->redis_wire[i], redis_url(r) + strlen("unix://"));
+	c->receiver = new_receiver(c);
+	url = rig_printf(r, "http://127.0.0.1:%d/webhooks", receiver_port(r));
+	c->sim = simulator_start(r, "--rate", rig_printf(r, "%d", RATE), "--count",
+				 rig_printf(r, "%u", RATE * seconds), "--transient-rate", "0.6",
+				 "--heal-rate", "0.6", "--duplicate", "0.1", "--reorder", "0.1",
+				 "--latency-ms", "100", "--gitlab-webhook-url",
+				 rig_printf(r, "%s/gitlab", url), "--gitlab-secret-file", gitlab,
+				 "--jenkins-webhook-url", rig_printf(r, "%s/jenkins", url),
+				 "--jenkins-secret-file", jenkins, NULL);
+	wire_start(&c->api, rig_printf(r, "%d", simulator_port(r)));
+	for (int i = 0; i < DISPATCHERS; i++)
+		c->dispatcher[i] = new_dispatcher(c, i);
+}
+
 static void promises_hold_while_everything_dies(struct rig *r)
 {
 	unsigned seconds = setting("GUARD_CHAOS_SECONDS", SECONDS);
 	struct chaos c = { .r = r, .seed = setting("GUARD_CHAOS_SEED", 20261125) };
 	int64_t end;
-	int port;
 
 	print_message("%u s, seed %" PRIu32 "\n", seconds, c.seed);
-	port = wire_start(redis_url(r), &c.wire);
-	c.cut_off_url = rig_printf(r, "redis://127.0.0.1:%d", port);
-	c.receiver = new_receiver(&c);
-	c.sim = simulator_start(r, "--rate", rig_printf(r, "%d", RATE), "--count",
-				rig_printf(r, "%u", RATE * seconds), "--transient-rate", "0.6",
-				"--heal-rate", "0.6", "--duplicate", "0.1", "--reorder", "0.1",
-				NULL);
-	for (int i = 0; i < DISPATCHERS; i++)
-		c.dispatcher[i] = new_dispatcher(&c, i);
+	start_world(&c, seconds);
 	end = clock_mono_ms() + (int64_t)seconds * 1000;
 	while (clock_mono_ms() < end) {
 		int64_t next = clock_mono_ms() + STEP_MS + draw(&c, 4 * STEP_MS);
 
 		trouble(&c);
+		fail_elsewhere(&c);
 		while (clock_mono_ms() < next) {
 			rig_tick(r);
 			repair(&c, clock_mono_ms());
@@ -506,7 +693,9 @@ static void promises_hold_while_everything_dies(struct rig *r)
 	repair(&c, INT64_MAX);
 	sim_no_faults(r);
 	settle_accounts(&c);
-	(void)kill(c.wire, SIGKILL);
+	for (int i = 1; i < DISPATCHERS; i++)
+		(void)kill(c.redis_wire[i].pid, SIGKILL);
+	(void)kill(c.api.pid, SIGKILL);
 }
 
 int main(int argc, char **argv)
