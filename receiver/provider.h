@@ -85,6 +85,9 @@ struct word {
 };
 const char *word_find(const struct word *rows, const char *theirs);
 
+/* Copies src, cut to fit, when dst is empty. */
+void provider_default(char *dst, size_t cap, const char *src);
+
 /*
  * Values that we do not know: a state, or a conclusion of a completed event. They are
  * tolerated and counted.

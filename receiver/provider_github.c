@@ -201,12 +201,6 @@ static bool repo_name_ok(const char *s)
 	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && s[0] != '.';
 }
 
-static void copy_if_empty(char *dst, size_t cap, const char *src)
-{
-	if (!*dst)
-		(void)text_copy(dst, cap, src, strlen(src));
-}
-
 static int github_normalise(const char *topic, const char *json, size_t n, struct ci_event *out,
 			    struct err *err)
 {
@@ -226,8 +220,8 @@ static int github_normalise(const char *topic, const char *json, size_t n, struc
 		return err_set(err, ERR_INPUT, "github %s: an id is 0", t->name);
 	(void)text_copy(d.ev.provider, sizeof(d.ev.provider), "github", strlen("github"));
 	(void)text_copy(d.ev.topic, sizeof(d.ev.topic), t->name, strlen(t->name));
-	copy_if_empty(d.ev.pipeline, sizeof(d.ev.pipeline), d.workflow);
-	copy_if_empty(d.ev.actor, sizeof(d.ev.actor), d.first_actor);
+	provider_default(d.ev.pipeline, sizeof(d.ev.pipeline), d.workflow);
+	provider_default(d.ev.actor, sizeof(d.ev.actor), d.first_actor);
 	d.ev.kind = t->kind;
 	d.ev.status = status_of_draft(&d);
 	d.ev.at_ms = time_of_draft(&d);

@@ -28,17 +28,21 @@ struct draft {
 #define EV(path, type, needed, member) FIELD(path, type, needed, struct draft, ev.member)
 #define DRAFT(path, type, member)      FIELD(path, type, false, struct draft, member)
 
+/* What events of pipelines and merge requests share. */
+#define COMMON_FIELDS                                                                              \
+	DRAFT("object_kind", FIELD_TEXT, object_kind), EV("project.id", FIELD_NUM, true, repo_id), \
+		EV("project.path_with_namespace", FIELD_NAME, true, repo),                         \
+		EV("project.default_branch", FIELD_TEXT, false, default_branch),                   \
+		EV("object_attributes.id", FIELD_NUM, true, run_id),                               \
+		EV("object_attributes.url", FIELD_TEXT, false, url),                               \
+		EV("user.username", FIELD_TEXT, false, actor)
+
 static const struct field pipeline_fields[] = {
-	DRAFT("object_kind", FIELD_TEXT, object_kind),
-	EV("project.id", FIELD_NUM, true, repo_id),
-	EV("project.path_with_namespace", FIELD_NAME, true, repo),
-	EV("project.default_branch", FIELD_TEXT, false, default_branch),
+	COMMON_FIELDS,
 	DRAFT("project.web_url", FIELD_TEXT, web_url),
-	EV("object_attributes.id", FIELD_NUM, true, run_id),
 	EV("object_attributes.name", FIELD_TEXT, false, pipeline),
 	EV("object_attributes.sha", FIELD_TEXT, false, sha),
 	EV("object_attributes.source", FIELD_TEXT, false, trigger),
-	EV("object_attributes.url", FIELD_TEXT, false, url),
 	DRAFT("object_attributes.ref", FIELD_TEXT, ref),
 	DRAFT("object_attributes.status", FIELD_TEXT, status),
 	DRAFT("object_attributes.detailed_status", FIELD_TEXT, detailed_status),
@@ -48,7 +52,6 @@ static const struct field pipeline_fields[] = {
 	DRAFT("object_attributes.finished_at_iso", FIELD_TIME, finished_iso),
 	EV("merge_request.iid", FIELD_NUM, false, merge_request),
 	EV("source_pipeline.pipeline_id", FIELD_NUM, false, parent_run),
-	EV("user.username", FIELD_TEXT, false, actor),
 	/* A pipeline has no attempt, but a retried job gets a new and higher id. */
 	EV("builds[].id", FIELD_MAX, false, generation),
 	DRAFT("builds[].failure_reason", FIELD_TEXT, reason),
@@ -95,17 +98,11 @@ static const struct field push_fields[] = {
 };
 
 static const struct field merge_request_fields[] = {
-	DRAFT("object_kind", FIELD_TEXT, object_kind),
-	EV("project.id", FIELD_NUM, true, repo_id),
-	EV("project.path_with_namespace", FIELD_NAME, true, repo),
-	EV("project.default_branch", FIELD_TEXT, false, default_branch),
-	EV("object_attributes.id", FIELD_NUM, true, run_id),
+	COMMON_FIELDS,
 	EV("object_attributes.iid", FIELD_NUM, true, merge_request),
 	EV("object_attributes.action", FIELD_TEXT, false, action),
 	EV("object_attributes.source.path_with_namespace", FIELD_TEXT, false, head_repo),
 	EV("object_attributes.last_commit.id", FIELD_TEXT, false, sha),
-	EV("object_attributes.url", FIELD_TEXT, false, url),
-	EV("user.username", FIELD_TEXT, false, actor),
 	DRAFT("object_attributes.source_branch", FIELD_TEXT, ref),
 	DRAFT("object_attributes.updated_at", FIELD_TIME, updated),
 };
@@ -231,12 +228,6 @@ static int64_t time_of_draft(const struct draft *d)
 	return first_time(times + 4, ARRAY_LEN(times) - 4);
 }
 
-static void copy_if_empty(char *dst, size_t cap, const char *src)
-{
-	if (!*dst)
-		(void)text_copy(dst, cap, src, strlen(src));
-}
-
 /* "group/sub/project": it may end up in URLs, so it may not be anything else. */
 static bool path_ok(const char *s)
 {
@@ -267,9 +258,9 @@ static void repo_of_job(struct draft *d)
 		return;
 	path = path ? strchr(path + 3, '/') : NULL;
 	if (path && path_ok(path + 1))
-		copy_if_empty(d->ev.repo, sizeof(d->ev.repo), path + 1);
+		provider_default(d->ev.repo, sizeof(d->ev.repo), path + 1);
 	else if (path_ok(d->full_name))
-		copy_if_empty(d->ev.repo, sizeof(d->ev.repo), d->full_name);
+		provider_default(d->ev.repo, sizeof(d->ev.repo), d->full_name);
 	else
 		(void)snprintf(d->ev.repo, sizeof(d->ev.repo), "projects/%" PRIu64, d->ev.repo_id);
 }
@@ -347,10 +338,10 @@ static int gitlab_normalise(const char *topic, const char *json, size_t n, struc
 		finish_job(&d);
 	else if (t->fields == push_fields)
 		finish_push(&d);
-	copy_if_empty(d.ev.actor, sizeof(d.ev.actor), d.name);
+	provider_default(d.ev.actor, sizeof(d.ev.actor), d.name);
 	/* Most pipelines have no name of their own, and a project has one definition of them. */
 	if (t->kind != CI_OTHER)
-		copy_if_empty(d.ev.pipeline, sizeof(d.ev.pipeline), "pipeline");
+		provider_default(d.ev.pipeline, sizeof(d.ev.pipeline), "pipeline");
 	d.ev.at_ms = time_of_draft(&d);
 	if (!d.ev.generation)
 		d.ev.generation = 1;

@@ -204,8 +204,7 @@ static int jenkins_normalise(const char *topic, const char *json, size_t n, stru
 	d.ev.repo_id = sha256_id(job, strlen(job));
 	/* Cut, it is still good to read; whoever calls Jenkins compares it with repo_id first. */
 	(void)text_copy(d.ev.repo, sizeof(d.ev.repo), job, strlen(job));
-	if (!*d.ev.pipeline)
-		(void)text_copy(d.ev.pipeline, sizeof(d.ev.pipeline), d.name, strlen(d.name));
+	provider_default(d.ev.pipeline, sizeof(d.ev.pipeline), d.name);
 	/* A re-run of a build is another build of its job: the job is the run, a build is its
 	 * attempt. */
 	d.ev.run_id = 1;

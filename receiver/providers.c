@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "core/ci_event.h"
+#include "core/text.h"
 #include "receiver/provider.h"
 
 /* To add a provider: write provider_<name>.c, declare it in provider.h, list it here. */
@@ -47,4 +48,10 @@ unsigned provider_unknown_values(const struct ci_event *ev)
 		if (strcmp(known[i], ev->conclusion) == 0)
 			return 0;
 	return 1;
+}
+
+void provider_default(char *dst, size_t cap, const char *src)
+{
+	if (!*dst)
+		(void)text_copy(dst, cap, src, strlen(src));
 }
