@@ -60,14 +60,39 @@ static const char *skip_escape(const char *s, const char *end)
 	return s + 1;
 }
 
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+/* Not zero where there is one of sixteen bytes that cannot be copied as it is. */
+static inline bytes16 odd_bytes(const char *s)
+{
+	bytes16 b;
+
+	memcpy(&b, s, sizeof(b));
+	return (bytes16)((b - 0x20 > 0x5e) & (b != '\t'));
+}
+
+static inline bool is_any(bytes16 b)
+{
+	uint64_t halves[2];
+
+	memcpy(halves, &b, sizeof(halves));
+	return (halves[0] | halves[1]) != 0;
+}
+
 /* True when the bytes can be copied as they are. */
 static bool is_plain(const char *s, size_t n)
 {
-	unsigned odd = 0;
+	bytes16 odd = { 0 };
+	unsigned any = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++)
-		odd |= (unsigned)((unsigned char)(s[i] - 0x20) > 0x5e && s[i] != '\t');
-	return !odd;
+	for (; i + sizeof(odd) <= n; i += sizeof(odd))
+		odd |= odd_bytes(s + i);
+	if (n >= sizeof(odd)) /* the rest, and some of what was seen */
+		return !is_any(odd | odd_bytes(s + n - sizeof(odd)));
+	for (; i < n; i++)
+		any |= (unsigned)((unsigned char)(s[i] - 0x20) > 0x5e && s[i] != '\t');
+	return !any;
 }
 
 /* Removes escapes and control bytes, repairs UTF-8; returns the bytes written, at most cap. */
@@ -79,7 +104,12 @@ static size_t scrub(const char *s, const char *end, char *out, size_t cap)
 		unsigned char ch = (unsigned char)*s;
 		size_t seq;
 
-		if (ch == '\033') {
+		if (end - s >= (ptrdiff_t)sizeof(bytes16) && cap - n >= sizeof(bytes16) &&
+		    !is_any(odd_bytes(s))) {
+			memcpy(out + n, s, sizeof(bytes16));
+			s += sizeof(bytes16);
+			n += sizeof(bytes16);
+		} else if (ch == '\033') {
 			s = skip_escape(s, end);
 		} else if (ch == '\b') {
 			n -= n > 0;
@@ -198,6 +228,9 @@ static size_t timestamp_at(const char *s, size_t n)
 {
 	size_t at = 0, step;
 
+	if (s[0] != '[' && !isdigit((unsigned char)s[0]))
+		return 0;
+
 	/* Two in a row happen: the runner's and the tool's. */
 	for (int i = 0; i < 2; i++) {
 		step = s[at] == '[' ? bracketed_clock_at(s + at, n - at) : clock_at(s + at, n - at);
@@ -247,6 +280,17 @@ struct mark {
 	bool drop; /* nothing on the line is worth reading */
 };
 
+/* `text` has two bytes or more. */
+static inline bool begins(const char *s, size_t n, const char *text)
+{
+	size_t len;
+
+	if (n < 2 || s[0] != text[0] || s[1] != text[1])
+		return false;
+	len = strlen(text);
+	return n >= len && memcmp(s, text, len) == 0;
+}
+
 /* What CI systems print in front of, or instead of, the output of a step. */
 static const struct mark marks[] = {
 	{ "##[error]", CLEAN_ERROR, false },
@@ -283,13 +327,14 @@ static size_t annotation_at(const char *s, size_t n)
 /* Length of the mark in front; sets the flags. */
 static size_t mark_at(const char *s, size_t n, uint16_t *flags)
 {
-	if (n < 3 || !strchr("#:[st", s[0]))
+	if (n < 3 || (s[0] != '#' && s[0] != ':' && s[0] != '[' && s[0] != 's' && s[0] != 't'))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-		size_t len = strlen(marks[i].text);
+		size_t len;
 
-		if (n < len || memcmp(s, marks[i].text, len) != 0)
+		if (!begins(s, n, marks[i].text))
 			continue;
+		len = strlen(marks[i].text);
 		*flags |= marks[i].flags;
 		if (marks[i].drop)
 			return n;
@@ -307,10 +352,10 @@ static bool is_warning(const char *s, size_t n)
 					     "npm warn",  "WARNING:", "Warning:",
 					     "warning:",  "W: ",      "WARN " };
 
-	if (!n || !strchr("[nWw", s[0]))
+	if (!n || (s[0] != '[' && s[0] != 'n' && s[0] != 'W' && s[0] != 'w'))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (n >= strlen(words[i]) && memcmp(s, words[i], strlen(words[i])) == 0)
+		if (begins(s, n, words[i]))
 			return true;
 	return false;
 }
@@ -335,7 +380,8 @@ static size_t hide_key(struct log_clean *c, char *line, size_t n)
 {
 	static const char hidden[] = "[masked]";
 	static const char dashes[] = "-----";
-	bool ends_so = n > 2 * strlen(dashes) && memcmp(line + n - 5, dashes, strlen(dashes)) == 0;
+	bool ends_so = n > 2 * strlen(dashes) && line[n - 1] == '-' &&
+		       memcmp(line + n - 5, dashes, strlen(dashes)) == 0;
 
 	if (ends_so && memmem(line, n, "-----BEGIN ", 11) && memmem(line, n, "PRIVATE KEY", 11)) {
 		c->key_lines = KEY_LINES_MAX;
@@ -353,34 +399,19 @@ static size_t hide_key(struct log_clean *c, char *line, size_t n)
 	return strlen(hidden);
 }
 
-/* Cleans the raw line into the block. Lines that are empty then are left out. */
-static void flush_line(struct log_clean *c)
+/* The line s[0..n), free of odd bytes, becomes one of the block; one that says nothing does not. */
+static void add_line(struct log_clean *c, const char *s, size_t n, uint16_t flags)
 {
 	char *out = c->text + c->len;
-	size_t n, skip;
-	uint16_t flags = c->raw_cut ? CLEAN_CUT : 0;
+	size_t skip = timestamp_at(s, n);
 
-	if (c->raw_len <= CLEAN_LINE_MAX && is_plain(c->raw, c->raw_len)) {
-		memcpy(out, c->raw, c->raw_len);
-		n = c->raw_len;
-	} else {
-		n = scrub(c->raw, c->raw + c->raw_len, out, CLEAN_LINE_MAX);
-	}
-	c->raw_len = 0;
-	c->raw_cut = false;
-	if (n >= 3 && memcmp(out, "\xef\xbb\xbf", 3) == 0)
-		memmove(out, out + 3, n -= 3);
-	if (n == 0)
-		return;
-
-	skip = timestamp_at(out, n);
 	if (skip)
-		skip += level_at(out + skip, n - skip, &flags);
-	skip += mark_at(out + skip, n - skip, &flags);
+		skip += level_at(s + skip, n - skip, &flags);
+	skip += mark_at(s + skip, n - skip, &flags);
 	if (skip == n && !(flags & CLEAN_STEP))
 		return;
-	memmove(out, out + skip, n - skip);
 	n -= skip;
+	memmove(out, s + skip, n);
 	n = hide_key(c, out, n);
 	if (n >= 2 && (out[0] == '$' || out[0] == '+') && out[1] == ' ')
 		flags |= CLEAN_COMMAND;
@@ -394,6 +425,33 @@ static void flush_line(struct log_clean *c)
 		.flags = flags,
 	};
 	c->len += n + 1;
+}
+
+/* Most lines of most logs: nothing to repair, and all of it is here. */
+static bool take_plain(struct log_clean *c, const char *s, size_t n)
+{
+	if (n && s[n - 1] == '\r')
+		n--;
+	if (c->raw_len || n > CLEAN_LINE_MAX || !is_plain(s, n))
+		return false;
+	if (n)
+		add_line(c, s, n, 0);
+	return true;
+}
+
+/* Cleans the raw line into the block. Lines that are empty then are left out. */
+static void flush_line(struct log_clean *c)
+{
+	char *out = c->text + c->len;
+	uint16_t flags = c->raw_cut ? CLEAN_CUT : 0;
+	size_t n = scrub(c->raw, c->raw + c->raw_len, out, CLEAN_LINE_MAX);
+
+	c->raw_len = 0;
+	c->raw_cut = false;
+	if (n >= 3 && memcmp(out, "\xef\xbb\xbf", 3) == 0)
+		memmove(out, out + 3, n -= 3);
+	if (n)
+		add_line(c, out, n, flags);
 }
 
 static bool block_full(const struct log_clean *c)
@@ -415,12 +473,35 @@ static void keep_raw(struct log_clean *c, const char *data, size_t n)
 	c->raw_len += n;
 }
 
-static const char *line_end(const char *data, size_t n)
+/* Bytes before the first '\r'; n when there is none. */
+static size_t line_length(const char *s, size_t n)
 {
-	const char *nl = memchr(data, '\n', n);
-	const char *cr = memchr(data, '\r', nl ? (size_t)(nl - data) : n);
+	const char *cr = memchr(s, '\r', n);
 
-	return cr ? cr : nl;
+	return cr ? (size_t)(cr - s) : n;
+}
+
+/* A line with its end, or what there is of one; returns the bytes taken. */
+static size_t take_line(struct log_clean *c, const char *s, size_t n, bool ends)
+{
+	size_t at = 0;
+
+	if (ends && take_plain(c, s, n - 1)) {
+		c->number++;
+		return n;
+	}
+	while (at < n && !block_full(c)) {
+		size_t len = line_length(s + at, n - at - ends);
+
+		keep_raw(c, s + at, len);
+		at += len;
+		if (at == n)
+			break;
+		flush_line(c);
+		c->number += s[at] == '\n';
+		at++;
+	}
+	return at;
 }
 
 size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
@@ -428,16 +509,10 @@ size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
 	size_t at = 0;
 
 	while (at < n && !block_full(c)) {
-		const char *end = line_end(data + at, n - at);
-		size_t len = end ? (size_t)(end - data) - at : n - at;
+		const char *nl = memchr(data + at, '\n', n - at);
 
-		keep_raw(c, data + at, len);
-		at += len;
-		if (!end)
-			break;
-		flush_line(c);
-		c->number += data[at] == '\n';
-		at++;
+		at += take_line(c, data + at, nl ? (size_t)(nl - data) - at + 1 : n - at,
+				nl != NULL);
 	}
 	return at;
 }

@@ -8,6 +8,7 @@
 #include "core/crypto.h"
 #include "core/mem.h"
 #include "dispatcher/rule_cache.h"
+#include "dispatcher/trigger.h"
 
 #if GUARD_HAVE_HYPERSCAN
 #include <hs.h>
@@ -15,6 +16,7 @@
 
 struct prefilter {
 	size_t n_rules;
+	struct trigger *trigger;
 	uint32_t *everywhere; /* rules that are candidates on every line */
 	size_t n_everywhere;
 	bool one_pass, from_cache;
@@ -28,8 +30,12 @@ struct prefilter {
 	size_t n_lines, line;
 };
 
-static void add(struct prefilter *p, size_t line, uint32_t rule)
+static void add(void *arg, size_t line, uint32_t rule)
 {
+	struct prefilter *p = arg;
+
+	if (p->n && p->found[p->n - 1].line == line && p->found[p->n - 1].rule == rule)
+		return;
 	if (p->n == p->cap) {
 		p->cap = p->cap ? 2 * p->cap : 256;
 		p->found = xrealloc(p->found, p->cap * sizeof(*p->found));
@@ -123,14 +129,18 @@ static void patterns_done(struct patterns *ps)
 	free(ps->ids);
 }
 
-static void leave_out(struct prefilter *p, struct patterns *ps, unsigned i)
+/* False for a literal, which every engine has to take. */
+static bool leave_out(struct prefilter *p, struct patterns *ps, unsigned i)
 {
+	if (ps->ids[i] >= p->n_rules)
+		return false;
 	p->everywhere[p->n_everywhere++] = ps->ids[i];
 	free(ps->regex[i]);
 	ps->n--;
 	memmove(ps->regex + i, ps->regex + i + 1, (ps->n - i) * sizeof(*ps->regex));
 	memmove(ps->flags + i, ps->flags + i + 1, (ps->n - i) * sizeof(*ps->flags));
 	memmove(ps->ids + i, ps->ids + i + 1, (ps->n - i) * sizeof(*ps->ids));
+	return true;
 }
 
 /* Compiles all together; a pattern that the engine refuses after all is left out. */
@@ -145,29 +155,48 @@ static bool compile(struct prefilter *p, struct patterns *ps)
 		(void)hs_free_compile_error(why);
 		if (rc == HS_SUCCESS)
 			return hs_alloc_scratch(p->db, &p->scratch) == HS_SUCCESS;
-		if (culprit < 0 || (unsigned)culprit >= ps->n)
+		if (culprit < 0 || (unsigned)culprit >= ps->n ||
+		    !leave_out(p, ps, (unsigned)culprit))
 			return false;
-		leave_out(p, ps, (unsigned)culprit);
 	}
-	return false;
+	/* With nothing to compile the trigger finds all. */
+	return true;
 }
 
-/* The patterns of the rules that have one; the flags come later. */
-static struct patterns patterns_of(const struct rule_set *set)
+/* Bytes that mean nothing else to the engine, in any case. */
+static char *quoted(const struct literal *l)
 {
-	struct patterns ps = {
-		.regex = xcalloc(set->n + 1, sizeof(char *)),
-		.flags = xcalloc(set->n + 1, sizeof(unsigned)),
-		.ids = xcalloc(set->n + 1, sizeof(unsigned)),
-	};
+	OWNED(buf_done) struct buf out;
 
-	for (size_t i = 0; i < set->n; i++) {
-		const char *pattern = set->rules[i].spec->regex;
+	buf_init(&out, 4 * LITERAL_BYTES_MAX + 8);
+	buf_puts(&out, "(?i)");
+	for (size_t i = 0; i < l->len; i++)
+		buf_printf(&out, "\\x%02x", (unsigned char)l->text[i]);
+	return xstrdup(out.data);
+}
 
-		if (!pattern)
-			continue;
-		ps.regex[ps.n] = relax(pattern);
-		ps.ids[ps.n++] = (unsigned)i;
+/*
+ * What is left to the engine: rules of which the trigger knows nothing, and its short
+ * literals, whose ids come after those of the rules. The flags come later.
+ */
+static struct patterns patterns_of(const struct prefilter *p, const struct rule_set *set)
+{
+	size_t n_unknown, n_short = 0;
+	const uint32_t *unknown = trigger_unknown(p->trigger, &n_unknown);
+	struct patterns ps = { .n = 0 };
+
+	while (trigger_short(p->trigger, n_short))
+		n_short++;
+	ps.regex = xcalloc(n_unknown + n_short + 1, sizeof(char *));
+	ps.flags = xcalloc(n_unknown + n_short + 1, sizeof(unsigned));
+	ps.ids = xcalloc(n_unknown + n_short + 1, sizeof(unsigned));
+	for (size_t i = 0; i < n_unknown; i++) {
+		ps.regex[ps.n] = relax(set->rules[unknown[i]].spec->regex);
+		ps.ids[ps.n++] = unknown[i];
+	}
+	for (size_t i = 0; i < n_short; i++) {
+		ps.regex[ps.n] = quoted(trigger_short(p->trigger, i));
+		ps.ids[ps.n++] = (unsigned)(set->n + i);
 	}
 	return ps;
 }
@@ -176,8 +205,8 @@ static bool compile_all(struct prefilter *p, struct patterns *ps)
 {
 	for (unsigned i = ps->n; i-- > 0;) {
 		ps->flags[i] = flags_for(ps->regex[i]);
-		if (!ps->flags[i])
-			leave_out(p, ps, i);
+		if (!ps->flags[i] && !leave_out(p, ps, i))
+			return false;
 	}
 	p->one_pass = compile(p, ps);
 #ifdef __GLIBC__
@@ -254,12 +283,12 @@ static void build(struct prefilter *p, const struct rule_set *set, const char *f
 
 	if (hs_valid_platform() != HS_SUCCESS)
 		return;
-	ps = patterns_of(set);
+	ps = patterns_of(p, set);
 	if (folder && !key_of(&ps, set->n, key))
 		folder = NULL;
 	p->from_cache = folder && take_cached(p, folder, key);
 	p->one_pass = p->from_cache;
-	if (!p->from_cache && compile_all(p, &ps) && folder)
+	if (!p->from_cache && compile_all(p, &ps) && p->db && folder)
 		give_to_cache(p, folder, key);
 }
 
@@ -298,16 +327,18 @@ static int on_match(unsigned id, unsigned long long from, unsigned long long to,
 	UNUSED(from);
 	UNUSED(flags);
 	line = line_of(p, to ? to - 1 : 0);
-	if (p->n && p->found[p->n - 1].line == line && p->found[p->n - 1].rule == id)
-		return 0;
-	add(p, line, id);
+	if (id < p->n_rules)
+		add(p, line, id);
+	else
+		trigger_found(p->trigger, id - p->n_rules, line, add, p);
 	return 0;
 }
 
 static void scan_once(struct prefilter *p, const char *text, size_t len)
 {
 	p->line = 0;
-	(void)hs_scan(p->db, text, (unsigned)len, 0, p->scratch, on_match, p);
+	if (p->db)
+		(void)hs_scan(p->db, text, (unsigned)len, 0, p->scratch, on_match, p);
 }
 
 #else
@@ -337,17 +368,17 @@ static struct prefilter *new_prefilter(const struct rule_set *set, bool hypersca
 				       const char *folder)
 {
 	struct prefilter *p = xcalloc(1, sizeof(*p));
+	const uint32_t *unknown;
 
 	p->n_rules = set->n;
+	p->trigger = trigger_new(set);
 	p->everywhere = xcalloc(set->n + 1, sizeof(*p->everywhere));
 	if (hyperscan)
 		build(p, set, folder);
 	if (p->one_pass)
 		return p;
-	p->n_everywhere = 0;
-	for (size_t i = 0; i < set->n; i++)
-		if (set->rules[i].spec->regex)
-			p->everywhere[p->n_everywhere++] = (uint32_t)i;
+	unknown = trigger_unknown(p->trigger, &p->n_everywhere);
+	memcpy(p->everywhere, unknown, p->n_everywhere * sizeof(*unknown));
 	return p;
 }
 
@@ -366,6 +397,7 @@ void prefilter_free(struct prefilter *p)
 	if (!p)
 		return;
 	drop(p);
+	trigger_free(p->trigger);
 	free(p->everywhere);
 	free(p->found);
 	free(p);
@@ -383,7 +415,7 @@ bool prefilter_is_from_cache(const struct prefilter *p)
 
 size_t prefilter_left_out(const struct prefilter *p)
 {
-	return p->one_pass ? p->n_everywhere : 0;
+	return p->n_everywhere;
 }
 
 static int by_line_and_rule(const void *a, const void *b)
@@ -414,13 +446,13 @@ const struct candidate *prefilter_scan(struct prefilter *p, const char *text, si
 	p->lines = lines;
 	p->n_lines = n_lines;
 	p->n = 0;
+	trigger_scan(p->trigger, text, len, lines, n_lines, p->one_pass, add, p);
 	if (n_lines && p->one_pass)
 		scan_once(p, text, len);
 	for (size_t i = 0; p->n_everywhere && i < n_lines; i++)
 		for (size_t k = 0; k < p->n_everywhere; k++)
 			add(p, i, p->everywhere[k]);
-	if (p->one_pass)
-		sort_and_dedupe(p);
+	sort_and_dedupe(p);
 	*n = p->n;
 	return p->found;
 }

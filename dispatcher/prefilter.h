@@ -1,7 +1,9 @@
 /*
- * Which rules are worth asking on which line. With Hyperscan: one pass over the
- * text for all rules together; without: every rule on every line. Either way
- * PCRE2 decides afterwards, so the answers are the same.
+ * Which rules are worth asking on which line: those whose indispensable bytes are there
+ * (trigger.h). Hyperscan looks for what is too short to be told apart by sampling, and
+ * for rules that need no such bytes; without it the trigger does more, and the latter are
+ * candidates everywhere. Either way PCRE2 decides afterwards, so the answers are the same.
+ * Benign rules are never candidates: they are asked about lines that another rule hit.
  */
 #ifndef GUARD_DISPATCHER_PREFILTER_H
 #define GUARD_DISPATCHER_PREFILTER_H
@@ -27,7 +29,7 @@ DEFINE_OWNED(struct prefilter, prefilter_free)
 bool prefilter_is_one_pass(const struct prefilter *);
 /* True when nothing had to be compiled. */
 bool prefilter_is_from_cache(const struct prefilter *);
-/* Rules that one pass cannot look for; they cost a match on every line. */
+/* Rules that cost a match on every line. */
 size_t prefilter_left_out(const struct prefilter *);
 
 /* Candidates in order of line, then rule, without repeats; borrowed until the next call. */

@@ -314,23 +314,37 @@ static const struct rule *follow_test(struct scan *s, const char *line, size_t l
 	return u->begun ? u->rule : NULL;
 }
 
+static bool hits(struct scan *s, uint32_t rule, const char *line, size_t len)
+{
+	struct tally *t = &s->tallies[rule];
+	enum rule_result rc;
+
+	if (t->gave_up >= GAVE_UP_MAX)
+		return false;
+	rc = pattern_match(s->rules->rules[rule].code, s->matcher, line, len);
+	t->gave_up += rc == RULE_GAVE_UP;
+	return rc == RULE_HIT;
+}
+
+/* Asked last, because few lines are hit at all. */
+static bool is_benign(struct scan *s, const char *line, size_t len)
+{
+	for (size_t i = 0; i < s->rules->n; i++)
+		if (s->rules->rules[i].spec->class == RULE_BENIGN &&
+		    hits(s, (uint32_t)i, line, len))
+			return true;
+	return false;
+}
+
 /* Rules that hit the line, in the order of the set; at most max. */
 static size_t confirm(struct scan *s, const char *line, size_t len, const struct candidate *c,
-		      size_t n, uint32_t *hits, size_t max)
+		      size_t n, uint32_t *hit, size_t max)
 {
 	size_t n_hits = 0;
 
-	for (size_t i = 0; i < n && n_hits < max; i++) {
-		struct tally *t = &s->tallies[c[i].rule];
-		enum rule_result rc;
-
-		if (t->gave_up >= GAVE_UP_MAX)
-			continue;
-		rc = pattern_match(s->rules->rules[c[i].rule].code, s->matcher, line, len);
-		t->gave_up += rc == RULE_GAVE_UP;
-		if (rc == RULE_HIT)
-			hits[n_hits++] = c[i].rule;
-	}
+	for (size_t i = 0; i < n && n_hits < max; i++)
+		if (hits(s, c[i].rule, line, len))
+			hit[n_hits++] = c[i].rule;
 	return n_hits;
 }
 
@@ -339,23 +353,22 @@ static void scan_line(struct scan *s, const char *line, const struct clean_line 
 		      const struct candidate *c, size_t n, const struct rule *busy)
 {
 	enum { MOST = 32 };
-	uint32_t hits[MOST];
-	size_t n_hits = confirm(s, line, l->len, c, n, hits, MOST);
+	uint32_t hit[MOST];
+	size_t n_hits = confirm(s, line, l->len, c, n, hit, MOST);
 	enum part_state end = PART_OPEN;
 	bool log_passed = false;
 
-	for (size_t i = 0; i < n_hits; i++)
-		if (s->rules->rules[hits[i]].spec->class == RULE_BENIGN)
-			return;
+	if (n_hits == 0 || is_benign(s, line, l->len))
+		return;
 	for (size_t i = 0; i < n_hits; i++) {
-		const struct rule *r = &s->rules->rules[hits[i]];
+		const struct rule *r = &s->rules->rules[hit[i]];
 
 		if (r->spec->class == RULE_STEP_FAILED)
 			end = PART_FAILED;
 		else if (r->spec->class == RULE_STEP_PASSED && end == PART_OPEN)
 			end = PART_PASSED;
 		log_passed |= r->spec->class == RULE_LOG_PASSED;
-		keep_hit(s, &s->tallies[hits[i]], l, line);
+		keep_hit(s, &s->tallies[hit[i]], l, line);
 		if (r->capture && r != busy)
 			capture_test(s, r, line, l->len);
 	}

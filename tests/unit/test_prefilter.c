@@ -16,15 +16,16 @@ static const char yaml[] = "rules:\n"
 	     "no") RULE("begin", "^FAIL:", "FAIL: x",
 			" FAIL: x") RULE("end", "failed$", "it failed",
 					 "failed it") RULE("whole", "^done$", "done", "done.")
-		RULE("case", "(?i)timed OUT", "TIMED out",
-		     "time") RULE("counted", "a\\d{2,40}b{3}", "a1234bbb",
-				  "a1b") RULE("word", "\\brate\\b", "no rate!", "prorate")
-			RULE("ahead", "tax(?! free)", "tax due",
-			     "tax free") RULE("behind", "(?<!no )cart", "my cart", "no cart")
-				RULE("back", "(\\w{2,4})-\\1", "ab-ab",
-				     "ab-cd") RULE("dot", "x.{0,300}y", "x to y", "y to x")
-					RULE("class", "[[:digit:]]{3}-[^a-z]{2}", "123-45",
-					     "12-ab") RULE("utf8", "✗ [a-z]", "✗ x", "✓ x")
+		RULE("case", "(?i)timed OUT", "TIMED out", "time") RULE(
+			"counted", "a\\d{2,40}b{3}", "a1234bbb",
+			"a1b") RULE("word", "\\brate\\b", "no rate!",
+				    "prorate") RULE("ahead", "tax(?! free)", "tax due", "tax free")
+			RULE("behind", "(?<!no )cart", "my cart",
+			     "no cart") RULE("back", "(\\w{2,4})-\\1", "ab-ab",
+					     "ab-cd") RULE("dot", "x.{0,300}y", "x to y", "y to x")
+				RULE("class", "[[:digit:]]{3}-[^a-z]{2}", "123-45",
+				     "12-ab") RULE("tiny", "^a\\d?$", "a1", "b")
+					RULE("utf8", "✗ [a-z]", "✗ x", "✓ x")
 #undef RULE
 						"  - {id: facts, category: timeout, confidence: "
 						"0.5, title: x, requires: [timed_out]}\n";
@@ -130,6 +131,100 @@ static void one_pass_finds_what_rule_by_rule_finds(void **state)
 	assert_non_null(strstr(one.data, ":utf8 "));
 }
 
+struct found {
+	const struct candidate *at;
+	size_t n, next;
+};
+
+static bool is_candidate(struct found *f, uint32_t line, uint32_t rule)
+{
+	while (f->next < f->n && (f->at[f->next].line < line ||
+				  (f->at[f->next].line == line && f->at[f->next].rule < rule)))
+		f->next++;
+	return f->next < f->n && f->at[f->next].line == line && f->at[f->next].rule == rule;
+}
+
+/* Asks every rule about every line: each hit has to be among the candidates. */
+static void expect_all_hits(struct prefilter *p, const struct rule_set *set, const struct block *b)
+{
+	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
+	struct found f = { .n = 0 };
+
+	f.at = prefilter_scan(p, b->text.data, b->text.len, b->lines, b->n, &f.n);
+	for (uint32_t i = 0; i < b->n; i++)
+		for (uint32_t k = 0; k < set->n; k++) {
+			const char *line = b->text.data + b->lines[i].start;
+			const struct rule *r = &set->rules[k];
+
+			if (r->spec->class == RULE_BENIGN ||
+			    pattern_match(r->code, m, line, b->lines[i].len) != RULE_HIT)
+				continue;
+			if (!is_candidate(&f, i, k))
+				fail_msg("%s is not asked about %.*s", r->spec->id, b->lines[i].len,
+					 line);
+		}
+}
+
+/* The shipped rules' samples, wherever in the text and in the line they are. */
+static void no_hit_is_missed(void **state)
+{
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	OWNED(prefilter_freep) struct prefilter *fast = NULL;
+	OWNED(prefilter_freep) struct prefilter *slow = NULL;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(rule_set_load("conf/rules", &set, &err), &err);
+	fast = prefilter_new(set, true);
+	slow = prefilter_new(set, false);
+	for (size_t i = 0; i < set->n; i++) {
+		const struct rule_spec *spec = set->rules[i].spec;
+		OWNED(block_done) struct block b = { .n = 0 };
+
+		buf_init(&b.text, 1 << 20);
+		for (unsigned k = 0; k < spec->positive_count; k++)
+			for (int pad = 0; pad < 8; pad++) {
+				OWNED(freep) char *later = NULL;
+
+				later = xasprintf("%.*s%s", pad, "  x y z: ", spec->positive[k]);
+				add_line(&b, spec->positive[k]);
+				add_line(&b, later);
+			}
+		expect_all_hits(fast, set, &b);
+		expect_all_hits(slow, set, &b);
+	}
+	assert_int_equal(prefilter_left_out(fast), 0);
+}
+
+/* Bytes at random out of few, so that short patterns are hit in every place. */
+static void no_hit_is_missed_in_noise(void **state)
+{
+	static const char bytes[] = "ab13-xyrte \xe2\x9c\x97:";
+	OWNED(rule_set_freep) struct rule_set *set = load();
+	OWNED(prefilter_freep) struct prefilter *fast = prefilter_new(set, true);
+	OWNED(prefilter_freep) struct prefilter *slow = prefilter_new(set, false);
+	uint32_t seed = 7;
+
+	UNUSED(state);
+	for (int round = 0; round < 200; round++) {
+		OWNED(block_done) struct block b = { .n = 0 };
+
+		buf_init(&b.text, 1 << 20);
+		for (int i = 0; i < 20; i++) {
+			char line[40] = "";
+			size_t n = 0;
+
+			for (; n < 1 + seed % 38; n++) {
+				seed = seed * 1664525 + 1013904223;
+				line[n] = bytes[(seed >> 16) % (sizeof(bytes) - 1)];
+			}
+			add_line(&b, line);
+		}
+		expect_all_hits(fast, set, &b);
+		expect_all_hits(slow, set, &b);
+	}
+}
+
 /* A pattern must not see over the end of its line. */
 static void a_line_ends_where_it_ends(void **state)
 {
@@ -188,6 +283,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_pass_finds_what_rule_by_rule_finds),
+		cmocka_unit_test(no_hit_is_missed),
+		cmocka_unit_test(no_hit_is_missed_in_noise),
 		cmocka_unit_test(a_line_ends_where_it_ends),
 		cmocka_unit_test(nothing_is_found_in_nothing),
 		cmocka_unit_test(the_rules_that_we_ship_fit_into_one_pass),

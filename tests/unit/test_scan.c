@@ -33,7 +33,7 @@ static const char yaml[] =
 	"     follow: '^(?:(?<failed>at \\S+)|=+$|(?<more>\\w.*))$', positive: ['========='],\n"
 	"     negative: ['==']}\n"
 	"  - {id: bomb, category: build_failure, confidence: 0.9, title: x,\n"
-	"     regex: 'xxy', positive: [xxy], negative: [x]}\n";
+	"     regex: 'xxx', positive: [xxx], negative: [x]}\n";
 
 struct fixture {
 	struct rule_set *rules;

@@ -1,0 +1,538 @@
+#include "dispatcher/literals.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "core/base.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "dispatcher/rule.h"
+
+enum {
+	EXACT_MAX = 48, /* ways to write one piece of a pattern, before it is cut in two */
+	CLASS_MAX = 4,  /* bytes of a class that are tried one by one */
+	DEPTH_MAX = 32,
+	FOREVER = 1 << 20,
+	/* Longer ones are hardly rarer. */
+	ENOUGH = 12,
+	/* A value of rarity() below which a line's beginning tells more. */
+	EVERYDAY = 13,
+};
+
+/* What was learned of a piece of the pattern. */
+struct piece {
+	const struct literals *exact; /* all that it matches; NULL: too many */
+	const struct literals *needs; /* one of them is in what it matches; NULL: nothing known */
+};
+
+struct reader {
+	const char *at;
+	struct arena *arena;
+	unsigned depth;
+	bool lost; /* something that is not understood */
+};
+
+static struct piece read_alternatives(struct reader *r, const struct literals *before);
+
+static const struct literal empty;
+static const struct literals only_empty = { .n = 1, .at = &empty };
+
+static char lower(char ch)
+{
+	return ch >= 'A' && ch <= 'Z' ? (char)(ch | 0x20) : ch;
+}
+
+static bool same(const struct literal *a, const struct literal *b)
+{
+	return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
+}
+
+static bool contains(const struct literal *all, const struct literal *part)
+{
+	return memmem(all->text, all->len, part->text, part->len) != NULL;
+}
+
+static bool has_empty(const struct literals *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->at[i].len == 0)
+			return true;
+	return false;
+}
+
+static size_t add_new(struct literal *to, size_t n, const struct literal *one)
+{
+	for (size_t i = 0; i < n; i++)
+		if (same(&to[i], one))
+			return n;
+	to[n] = *one;
+	return n + 1;
+}
+
+static const struct literals *keep(struct reader *r, struct literal *at, size_t n)
+{
+	struct literals *set = arena_alloc(r->arena, sizeof(*set));
+
+	*set = (struct literals){ .n = n, .at = at };
+	return set;
+}
+
+/* NULL when there would be too many. */
+static const struct literals *either(struct reader *r, const struct literals *a,
+				     const struct literals *b, size_t most)
+{
+	struct literal *at = arena_alloc(r->arena, (a->n + b->n) * sizeof(*at));
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		n = add_new(at, n, &a->at[i]);
+	for (size_t i = 0; i < b->n; i++)
+		n = add_new(at, n, &b->at[i]);
+	return n <= most ? keep(r, at, n) : NULL;
+}
+
+/* One after the other; NULL when there would be too many, or one would be too long. */
+static const struct literals *both(struct reader *r, const struct literals *a,
+				   const struct literals *b)
+{
+	struct literal *at;
+	size_t n = 0;
+
+	if (a->n * b->n > EXACT_MAX)
+		return NULL;
+	at = arena_alloc(r->arena, a->n * b->n * sizeof(*at));
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t k = 0; k < b->n; k++) {
+			struct literal joined = a->at[i];
+			size_t more = b->at[k].len;
+
+			if (joined.len + more > LITERAL_BYTES_MAX)
+				return NULL;
+			memcpy(joined.text + joined.len, b->at[k].text, more);
+			joined.len = (uint8_t)(joined.len + more);
+			n = add_new(at, n, &joined);
+		}
+	return keep(r, at, n);
+}
+
+/* How rare it is in logs, roughly. Words that healthy logs are full of are worth little. */
+static int rarity(const struct literal *l)
+{
+	static const char *const common[] = {
+		"http",           " http://",  " https://", "https",    "error",       " error",
+		"errors",         " errors",   "warning",   "[error]",  "[error] ",    "code",
+		"failed",         " failed",   "failed ",   "compile",  "line",        " line ",
+		"status",         "not found", "test",      "test ",    "tests ",      "found ",
+		" in ",           "in ",       "reading ",  "version ", "tests run: ", "fail",
+		"time elapsed: ",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(common); i++) {
+		const char *word = common[i];
+		size_t n = strlen(word);
+
+		if (n == l->len && memcmp(word, l->text, n) == 0)
+			return 3 + l->len / 2;
+	}
+	return 2 * (l->len < ENOUGH ? l->len : ENOUGH);
+}
+
+static int worst(const struct literals *set)
+{
+	int least = 2 * ENOUGH;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (rarity(&set->at[i]) < least)
+			least = rarity(&set->at[i]);
+	return least;
+}
+
+static const struct literals *better(const struct literals *a, const struct literals *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	if (worst(a) != worst(b))
+		return worst(a) > worst(b) ? a : b;
+	return a->n <= b->n ? a : b;
+}
+
+/* ---- atoms ----------------------------------------------------------------- */
+
+static struct piece anything(void)
+{
+	return (struct piece){ .exact = NULL };
+}
+
+static struct piece nothing(void)
+{
+	return (struct piece){ .exact = &only_empty };
+}
+
+static struct piece lost(struct reader *r)
+{
+	r->lost = true;
+	return anything();
+}
+
+static struct piece one_of(struct reader *r, const char *bytes, size_t n)
+{
+	struct literal *at = arena_alloc(r->arena, n * sizeof(*at));
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct literal one = { .len = 1 };
+
+		one.text[0] = lower(bytes[i]);
+		kept = add_new(at, kept, &one);
+	}
+	return (struct piece){ .exact = keep(r, at, kept) };
+}
+
+enum escape { ESCAPE_BYTE, ESCAPE_ANY, ESCAPE_NOTHING, ESCAPE_LOST };
+
+/* The character after a backslash. */
+static enum escape escape_of(char ch, char *byte)
+{
+	*byte = ch;
+	if (!isalnum((unsigned char)ch))
+		return ESCAPE_BYTE;
+	if (ch == 't' || ch == 'n') {
+		*byte = ch == 't' ? '\t' : '\n';
+		return ESCAPE_BYTE;
+	}
+	if (strchr("dDwWsShHvV123456789", ch))
+		return ESCAPE_ANY;
+	return strchr("bBK", ch) ? ESCAPE_NOTHING : ESCAPE_LOST;
+}
+
+static struct piece read_escape(struct reader *r)
+{
+	char byte;
+	enum escape kind;
+
+	if (!*r->at)
+		return lost(r);
+	kind = escape_of(*r->at++, &byte);
+	if (kind == ESCAPE_BYTE)
+		return one_of(r, &byte, 1);
+	if (kind == ESCAPE_LOST)
+		return lost(r);
+	/* Of a reference to a group, all digits. */
+	if (isdigit((unsigned char)byte))
+		r->at += strspn(r->at, "0123456789");
+	return kind == ESCAPE_ANY ? anything() : nothing();
+}
+
+static struct piece read_class(struct reader *r)
+{
+	const char *s = r->at + 1, *end = r->at + pattern_class_end(r->at);
+	char bytes[CLASS_MAX];
+	size_t n = 0;
+
+	if (*end != ']')
+		return lost(r);
+	r->at = end + 1;
+	if (*s == '^')
+		return anything();
+	while (s < end) {
+		char byte = *s++;
+		bool odd = byte == '[' || (s < end - 1 && s[0] == '-');
+
+		if (byte == '\\')
+			odd = escape_of(*s++, &byte) != ESCAPE_BYTE || (s < end - 1 && *s == '-');
+		if (odd || n == CLASS_MAX)
+			return anything();
+		bytes[n++] = byte;
+	}
+	return one_of(r, bytes, n);
+}
+
+/* What follows "(?": past it, and what the group is. */
+static enum { GROUP_PLAIN, GROUP_LOOK, GROUP_FLAGS, GROUP_LOST } read_group_kind(struct reader *r)
+{
+	static const char *const plain[] = { ":", ">", "|" };
+	static const char *const look[] = { "=", "!", "<=", "<!" };
+	static const char *const named[] = { "<", "P<" };
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(look); i++)
+		if (text_starts(r->at, look[i])) {
+			r->at += strlen(look[i]);
+			return GROUP_LOOK;
+		}
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+		if (text_starts(r->at, plain[i])) {
+			r->at += strlen(plain[i]);
+			return GROUP_PLAIN;
+		}
+	for (size_t i = 0; i < ARRAY_LEN(named); i++)
+		if (text_starts(r->at, named[i]) && strchr(r->at, '>')) {
+			r->at = strchr(r->at, '>') + 1;
+			return GROUP_PLAIN;
+		}
+	n = strspn(r->at, "ims-");
+	r->at += n;
+	if (n == 0 || (*r->at != ')' && *r->at != ':'))
+		return GROUP_LOST;
+	return *r->at++ == ')' ? GROUP_FLAGS : GROUP_PLAIN;
+}
+
+/* At "(". */
+static struct piece read_group(struct reader *r, const struct literals *before)
+{
+	bool look = false;
+	struct piece inside;
+
+	r->at++;
+	if (*r->at == '*' || r->depth == DEPTH_MAX)
+		return lost(r);
+	if (*r->at == '?') {
+		r->at++;
+		switch (read_group_kind(r)) {
+		case GROUP_FLAGS:
+			return nothing();
+		case GROUP_LOST:
+			return lost(r);
+		case GROUP_LOOK:
+			look = true;
+			break;
+		case GROUP_PLAIN:
+			break;
+		}
+	}
+	r->depth++;
+	inside = read_alternatives(r, look ? &only_empty : before);
+	r->depth--;
+	if (*r->at != ')')
+		return lost(r);
+	r->at++;
+	return look ? nothing() : inside;
+}
+
+static struct piece read_atom(struct reader *r)
+{
+	switch (*r->at) {
+	case '(':
+		return read_group(r, &only_empty);
+	case '[':
+		return read_class(r);
+	case '\\':
+		r->at++;
+		return read_escape(r);
+	case '.':
+		r->at++;
+		return anything();
+	case '^':
+	case '$':
+		r->at++;
+		return nothing();
+	case '{':
+		/* Later versions of the engine take more for a repeat than earlier ones. */
+		if (strchr(", 0123456789", r->at[1]))
+			return lost(r);
+		return one_of(r, r->at++, 1);
+	default:
+		return one_of(r, r->at++, 1);
+	}
+}
+
+/* ---- repeats, sequences, alternatives ------------------------------------------ */
+
+struct repeat {
+	unsigned low, high;
+};
+
+static unsigned read_number(const char **s)
+{
+	unsigned n = 0;
+
+	while (isdigit((unsigned char)**s) && n < FOREVER)
+		n = n * 10 + (unsigned)(*(*s)++ - '0');
+	return n;
+}
+
+/* "{2}", "{2,}", "{2,5}"; anything else is text, as it is for PCRE2. */
+static bool read_braces(struct reader *r, struct repeat *out)
+{
+	const char *s = r->at + 1;
+
+	if (!isdigit((unsigned char)*s))
+		return false;
+	out->low = out->high = read_number(&s);
+	if (*s == ',') {
+		s++;
+		out->high = isdigit((unsigned char)*s) ? read_number(&s) : FOREVER;
+	}
+	if (*s != '}')
+		return false;
+	r->at = s + 1;
+	return true;
+}
+
+static struct repeat read_repeat(struct reader *r)
+{
+	struct repeat n = { 1, 1 };
+	bool any = true;
+
+	switch (*r->at) {
+	case '?':
+		n = (struct repeat){ 0, 1 };
+		r->at++;
+		break;
+	case '*':
+		n = (struct repeat){ 0, FOREVER };
+		r->at++;
+		break;
+	case '+':
+		n = (struct repeat){ 1, FOREVER };
+		r->at++;
+		break;
+	case '{':
+		any = read_braces(r, &n);
+		break;
+	default:
+		any = false;
+	}
+	/* Lazy and possessive ones need the same. */
+	if (any && (*r->at == '?' || *r->at == '+'))
+		r->at++;
+	return n;
+}
+
+struct sequence {
+	const struct literals *run; /* what was matched since the last gap */
+	const struct literals *best;
+	bool gap;
+};
+
+static void end_run(struct sequence *s)
+{
+	if (!has_empty(s->run))
+		s->best = better(s->best, s->run);
+	s->run = &only_empty;
+	s->gap = true;
+}
+
+static void append(struct reader *r, struct sequence *s, struct piece p)
+{
+	const struct literals *longer = p.exact ? both(r, s->run, p.exact) : NULL;
+
+	if (p.needs)
+		s->best = better(s->best, p.needs);
+	if (longer) {
+		s->run = longer;
+		return;
+	}
+	end_run(s);
+	if (p.exact)
+		s->run = p.exact;
+}
+
+static void append_repeated(struct reader *r, struct sequence *s, struct piece p, struct repeat n)
+{
+	if (n.low == 0) {
+		p.needs = NULL;
+		if (p.exact)
+			p.exact = n.high == 1 ? either(r, p.exact, &only_empty, EXACT_MAX) : NULL;
+	}
+	append(r, s, p);
+	if (n.high > 1)
+		end_run(s);
+}
+
+/*
+ * In "no (tax|\d+ rates)" the second branch is only known to begin so. What stands before
+ * the group is worth more when it is read as the beginning of each branch.
+ */
+static void read_again_with_run(struct reader *r, struct sequence *s, const char *group)
+{
+	const char *after = r->at;
+	struct piece p;
+
+	r->at = group;
+	p = read_group(r, s->run);
+	r->at = after;
+	s->best = better(s->best, p.needs);
+}
+
+static struct piece read_sequence(struct reader *r, const struct literals *before)
+{
+	enum { NESTED_MAX = 5 };
+	struct sequence s = { .run = before };
+
+	while (*r->at && *r->at != '|' && *r->at != ')' && !r->lost) {
+		const char *at = r->at;
+		struct piece p = read_atom(r);
+		struct repeat n = read_repeat(r);
+
+		if (*at == '(' && !p.exact && n.low == 1 && n.high == 1 && r->depth < NESTED_MAX)
+			read_again_with_run(r, &s, at);
+		append_repeated(r, &s, p, n);
+	}
+	if (!s.gap)
+		return (struct piece){ .exact = s.run };
+	end_run(&s);
+	return (struct piece){ .needs = s.best };
+}
+
+/* What a branch needs, be it known exactly or not. */
+static const struct literals *needs_of(struct piece p)
+{
+	if (p.needs || !p.exact)
+		return p.needs;
+	return has_empty(p.exact) ? NULL : p.exact;
+}
+
+static struct piece read_alternatives(struct reader *r, const struct literals *before)
+{
+	struct piece all = read_sequence(r, before);
+
+	while (*r->at == '|' && !r->lost) {
+		struct piece next, joined = { .exact = NULL };
+		const struct literals *a, *b;
+
+		r->at++;
+		next = read_sequence(r, before);
+		if (all.exact && next.exact)
+			joined.exact = either(r, all.exact, next.exact, EXACT_MAX);
+		a = needs_of(all);
+		b = needs_of(next);
+		if (!joined.exact && a && b)
+			joined.needs = either(r, a, b, LITERALS_MAX);
+		/* Once a branch needs nothing, all together do not. */
+		all = joined;
+	}
+	return all;
+}
+
+/* Who finds "error" finds "fatal error", too. */
+static size_t drop_longer(struct literal *at, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool needless = false;
+
+		for (size_t k = 0; k < n && !needless; k++)
+			needless = k != i && at[k].len < at[i].len && contains(&at[i], &at[k]);
+		if (!needless)
+			at[kept++] = at[i];
+	}
+	return kept;
+}
+
+bool literals_of(const char *regex, struct arena *a, struct literals *out)
+{
+	struct reader r = { .at = regex, .arena = a };
+	struct piece p = read_alternatives(&r, &only_empty);
+	const struct literals *needs = needs_of(p);
+	struct literal *at;
+
+	if (r.lost || *r.at || !needs)
+		return false;
+	at = arena_alloc(a, needs->n * sizeof(*at));
+	memcpy(at, needs->at, needs->n * sizeof(*at));
+	out->n = drop_longer(at, needs->n);
+	out->at = at;
+	out->everyday = worst(out) < EVERYDAY;
+	return true;
+}

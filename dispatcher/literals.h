@@ -1,0 +1,34 @@
+/*
+ * What a pattern cannot do without: reads PCRE2 syntax and names bytes of which some
+ * must be in every line that matches. Knows less than the engine and says so.
+ */
+#ifndef GUARD_DISPATCHER_LITERALS_H
+#define GUARD_DISPATCHER_LITERALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+enum { LITERAL_BYTES_MAX = 24, LITERALS_MAX = 400 };
+
+/* In lower case. */
+struct literal {
+	uint8_t len;
+	char text[LITERAL_BYTES_MAX];
+};
+
+struct literals {
+	size_t n;
+	const struct literal *at;
+	bool everyday; /* one of them is short, or a word that healthy logs are full of */
+};
+
+/*
+ * At least one of them, in upper or lower case, is in every line that the regex matches;
+ * those chosen are the rarest that are to be had. False when it needs none, or is not understood.
+ */
+bool literals_of(const char *regex, struct arena *, struct literals *out);
+
+#endif

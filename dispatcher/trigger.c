@@ -1,0 +1,533 @@
+#include "dispatcher/trigger.h"
+
+#include <string.h>
+
+#include "core/buf.h"
+#include "core/mem.h"
+
+/*
+ * The text is sampled: every STRIDE bytes a few bytes are folded, hashed and looked up in
+ * a bitmap of what the literals hold at any offset a sample may fall on. Long literals
+ * are looked for with long samples, which hardly ever lie.
+ */
+enum {
+	STRIDE = 4,
+	LONG_BYTES = 8,   /* of a sample; literals of 11 bytes and more */
+	MIDDLE_BYTES = 4, /* of 7 to 10 */
+	SHORT_BYTES = 3,  /* of 3 to 6, at every second byte */
+	SHORT_STRIDE = 2,
+	LITERAL_MIN = SHORT_BYTES,
+
+	LONG_BITS = 18,
+	MIDDLE_BITS = 15,
+	SHORT_BITS = 16,
+	BUCKET_BITS = 11,
+
+	GROUP = 64,   /* bytes looked at before what they hit is looked into */
+	OVERHANG = 8, /* bytes of a load, at most */
+
+	START_BYTES = 3,
+	START_BITS = 19,
+	START_MASK_BITS = 14,
+	START_RULES_MAX = 64,
+	/* Ways to begin, before a rule counts as beginning in any way, or in too many. */
+	STARTS_MAX = 200,
+	STARTS_RARE = 20,
+};
+
+/* One way to sample: what is looked up, and which literal it may be. */
+struct gram {
+	uint32_t hash;
+	uint16_t literal;
+	int8_t offset; /* of the sample in the literal; -1: begins a byte before it */
+};
+
+/* A rule that needs a literal. */
+struct use {
+	uint32_t rule;
+	uint32_t next; /* of the same literal; 0: none, the first use is never a next one */
+};
+
+struct wanted {
+	struct literal literal;
+	uint32_t first_use;
+};
+
+struct sieve {
+	uint64_t *map;
+	struct gram *grams; /* by bucket */
+	size_t n, cap;
+	uint32_t first[(1 << BUCKET_BITS) + 1];
+};
+
+enum { LONG, MIDDLE, SHORT, SIEVES };
+
+struct trigger {
+	struct wanted *literals;
+	size_t n_literals, cap;
+	struct sieve sieves[SIEVES];
+	struct use *uses;
+	size_t n_uses, uses_cap;
+	uint32_t *shorts; /* indexes of literals */
+	size_t n_shorts;
+	uint32_t *unknown; /* rules */
+	size_t n_unknown;
+	/* How lines begin that may be one for the rules in start_rules. */
+	uint64_t *starts, *start_masks;
+	uint32_t start_rules[START_RULES_MAX];
+	size_t n_start_rules;
+	/* Of the block being scanned. */
+	const char *text;
+	size_t len;
+	const struct clean_line *lines;
+	size_t n_lines, line;
+	bool without_short;
+	trigger_found_fn *found;
+	void *arg;
+};
+
+static const struct shape {
+	unsigned bytes, stride, bits;
+} shapes[SIEVES] = {
+	[LONG] = { LONG_BYTES, STRIDE, LONG_BITS },
+	[MIDDLE] = { MIDDLE_BYTES, STRIDE, MIDDLE_BITS },
+	[SHORT] = { SHORT_BYTES, SHORT_STRIDE, SHORT_BITS },
+};
+
+/* ---- samples ------------------------------------------------------------------ */
+
+static inline uint64_t load(const char *s)
+{
+	uint64_t w;
+
+	memcpy(&w, s, sizeof(w));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	w = __builtin_bswap64(w);
+#endif
+	return w;
+}
+
+/* Upper and lower case become one, and so do some other bytes. */
+static inline uint64_t fold(uint64_t w)
+{
+	return w | 0x2020202020202020;
+}
+
+static inline uint32_t hash_of(uint64_t w, unsigned bytes)
+{
+	const uint64_t spread = 0x9e3779b97f4a7c15;
+
+	return (uint32_t)((w & (~(uint64_t)0 >> (64 - 8 * bytes))) * spread >> 32);
+}
+
+/* Two bits of one word stand for a hash; the word is chosen by its upper bits. */
+static inline uint64_t is_in(const uint64_t *map, unsigned bits, uint32_t hash)
+{
+	uint64_t word = map[hash >> (32 - bits + 6)];
+
+	return word >> (hash & 63) & word >> (hash >> 6 & 63) & 1;
+}
+
+static void put_in(uint64_t *map, unsigned bits, uint32_t hash)
+{
+	map[hash >> (32 - bits + 6)] |= (uint64_t)1 << (hash & 63) | (uint64_t)1
+									     << (hash >> 6 & 63);
+}
+
+/* ---- building ----------------------------------------------------------------- */
+
+static void add_gram(struct trigger *t, unsigned shape, const char *sample, size_t literal,
+		     int offset)
+{
+	struct sieve *s = &t->sieves[shape];
+	uint32_t hash = hash_of(fold(load(sample)), shapes[shape].bytes);
+
+	if (s->n == s->cap) {
+		s->cap = s->cap ? 2 * s->cap : 256;
+		s->grams = xrealloc(s->grams, s->cap * sizeof(*s->grams));
+	}
+	s->grams[s->n++] = (struct gram){
+		.hash = hash,
+		.literal = (uint16_t)literal,
+		.offset = (int8_t)offset,
+	};
+	put_in(s->map, shapes[shape].bits, hash);
+}
+
+/* The shape with the longest samples that cannot miss the literal. */
+static unsigned shape_for(size_t len)
+{
+	unsigned i = LONG;
+
+	while (i < SHORT && len < shapes[i].bytes + shapes[i].stride - 1)
+		i++;
+	return i;
+}
+
+/* So short that a sample may fall beside it: then any byte may stand before it. */
+static void add_shortest(struct trigger *t, size_t literal)
+{
+	const struct literal *l = &t->literals[literal].literal;
+	char sample[OVERHANG] = { 0 };
+
+	memcpy(sample, l->text, SHORT_BYTES);
+	add_gram(t, SHORT, sample, literal, 0);
+	memcpy(sample + 1, l->text, SHORT_BYTES - 1);
+	for (unsigned before = 0; before < 256; before++) {
+		sample[0] = (char)before;
+		if (before & 0x20)
+			add_gram(t, SHORT, sample, literal, -1);
+	}
+}
+
+/* As many samples as the stride: one of them falls on the literal wherever it is. */
+static void add_grams(struct trigger *t, size_t literal)
+{
+	const struct literal *l = &t->literals[literal].literal;
+	unsigned shape = shape_for(l->len);
+
+	if (l->len == LITERAL_MIN) {
+		add_shortest(t, literal);
+		return;
+	}
+	for (size_t i = 0; i < shapes[shape].stride; i++) {
+		char sample[OVERHANG] = { 0 };
+
+		memcpy(sample, l->text + i, shapes[shape].bytes);
+		add_gram(t, shape, sample, literal, (int)i);
+	}
+}
+
+static size_t index_of(const struct trigger *t, const struct literal *l)
+{
+	size_t i = 0;
+
+	while (i < t->n_literals && (t->literals[i].literal.len != l->len ||
+				     memcmp(t->literals[i].literal.text, l->text, l->len) != 0))
+		i++;
+	return i;
+}
+
+static void add_use(struct trigger *t, size_t literal, uint32_t rule)
+{
+	struct wanted *w = &t->literals[literal];
+
+	if (t->n_uses == t->uses_cap) {
+		t->uses_cap = t->uses_cap ? 2 * t->uses_cap : 256;
+		t->uses = xrealloc(t->uses, t->uses_cap * sizeof(*t->uses));
+	}
+	t->uses[t->n_uses] = (struct use){ .rule = rule, .next = w->first_use };
+	w->first_use = (uint32_t)t->n_uses++;
+}
+
+static void add_literals(struct trigger *t, const struct literals *needs, uint32_t rule)
+{
+	if (t->n_literals + needs->n > t->cap) {
+		t->cap = 2 * (t->n_literals + needs->n);
+		t->literals = xrealloc(t->literals, t->cap * sizeof(*t->literals));
+		t->shorts = xrealloc(t->shorts, t->cap * sizeof(*t->shorts));
+	}
+	for (size_t i = 0; i < needs->n; i++) {
+		size_t at = index_of(t, &needs->at[i]);
+
+		if (at == t->n_literals) {
+			t->literals[at] = (struct wanted){ .literal = needs->at[i] };
+			if (shape_for(needs->at[i].len) != LONG)
+				t->shorts[t->n_shorts++] = (uint32_t)at;
+			add_grams(t, at);
+			t->n_literals++;
+		}
+		add_use(t, at, rule);
+	}
+}
+
+/* Can a line that begins so match? What the engine would need more of to tell, counts. */
+static bool can_begin(const struct rule *r, const struct matcher *m, const char *s, size_t n)
+{
+	return pcre2_match(r->code, (PCRE2_SPTR)s, n, 0, PCRE2_PARTIAL_HARD, m->data, m->limits) !=
+	       PCRE2_ERROR_NOMATCH;
+}
+
+static inline uint32_t hash_start(const char *s)
+{
+	char three[OVERHANG] = { s[0], s[1], s[2] };
+
+	return hash_of(load(three), START_BYTES);
+}
+
+/* All beginnings of START_BYTES that a line of the rule may have, on from s[0..n). */
+static bool list_starts(const struct rule *r, const struct matcher *m, char *s, size_t n,
+			size_t *left, struct buf *out)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		s[n] = (char)i;
+		if (!can_begin(r, m, s, n + 1))
+			continue;
+		if (n + 1 == START_BYTES)
+			buf_append(out, s, START_BYTES);
+		else if ((*left)-- == 0 || !list_starts(r, m, s, n + 1, left, out))
+			return false;
+	}
+	return true;
+}
+
+static size_t mask_index(uint32_t hash)
+{
+	return hash >> (32 - START_MASK_BITS);
+}
+
+/* False when they are too many. */
+static bool add_starts(struct trigger *t, const struct rule *r, uint32_t rule, size_t most)
+{
+	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
+	OWNED(buf_done) struct buf starts;
+	char s[START_BYTES];
+	uint32_t options = 0;
+
+	buf_init(&starts, STARTS_MAX * 256 * START_BYTES);
+	(void)pcre2_pattern_info(r->code, PCRE2_INFO_ALLOPTIONS, &options);
+	if (!(options & PCRE2_ANCHORED) || t->n_start_rules == START_RULES_MAX ||
+	    !list_starts(r, m, s, 0, &most, &starts) || starts.overflow)
+		return false;
+	for (size_t i = 0; i < starts.len; i += START_BYTES) {
+		uint32_t hash = hash_start(starts.data + i);
+
+		put_in(t->starts, START_BITS, hash);
+		t->start_masks[mask_index(hash)] |= (uint64_t)1 << t->n_start_rules;
+	}
+	t->start_rules[t->n_start_rules++] = rule;
+	return true;
+}
+
+/* False when every line may be one for it. */
+static bool add_rule(struct trigger *t, const struct rule *r, uint32_t rule)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct literals needs;
+	bool known =
+		literals_of(r->spec->regex, a, &needs) && t->n_literals + needs.n <= UINT16_MAX;
+
+	for (size_t i = 0; known && i < needs.n; i++)
+		known = needs.at[i].len >= LITERAL_MIN;
+	if (known && needs.everyday && add_starts(t, r, rule, STARTS_RARE))
+		return true;
+	if (!known)
+		return add_starts(t, r, rule, STARTS_MAX);
+	add_literals(t, &needs, rule);
+	return true;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct gram *x = a, *y = b;
+
+	return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+static void make_index(struct sieve *s)
+{
+	size_t at = 0;
+
+	if (s->n)
+		qsort(s->grams, s->n, sizeof(*s->grams), by_hash);
+	for (uint32_t bucket = 0; bucket <= 1 << BUCKET_BITS; bucket++) {
+		while (at < s->n && s->grams[at].hash >> (32 - BUCKET_BITS) < bucket)
+			at++;
+		s->first[bucket] = (uint32_t)at;
+	}
+}
+
+struct trigger *trigger_new(const struct rule_set *set)
+{
+	struct trigger *t = xcalloc(1, sizeof(*t));
+
+	t->unknown = xcalloc(set->n + 1, sizeof(*t->unknown));
+	t->starts = xcalloc((1 << START_BITS) / 64, sizeof(uint64_t));
+	t->start_masks = xcalloc(1 << START_MASK_BITS, sizeof(uint64_t));
+	for (unsigned i = 0; i < SIEVES; i++)
+		t->sieves[i].map = xcalloc(((size_t)1 << shapes[i].bits) / 64, sizeof(uint64_t));
+	t->uses = xcalloc(1, sizeof(*t->uses));
+	t->n_uses = t->uses_cap = 1;
+	for (size_t i = 0; i < set->n; i++) {
+		const struct rule *r = &set->rules[i];
+
+		if (r->code && r->spec->class != RULE_BENIGN && !add_rule(t, r, (uint32_t)i))
+			t->unknown[t->n_unknown++] = (uint32_t)i;
+	}
+	for (unsigned i = 0; i < SIEVES; i++)
+		make_index(&t->sieves[i]);
+	return t;
+}
+
+void trigger_free(struct trigger *t)
+{
+	if (!t)
+		return;
+	for (unsigned i = 0; i < SIEVES; i++) {
+		free(t->sieves[i].map);
+		free(t->sieves[i].grams);
+	}
+	free(t->literals);
+	free(t->uses);
+	free(t->shorts);
+	free(t->unknown);
+	free(t->starts);
+	free(t->start_masks);
+	free(t);
+}
+
+const uint32_t *trigger_unknown(const struct trigger *t, size_t *n)
+{
+	*n = t->n_unknown;
+	return t->unknown;
+}
+
+const struct literal *trigger_short(const struct trigger *t, size_t i)
+{
+	return i < t->n_shorts ? &t->literals[t->shorts[i]].literal : NULL;
+}
+
+/* ---- scanning ------------------------------------------------------------------ */
+
+static void found(const struct trigger *t, size_t literal, size_t line, trigger_found_fn *fn,
+		  void *arg)
+{
+	for (uint32_t i = t->literals[literal].first_use; i; i = t->uses[i].next)
+		fn(arg, line, t->uses[i].rule);
+}
+
+void trigger_found(const struct trigger *t, size_t i, size_t line, trigger_found_fn *fn, void *arg)
+{
+	found(t, t->shorts[i], line, fn, arg);
+}
+
+/* The line that holds the byte; bytes come nearly in order. */
+static size_t line_at(struct trigger *t, size_t at)
+{
+	while (t->line && t->lines[t->line].start > at)
+		t->line--;
+	while (t->line + 1 < t->n_lines && t->lines[t->line + 1].start <= at)
+		t->line++;
+	return t->line;
+}
+
+static bool is_literal_at(const struct trigger *t, const struct literal *l, size_t at)
+{
+	size_t i = 0;
+
+	if (at + l->len > t->len)
+		return false;
+	while (i < l->len && (t->text[at + i] | 0x20) == (l->text[i] | 0x20))
+		i++;
+	return i == l->len;
+}
+
+/* A sample was found in the map: is it of one of the literals? */
+static void look_into(struct trigger *t, unsigned shape, uint64_t sample, size_t at)
+{
+	const struct sieve *s = &t->sieves[shape];
+	uint32_t hash = hash_of(sample, shapes[shape].bytes);
+	uint32_t bucket = hash >> (32 - BUCKET_BITS);
+
+	for (uint32_t i = s->first[bucket]; i < s->first[bucket + 1]; i++) {
+		const struct gram *g = &s->grams[i];
+		size_t begin = (size_t)((ptrdiff_t)at - g->offset);
+
+		if (g->hash == hash && (ptrdiff_t)at >= g->offset &&
+		    is_literal_at(t, &t->literals[g->literal].literal, begin))
+			found(t, g->literal, line_at(t, begin), t->found, t->arg);
+	}
+}
+
+/* Of GROUP bytes: one bit per sample that may be something. */
+struct group {
+	uint32_t of[SIEVES];
+};
+
+static inline uint32_t hit(const struct trigger *t, unsigned shape, uint64_t w)
+{
+	return (uint32_t)is_in(t->sieves[shape].map, shapes[shape].bits,
+			       hash_of(w, shapes[shape].bytes));
+}
+
+static inline __attribute__((always_inline)) struct group sample(const struct trigger *t,
+								 const char *s, bool without_short)
+{
+	struct group g = { { 0 } };
+
+	for (unsigned i = 0; i < GROUP / STRIDE; i++) {
+		uint64_t w = fold(load(s + (size_t)i * STRIDE));
+
+		g.of[LONG] |= hit(t, LONG, w) << i;
+		if (without_short)
+			continue;
+		g.of[MIDDLE] |= hit(t, MIDDLE, w) << i;
+		g.of[SHORT] |= hit(t, SHORT, w) << 2 * i;
+		g.of[SHORT] |= hit(t, SHORT, w >> 8 * SHORT_STRIDE) << (2 * i + 1);
+	}
+	return g;
+}
+
+/* `s` are the bytes at `at`, which may be a copy. */
+static void sift(struct trigger *t, const char *s, size_t at)
+{
+	struct group g = t->without_short ? sample(t, s, true) : sample(t, s, false);
+
+	for (unsigned shape = LONG; shape < SIEVES; shape++)
+		for (uint32_t left = g.of[shape]; left; left &= left - 1) {
+			size_t i = (size_t)__builtin_ctz(left) * shapes[shape].stride;
+
+			look_into(t, shape, fold(load(s + i)), at + i);
+		}
+}
+
+static void sift_all(struct trigger *t)
+{
+	char rest[GROUP + OVERHANG];
+	size_t at = 0;
+
+	for (; at + GROUP + OVERHANG <= t->len; at += GROUP)
+		sift(t, t->text + at, at);
+	for (; at < t->len; at += GROUP) {
+		size_t n = t->len - at;
+
+		memset(rest, 0, sizeof(rest));
+		memcpy(rest, t->text + at, n < sizeof(rest) ? n : sizeof(rest));
+		sift(t, rest, at);
+	}
+}
+
+static void look_at_starts(const struct trigger *t)
+{
+	for (size_t i = 0; i < t->n_lines; i++) {
+		const char *s = t->text + t->lines[i].start;
+		uint64_t rules;
+
+		if (t->lines[i].len < START_BYTES)
+			rules = ~(uint64_t)0 >> (START_RULES_MAX - t->n_start_rules);
+		else if (is_in(t->starts, START_BITS, hash_start(s)))
+			rules = t->start_masks[mask_index(hash_start(s))];
+		else
+			continue;
+		for (; rules; rules &= rules - 1)
+			t->found(t->arg, i, t->start_rules[__builtin_ctzll(rules)]);
+	}
+}
+
+void trigger_scan(struct trigger *t, const char *text, size_t len, const struct clean_line *lines,
+		  size_t n_lines, bool without_short, trigger_found_fn *fn, void *arg)
+{
+	if (n_lines == 0)
+		return;
+	t->text = text;
+	t->len = len;
+	t->lines = lines;
+	t->n_lines = n_lines;
+	t->line = 0;
+	t->without_short = without_short;
+	t->found = fn;
+	t->arg = arg;
+	if (t->n_start_rules)
+		look_at_starts(t);
+	sift_all(t);
+}
