@@ -191,9 +191,14 @@ static bool path_ok(const char *s)
 	return repo_name_ok(copy);
 }
 
+static bool name_fits(enum flavour flavour, const char *name)
+{
+	return flavour == FLAVOUR_GITHUB ? repo_name_ok(name) : path_ok(name);
+}
+
 static const char *check_wish(const struct run_wish *w)
 {
-	if (w->repo && !(w->flavour == FLAVOUR_GITHUB ? repo_name_ok : path_ok)(w->repo))
+	if (w->repo && !name_fits(w->flavour, w->repo))
 		return "repo is owner/name, of letters, digits, - _ and .";
 	if (w->job_ms < -1 || w->job_ms > 3600 * 1000)
 		return "job_ms is 0 to 3600000";
@@ -371,19 +376,24 @@ static void post_repo(struct sim *sim, struct http_request *http, struct json_ob
 {
 	static const char *const words[] = { "write", "read", "none" };
 	const char *name = json_str(o, "repo", ""), *access = json_str(o, "access", "write");
+	enum flavour flavour = FLAVOUR_GITHUB;
+	bool known = flavour_find(json_str(o, "provider", "github"), &flavour);
 	struct repo *r;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strcmp(words[i], access) != 0)
 			continue;
-		r = repo_name_ok(name) ? world_repo(sim->world, name) : NULL;
+		r = known && name_fits(flavour, name) ? world_repo(sim->world, name) : NULL;
 		if (!r)
 			break;
+		r->seen_by |= 1U << flavour;
 		r->access = (enum repo_access)i;
 		reply_ok(http, 201, "repo_id", (int64_t)r->id);
 		return;
 	}
-	refuse(http, 400, "repo is owner/name, access is write, read or none");
+	refuse(http, 400,
+	       "repo is owner/name, access is write, read or none, provider github, gitlab or "
+	       "jenkins");
 }
 
 static void post_rate_limit(struct sim *sim, struct http_request *http, struct json_object *o)

@@ -6,8 +6,8 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const calls[] = { "get_run", "list_jobs", "log",   "log_file", "rerun",
-				     "token",   "list_runs", "hooks", "other" };
+static const char *const calls[] = { "get_run", "list_jobs", "log",        "log_file", "rerun",
+				     "token",   "list_runs", "list_repos", "hooks",    "other" };
 static const char *const kinds[] = { "status",     "hang",           "drop",
 				     "garbage",    "redirect",       "apply_then_drop",
 				     "slow",       "truncate",       "truncated_zip",
@@ -48,8 +48,8 @@ int faults_add(struct faults *all, struct json_object *o, struct err *err)
 	if (which < 0 && strcmp(call, "any") != 0)
 		return err_set(
 			err, ERR_INPUT,
-			"call \"%.40s\" is none of get_run, list_jobs, log, log_file, rerun, "
-			"token, other, any",
+			"call \"%.40s\" is none of get_run, list_jobs, list_runs, list_repos, "
+			"log, log_file, rerun, token, hooks, other, any",
 			call);
 	if (how < 0)
 		return err_set(err, ERR_INPUT,

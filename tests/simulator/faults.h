@@ -17,6 +17,7 @@ enum call {
 	CALL_RERUN,
 	CALL_TOKEN,
 	CALL_LIST_RUNS,
+	CALL_LIST_REPOS,
 	CALL_HOOKS, /* hooks and their deliveries */
 	CALL_OTHER,
 };

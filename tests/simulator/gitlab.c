@@ -1,6 +1,7 @@
 /* GitLab's REST API and webhooks, as much of them as a guard of pipelines needs. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -11,7 +12,7 @@
 #include "tests/simulator/js.h"
 #include "tests/simulator/reply.h"
 
-enum { PER_PAGE = 20, PER_PAGE_MAX = 100, ANSWER_MAX = 16 << 20, IDS_MAX = 3 };
+enum { PER_PAGE = 20, ANSWER_MAX = 16 << 20 };
 
 /* --- the same world in GitLab's words --------------------------------------- */
 
@@ -265,7 +266,7 @@ struct route {
 	const char *method, *path; /* {n} a number: project, then what it is about */
 	enum call call;
 	void (*serve)(struct ask *, struct run *, unsigned job);
-	bool write, of_job;
+	bool write, of_job, of_none; /* of_none: a list, not about one pipeline */
 };
 
 static void refuse(struct ask *a, int status, const char *message)
@@ -298,29 +299,17 @@ static void get_pipeline(struct ask *a, struct run *r, unsigned job)
 	buf_done(&b);
 }
 
-static uint64_t query_number(struct ask *a, const char *name, uint64_t otherwise)
-{
-	char text[24];
-	uint64_t n;
-
-	return http_request_query(a->http, name, text, sizeof(text)) && text_to_u64(text, &n) && n
-		       ? n
-		       : otherwise;
-}
-
 /* Newest first. */
 static void list_jobs(struct ask *a, struct run *r, unsigned job)
 {
-	uint64_t per_page = query_number(a, "per_page", PER_PAGE);
-	uint64_t page = query_number(a, "page", 1), n = run_last(r)->n_jobs, from;
+	struct page p = ask_page(a, PER_PAGE);
+	uint64_t n = run_last(r)->n_jobs, from = (p.number - 1) * p.per_page;
 	struct buf b;
 
 	UNUSED(job);
-	per_page = per_page < PER_PAGE_MAX ? per_page : PER_PAGE_MAX;
-	from = (page - 1) * per_page;
 	buf_init(&b, ANSWER_MAX);
 	js_open(&b, NULL, '[');
-	for (uint64_t i = from; i < n && i < from + per_page; i++)
+	for (uint64_t i = from; i < n && i < from + p.per_page; i++)
 		put_job(&b, a->sim, r, (unsigned)(n - 1 - i));
 	js_close(&b, ']');
 	ask_reply_json(a, 200, js_done(&b));
@@ -372,14 +361,146 @@ static void retry_job(struct ask *a, struct run *r, unsigned job)
 	buf_done(&b);
 }
 
+/* --- lists --------------------------------------------------------------------- */
+
+static int64_t updated_since(struct ask *a)
+{
+	char text[48];
+	int64_t ms;
+
+	if (!http_request_query(a->http, "updated_after", text, sizeof(text)))
+		return 0;
+	ms = text_iso8601_ms(text);
+	return ms > 0 ? ms : 0;
+}
+
+/* With milliseconds, unlike its webhooks. */
+static void put_exact_time(struct buf *b, const char *key, int64_t at_ms)
+{
+	char iso[25];
+
+	text_from_ms(iso, at_ms);
+	js_str(b, key, iso);
+}
+
+/* As in the list: it knows of no jobs. */
+static void put_listed(struct buf *b, const struct sim *sim, const struct run *r)
+{
+	const struct attempt *last = run_last(r);
+
+	js_open(b, NULL, '{');
+	js_u64(b, "id", r->id);
+	js_u64(b, "iid", r->number);
+	js_u64(b, "project_id", r->repo->id);
+	js_str(b, "sha", r->sha);
+	js_str(b, "ref", r->branch);
+	js_str(b, "status", status_of(last->state, last->conclusion));
+	js_str(b, "source", "push");
+	put_exact_time(b, "created_at", r->created_ms);
+	put_exact_time(b, "updated_at", last->updated_ms);
+	js_url(b, "web_url", "%s/%s/-/pipelines/%" PRIu64, sim->url, r->repo->full_name, r->id);
+	js_null(b, "name");
+	js_close(b, '}');
+}
+
+static int by_update(const void *a, const void *b)
+{
+	const struct run *x = *(struct run *const *)a, *y = *(struct run *const *)b;
+	int64_t at = run_last(x)->updated_ms, bt = run_last(y)->updated_ms;
+
+	return (at < bt) - (at > bt);
+}
+
+/* The list of one page as an answer with Link and ETag, which is counted like any other. */
+static void reply_list(struct ask *a, const struct page *p, uint64_t total, struct buf *rows)
+{
+	struct buf b;
+
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '[');
+	buf_append(&b, buf_text(rows), rows->len);
+	js_close(&b, ']');
+	(void)js_done(&b);
+	ask_link(a, p, total);
+	ask_reply_cached(a, buf_text(&b), b.len, false);
+	buf_done(&b);
+	buf_done(rows);
+}
+
+/* Those of a project, last changed first. */
+static void list_pipelines(struct ask *a, struct run *none, unsigned job)
+{
+	struct world *w = a->sim->world;
+	size_t most = world_count(w) - world_first(w), n = 0;
+	OWNED(freep) struct run **runs = xcalloc(most + 1, sizeof(struct run *));
+	struct page p = ask_page(a, PER_PAGE);
+	uint64_t from = (p.number - 1) * p.per_page;
+	int64_t since = updated_since(a);
+	struct buf rows;
+
+	UNUSED(none);
+	UNUSED(job);
+	for (size_t i = world_first(w); i < world_count(w); i++) {
+		struct run *r = world_at(w, i);
+
+		if (r->flavour == FLAVOUR_GITLAB && r->repo->id == a->ids[0] &&
+		    run_last(r)->updated_ms >= since)
+			runs[n++] = r;
+	}
+	qsort(runs, n, sizeof(struct run *), by_update);
+	buf_init(&rows, ANSWER_MAX);
+	for (uint64_t i = from; i < n && i < from + p.per_page; i++)
+		put_listed(&rows, a->sim, runs[i]);
+	reply_list(a, &p, n, &rows);
+}
+
+static bool in_group(const struct repo *r, const char *group)
+{
+	size_t n = strlen(group);
+
+	return !n || (strncmp(r->full_name, group, n) == 0 && r->full_name[n] == '/');
+}
+
+/* Of a group, or all that the token's user is a member of. */
+static void list_projects(struct ask *a, struct run *none, unsigned job)
+{
+	struct page p = ask_page(a, PER_PAGE);
+	uint64_t from = (p.number - 1) * p.per_page, seen = 0;
+	const struct repo *r;
+	struct buf rows;
+
+	UNUSED(none);
+	UNUSED(job);
+	buf_init(&rows, ANSWER_MAX);
+	for (size_t i = 0; (r = world_repo_at(a->sim->world, i)) != NULL; i++) {
+		if (!repo_seen_by(r, FLAVOUR_GITLAB) || r->access == REPO_HIDDEN ||
+		    !in_group(r, a->repo))
+			continue;
+		if (seen >= from && seen < from + p.per_page) {
+			js_open(&rows, NULL, '{');
+			js_u64(&rows, "id", r->id);
+			js_str(&rows, "path_with_namespace", r->full_name);
+			js_str(&rows, "default_branch", "main");
+			js_close(&rows, '}');
+		}
+		seen++;
+	}
+	reply_list(a, &p, seen, &rows);
+}
+
 #define PROJECT "/api/v4/projects/{n}"
 
 static const struct route routes[] = {
-	{ "GET", PROJECT "/pipelines/{n}", CALL_GET_RUN, get_pipeline, false, false },
-	{ "GET", PROJECT "/pipelines/{n}/jobs", CALL_LIST_JOBS, list_jobs, false, false },
-	{ "GET", PROJECT "/jobs/{n}", CALL_OTHER, get_job, false, true },
-	{ "GET", PROJECT "/jobs/{n}/trace", CALL_LOG, get_trace, false, true },
-	{ "POST", PROJECT "/jobs/{n}/retry", CALL_RERUN, retry_job, true, true },
+	{ "GET", PROJECT "/pipelines/{n}", CALL_GET_RUN, get_pipeline, false, false, false },
+	{ "GET", PROJECT "/pipelines/{n}/jobs", CALL_LIST_JOBS, list_jobs, false, false, false },
+	{ "GET", PROJECT "/jobs/{n}", CALL_OTHER, get_job, false, true, false },
+	{ "GET", PROJECT "/jobs/{n}/trace", CALL_LOG, get_trace, false, true, false },
+	{ "POST", PROJECT "/jobs/{n}/retry", CALL_RERUN, retry_job, true, true, false },
+	{ "GET", PROJECT "/pipelines", CALL_LIST_RUNS, list_pipelines, .of_none = true },
+	{ "GET", "/api/v4/projects/{p}/pipelines", CALL_LIST_RUNS, list_pipelines,
+	  .of_none = true },
+	{ "GET", "/api/v4/projects", CALL_LIST_REPOS, list_projects, .of_none = true },
+	{ "GET", "/api/v4/groups/{p}/projects", CALL_LIST_REPOS, list_projects, .of_none = true },
 };
 
 static bool fits(struct ask *a, const char *want)
@@ -388,8 +509,16 @@ static bool fits(struct ask *a, const char *want)
 	unsigned n = 0;
 
 	a->ids[0] = a->ids[1] = 0;
+	a->repo[0] = '\0';
 	while (*want) {
-		if (text_starts(want, "{n}")) {
+		if (text_starts(want, "{p}")) {
+			size_t rest = strlen(want + 3), len = strlen(path);
+
+			if (len <= rest || !text_copy(a->repo, sizeof(a->repo), path, len - rest))
+				return false;
+			want += 3;
+			path += len - rest;
+		} else if (text_starts(want, "{n}")) {
 			char digits[24];
 			size_t len = strspn(path, "0123456789");
 
@@ -422,6 +551,8 @@ static struct run *run_of(struct ask *a, const struct route *route, unsigned *jo
 	const struct job *j;
 
 	*job = 0;
+	if (route->of_none)
+		return NULL;
 	if (!route->of_job) {
 		r = world_find(a->sim->world, a->ids[1]);
 	} else {
@@ -441,12 +572,46 @@ static bool identify(struct ask *a)
 	return access_identify(a->sim->access, line, &a->caller, &why) == 0;
 }
 
+/* What a list is of; it is there when it has a project, or needs none. */
+static bool find_project(struct ask *a, const struct route *route, const struct repo **out)
+{
+	if (route->serve != list_pipelines)
+		return route->of_none;
+	*out = *a->repo ? world_find_repo(a->sim->world, a->repo)
+			: world_repo_by_id(a->sim->world, a->ids[0]);
+	if (*out)
+		a->ids[0] = (*out)->id;
+	return *out && repo_seen_by(*out, FLAVOUR_GITLAB);
+}
+
+static void limit_headers(struct ask *a)
+{
+	const struct meter *m = a->caller.meter;
+	const struct {
+		const char *name;
+		int64_t value;
+	} rows[] = {
+		{ "RateLimit-Limit", m->limit },
+		{ "RateLimit-Observed", m->used },
+		{ "RateLimit-Remaining", m->limit - m->used },
+		{ "RateLimit-Reset", m->reset_ms / 1000 },
+	};
+	char text[24];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		(void)snprintf(text, sizeof(text), "%" PRId64, rows[i].value);
+		http_reply_header(a->http, rows[i].name, text);
+	}
+}
+
 static void serve(struct ask *a)
 {
 	const struct route *route = find_route(a);
 	unsigned job = 0;
 	struct run *r = route ? run_of(a, route, &job) : NULL;
-	char left[24];
+	const struct repo *repo = r ? r->repo : NULL;
+	bool found = r || (route && find_project(a, route, &repo)), taken;
+	char wait[24];
 
 	if (ask_fault(a, route ? route->call : CALL_OTHER, r ? r->id : 0))
 		return;
@@ -454,18 +619,18 @@ static void serve(struct ask *a)
 		refuse(a, 401, "401 Unauthorized");
 		return;
 	}
-	if (!meter_take(a->caller.meter, clock_wall_ms())) {
-		http_reply_header(a->http, "RateLimit-Remaining", "0");
-		http_reply_header(a->http, "Retry-After", "60");
+	taken = meter_take(a->caller.meter, clock_wall_ms());
+	limit_headers(a);
+	if (!taken) {
+		(void)snprintf(wait, sizeof(wait), "%" PRId64,
+			       (a->caller.meter->reset_ms - clock_wall_ms() + 999) / 1000);
+		http_reply_header(a->http, "Retry-After", wait);
 		ask_reply(a, 429, "text/plain", "Retry later\n", 12);
 		return;
 	}
-	(void)snprintf(left, sizeof(left), "%" PRId64,
-		       a->caller.meter->limit - a->caller.meter->used);
-	http_reply_header(a->http, "RateLimit-Remaining", left);
-	if (!r || r->repo->access == REPO_HIDDEN)
-		refuse(a, 404, route && !r ? "404 Not found" : "404 Project Not Found");
-	else if (route->write && r->repo->access != REPO_WRITE)
+	if (!found || (repo && repo->access == REPO_HIDDEN))
+		refuse(a, 404, route && !found ? "404 Not found" : "404 Project Not Found");
+	else if (route->write && repo && repo->access != REPO_WRITE)
 		refuse(a, 403, "403 Forbidden");
 	else
 		route->serve(a, r, job);

@@ -308,15 +308,20 @@ static struct delivery *enter(struct hooks *h, struct hook_body *body)
 	return d;
 }
 
-static void leave_late(struct delivery *d)
+static void leave_in(struct delivery *d, int64_t ms)
 {
-	struct timeval tv =
-		clock_timeval(LATE_MIN_MS + (int64_t)rng_below(&d->hooks->rng, LATE_SPREAD_MS));
+	struct timeval tv = clock_timeval(ms);
 
 	d->timer = evtimer_new(d->hooks->base, on_late, d);
 	if (!d->timer)
 		abort();
 	(void)evtimer_add(d->timer, &tv);
+}
+
+static void leave_late(struct delivery *d)
+{
+	leave_in(d, d->hooks->opt.delay_ms + LATE_MIN_MS +
+			    (int64_t)rng_below(&d->hooks->rng, LATE_SPREAD_MS));
 }
 
 static struct delivery *repeat(struct hooks *h, const struct delivery *old)
@@ -359,6 +364,8 @@ bool hooks_send(struct hooks *h, const struct hook_event *e, char guid[static GU
 	}
 	if (rng_chance(&h->rng, h->opt.reorder))
 		leave_late(d);
+	else if (h->opt.delay_ms)
+		leave_in(d, h->opt.delay_ms);
 	else
 		into_lane(d);
 	return true;

@@ -42,6 +42,7 @@ struct hook_options {
 	const char *instance;
 	int64_t retries; /* Jenkins */
 	double duplicate, reorder;
+	int64_t delay_ms; /* on the way of every one */
 	uint64_t seed;
 	size_t bytes_max;        /* of bodies that are remembered for redelivery */
 	const char *target_type; /* "organization" or "integration" */

@@ -8,11 +8,13 @@
 #include <event2/event.h>
 
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "core/http_server.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "tests/simulator/js.h"
 
-enum { HANG_MS = 120 * 1000, SLOW_MS = 3000, LIMIT_MS = 60000 };
+enum { HANG_MS = 120 * 1000, SLOW_MS = 3000, LIMIT_MS = 60000, PER_PAGE_MAX = 100 };
 #define JSON_TYPE "application/json; charset=utf-8"
 
 struct ask *ask_new(struct sim *sim, struct http_request *http, void (*serve)(struct ask *))
@@ -122,11 +124,30 @@ static void redirect_fault(struct ask *a)
 	ask_free(a);
 }
 
+/* GitLab's own limit; in front of Jenkins a proxy has one. */
+static void other_limit_fault(struct ask *a, int64_t ms)
+{
+	char wait[32], at[32];
+
+	(void)snprintf(wait, sizeof(wait), "%" PRId64, (ms + 999) / 1000);
+	(void)snprintf(at, sizeof(at), "%" PRId64, (clock_wall_ms() + ms + 999) / 1000);
+	http_reply_header(a->http, "Retry-After", wait);
+	if (text_starts(a->http->path, "/api/v4/")) {
+		http_reply_header(a->http, "RateLimit-Remaining", "0");
+		http_reply_header(a->http, "RateLimit-Reset", at);
+	}
+	ask_reply(a, 429, "text/plain", "Retry later\n", strlen("Retry later\n"));
+}
+
 static void limit_fault(struct ask *a, bool primary)
 {
 	int64_t ms = a->fault->ms >= 0 ? a->fault->ms : LIMIT_MS;
 	char value[32];
 
+	if (!a->of_github) {
+		other_limit_fault(a, ms);
+		return;
+	}
 	if (primary) {
 		(void)snprintf(value, sizeof(value), "%" PRId64,
 			       (clock_wall_ms() + ms + 999) / 1000);
@@ -221,4 +242,66 @@ void ask_refuse(struct ask *a, int status, const char *message, const char *page
 	(void)snprintf(body, sizeof(body), "%s", js_done(&b));
 	buf_done(&b);
 	ask_reply_json(a, status, body);
+}
+
+/* --- lists ------------------------------------------------------------------ */
+
+void ask_reply_cached(struct ask *a, const char *json, size_t n, bool free)
+{
+	const char *have = http_request_header(a->http, "If-None-Match");
+	unsigned char digest[SHA256_BYTES];
+	char hex[SHA256_HEX + 1], etag[SHA256_HEX + 8];
+
+	sha256(json, n, digest);
+	hex_encode(digest, sizeof(digest), hex);
+	(void)snprintf(etag, sizeof(etag), "W/\"%s\"", hex);
+	http_reply_header(a->http, "ETag", etag);
+	http_reply_header(a->http, "Cache-Control", "private, max-age=60, s-maxage=60");
+	if (have && strstr(have, hex)) {
+		if (free && a->caller.meter->used)
+			a->caller.meter->used--;
+		ask_reply(a, 304, NULL, NULL, 0);
+		return;
+	}
+	ask_reply(a, 200, "application/json; charset=utf-8", json, n);
+}
+
+struct page ask_page(struct ask *a, uint64_t otherwise)
+{
+	struct page p = { otherwise, 1 };
+	char text[24];
+	uint64_t n;
+
+	if (http_request_query(a->http, "per_page", text, sizeof(text)) && text_to_u64(text, &n) &&
+	    n)
+		p.per_page = n < PER_PAGE_MAX ? n : PER_PAGE_MAX;
+	if (http_request_query(a->http, "page", text, sizeof(text)) && text_to_u64(text, &n) && n)
+		p.number = n < 1000000 ? n : 1000000;
+	return p;
+}
+
+static void add_link(struct buf *b, struct ask *a, const struct page *p, uint64_t to,
+		     const char *rel)
+{
+	buf_printf(b, "%s<%s%s?per_page=%" PRIu64 "&page=%" PRIu64 ">; rel=\"%s\"",
+		   b->len ? ", " : "", a->sim->url, a->http->path, p->per_page, to, rel);
+}
+
+void ask_link(struct ask *a, const struct page *p, uint64_t total)
+{
+	uint64_t last = (total + p->per_page - 1) / p->per_page;
+	struct buf b;
+
+	buf_init(&b, 4096);
+	if (p->number > 1)
+		add_link(&b, a, p, p->number - 1, "prev");
+	if (p->number < last) {
+		add_link(&b, a, p, p->number + 1, "next");
+		add_link(&b, a, p, last, "last");
+	}
+	if (p->number > 1)
+		add_link(&b, a, p, 1, "first");
+	if (b.len)
+		http_reply_header(a->http, "Link", buf_text(&b));
+	buf_done(&b);
 }

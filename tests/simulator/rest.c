@@ -15,7 +15,7 @@
 #include "tests/simulator/reply.h"
 #include "tests/simulator/storage.h"
 
-enum { PER_PAGE = 30, PER_PAGE_MAX = 100, ANSWER_MAX = 16 << 20, PATH_ID_MAX = 2, REPO_HOOK = 7 };
+enum { PER_PAGE = 30, ANSWER_MAX = 16 << 20, PATH_ID_MAX = 2, REPO_HOOK = 7 };
 
 struct route {
 	const char *method, *path; /* {o}/{r} is the repository, {n} a number */
@@ -42,71 +42,6 @@ static struct run *run_of(struct ask *a)
 	return NULL;
 }
 
-/* A reader who has this version already gets 304. */
-static void reply_cached(struct ask *a, const char *json, size_t n)
-{
-	const char *have = http_request_header(a->http, "If-None-Match");
-	unsigned char digest[SHA256_BYTES];
-	char hex[SHA256_HEX + 1], etag[SHA256_HEX + 8];
-
-	sha256(json, n, digest);
-	hex_encode(digest, sizeof(digest), hex);
-	(void)snprintf(etag, sizeof(etag), "W/\"%s\"", hex);
-	http_reply_header(a->http, "ETag", etag);
-	http_reply_header(a->http, "Cache-Control", "private, max-age=60, s-maxage=60");
-	if (have && strstr(have, hex)) {
-		if (a->caller.meter->used)
-			a->caller.meter->used--;
-		ask_reply(a, 304, NULL, NULL, 0);
-		return;
-	}
-	ask_reply(a, 200, "application/json; charset=utf-8", json, n);
-}
-
-struct page {
-	uint64_t per_page, number; /* number from 1 */
-};
-
-static struct page page_of(struct ask *a)
-{
-	struct page p = { PER_PAGE, 1 };
-	char text[24];
-	uint64_t n;
-
-	if (http_request_query(a->http, "per_page", text, sizeof(text)) && text_to_u64(text, &n) &&
-	    n)
-		p.per_page = n < PER_PAGE_MAX ? n : PER_PAGE_MAX;
-	if (http_request_query(a->http, "page", text, sizeof(text)) && text_to_u64(text, &n) && n)
-		p.number = n < 1000000 ? n : 1000000;
-	return p;
-}
-
-static void add_link(struct buf *b, struct ask *a, const struct page *p, uint64_t to,
-		     const char *rel)
-{
-	buf_printf(b, "%s<%s%s?per_page=%" PRIu64 "&page=%" PRIu64 ">; rel=\"%s\"",
-		   b->len ? ", " : "", a->sim->url, a->http->path, p->per_page, to, rel);
-}
-
-static void link_header(struct ask *a, const struct page *p, uint64_t total)
-{
-	uint64_t last = (total + p->per_page - 1) / p->per_page;
-	struct buf b;
-
-	buf_init(&b, 4096);
-	if (p->number > 1)
-		add_link(&b, a, p, p->number - 1, "prev");
-	if (p->number < last) {
-		add_link(&b, a, p, p->number + 1, "next");
-		add_link(&b, a, p, last, "last");
-	}
-	if (p->number > 1)
-		add_link(&b, a, p, 1, "first");
-	if (b.len)
-		http_reply_header(a->http, "Link", buf_text(&b));
-	buf_done(&b);
-}
-
 /* --- runs and jobs -------------------------------------------------------- */
 
 static void reply_run(struct ask *a, const struct run *r, unsigned attempt)
@@ -116,7 +51,7 @@ static void reply_run(struct ask *a, const struct run *r, unsigned attempt)
 	buf_init(&b, ANSWER_MAX);
 	github_run(&b, &a->sim->github, NULL, r, attempt);
 	(void)js_done(&b);
-	reply_cached(a, buf_text(&b), b.len);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
 	buf_done(&b);
 }
 
@@ -143,7 +78,7 @@ static void get_attempt(struct ask *a)
 static void reply_jobs(struct ask *a, const struct run *r, unsigned number)
 {
 	const struct attempt *at = run_attempt(r, number);
-	struct page p = page_of(a);
+	struct page p = ask_page(a, PER_PAGE);
 	uint64_t from = (p.number - 1) * p.per_page;
 	struct buf b;
 
@@ -156,8 +91,8 @@ static void reply_jobs(struct ask *a, const struct run *r, unsigned number)
 	js_close(&b, ']');
 	js_close(&b, '}');
 	(void)js_done(&b);
-	link_header(a, &p, at->n_jobs);
-	reply_cached(a, buf_text(&b), b.len);
+	ask_link(a, &p, at->n_jobs);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
 	buf_done(&b);
 }
 
@@ -203,7 +138,7 @@ static void get_job(struct ask *a)
 	buf_init(&b, ANSWER_MAX);
 	github_job(&b, &a->sim->github, NULL, r, j, attempt);
 	(void)js_done(&b);
-	reply_cached(a, buf_text(&b), b.len);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
 	buf_done(&b);
 }
 
@@ -222,7 +157,7 @@ static int64_t created_since(struct ask *a)
 static void list_runs(struct ask *a)
 {
 	struct world *w = a->sim->world;
-	struct page p = page_of(a);
+	struct page p = ask_page(a, PER_PAGE);
 	uint64_t skip = (p.number - 1) * p.per_page, seen = 0;
 	int64_t since = created_since(a);
 	char status[24] = "";
@@ -251,8 +186,8 @@ static void list_runs(struct ask *a)
 	js_close(&b, ']');
 	js_close(&b, '}');
 	(void)js_done(&b);
-	link_header(a, &p, seen);
-	reply_cached(a, buf_text(&b), b.len);
+	ask_link(a, &p, seen);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
 	buf_done(&b);
 	buf_done(&rows);
 }
@@ -387,7 +322,6 @@ static void put_installation(struct buf *b, const struct sim *sim, const char *o
 	github_user(b, "account", owner);
 	js_null(b, "suspended_at");
 	js_close(b, '}');
-	(void)js_done(b);
 }
 
 static void get_installation(struct ask *a)
@@ -398,8 +332,59 @@ static void get_installation(struct ask *a)
 	(void)text_copy(owner, sizeof(owner), a->repo, strcspn(a->repo, "/"));
 	buf_init(&b, ANSWER_MAX);
 	put_installation(&b, a->sim, owner);
-	ask_reply_json(a, 200, buf_text(&b));
+	ask_reply_json(a, 200, js_done(&b));
 	buf_done(&b);
+}
+
+static void list_installations(struct ask *a)
+{
+	struct buf b;
+
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '[');
+	put_installation(&b, a->sim, "octo");
+	js_close(&b, ']');
+	(void)js_done(&b);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
+	buf_done(&b);
+}
+
+static bool grant_sees(const struct grant *g, const struct repo *r)
+{
+	bool sees = r->access != REPO_HIDDEN && (!g || !g->n_repos);
+
+	for (unsigned i = 0; g && i < g->n_repos && r->access != REPO_HIDDEN; i++)
+		sees = sees || g->repos[i] == r->id;
+	return sees;
+}
+
+static void list_granted(struct ask *a)
+{
+	struct page p = ask_page(a, PER_PAGE);
+	uint64_t skip = (p.number - 1) * p.per_page, seen = 0;
+	const struct repo *r;
+	struct buf b, rows;
+
+	buf_init(&rows, ANSWER_MAX);
+	for (size_t i = 0; (r = world_repo_at(a->sim->world, i)) != NULL; i++) {
+		if (!repo_seen_by(r, FLAVOUR_GITHUB) || !grant_sees(a->caller.grant, r))
+			continue;
+		if (seen >= skip && seen < skip + p.per_page)
+			github_repo(&rows, &a->sim->github, NULL, r, true);
+		seen++;
+	}
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_u64(&b, "total_count", seen);
+	js_open(&b, "repositories", '[');
+	buf_append(&b, buf_text(&rows), rows.len);
+	js_close(&b, ']');
+	js_close(&b, '}');
+	(void)js_done(&b);
+	ask_link(a, &p, seen);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
+	buf_done(&b);
+	buf_done(&rows);
 }
 
 /* Ids and names of the wish; false when one is not there. */
@@ -521,7 +506,7 @@ static void list_hooks(struct ask *a)
 	}
 	js_close(&b, ']');
 	(void)js_done(&b);
-	reply_cached(a, buf_text(&b), b.len);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
 	buf_done(&b);
 }
 
@@ -529,7 +514,7 @@ static void list_hooks(struct ask *a)
 static void list_deliveries(struct ask *a)
 {
 	struct hooks *h = a->sim->hooks;
-	uint64_t at = hooks_last(h), left = page_of(a).per_page, cursor = 0;
+	uint64_t at = hooks_last(h), left = ask_page(a, PER_PAGE).per_page, cursor = 0;
 	char text[32], link[700];
 	struct buf b;
 
@@ -549,11 +534,11 @@ static void list_deliveries(struct ask *a)
 	if (at >= hooks_first(h)) {
 		(void)snprintf(link, sizeof(link),
 			       "<%s%.300s?per_page=%" PRIu64 "&cursor=%" PRIu64 ">; rel=\"next\"",
-			       a->sim->url, a->http->path, page_of(a).per_page, at);
+			       a->sim->url, a->http->path, ask_page(a, PER_PAGE).per_page, at);
 		http_reply_header(a->http, "Link", link);
 	}
 	(void)js_done(&b);
-	reply_cached(a, buf_text(&b), b.len);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
 	buf_done(&b);
 }
 
@@ -626,6 +611,8 @@ static const struct route routes[] = {
 	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, false },
 	{ "GET", "/app/hook/deliveries", CALL_HOOKS, list_deliveries, false, true },
 	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, true },
+	{ "GET", "/app/installations", CALL_LIST_REPOS, list_installations, false, true },
+	{ "GET", "/installation/repositories", CALL_LIST_REPOS, list_granted, false, false },
 	{ "GET", REPO "/installation", CALL_TOKEN, get_installation, false, true },
 	{ "POST", "/app/installations/{n}/access_tokens", CALL_TOKEN, make_token, true, true },
 	{ "GET", "/rate_limit", CALL_OTHER, get_rate_limit, false, false },
@@ -776,6 +763,7 @@ static void serve(struct ask *a)
 	const struct route *r = find_route(a);
 	const char *why;
 
+	a->of_github = true;
 	if (ask_fault(a, r ? r->call : CALL_OTHER, r ? run_of_fault(a, r) : 0))
 		return;
 	if (access_identify(a->sim->access, http_request_header(a->http, "Authorization"),

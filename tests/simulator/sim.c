@@ -328,6 +328,7 @@ static void make_world(struct sim *sim)
 		.secret = sim->secret,
 		.duplicate = o->duplicate,
 		.reorder = o->reorder,
+		.delay_ms = o->delay_ms,
 		.seed = (uint64_t)o->seed,
 		.bytes_max = o->demo ? HOOK_BYTES_DEMO : HOOK_BYTES,
 		.target_type = o->app_id ? "integration" : "organization",
@@ -350,6 +351,21 @@ static void make_world(struct sim *sim)
 	hooks_set_url(sim->jenkins_hooks, o->jenkins_webhook_url);
 }
 
+static bool providers_ok(const char *list)
+{
+	enum flavour unused;
+	char name[16];
+
+	while (*list) {
+		size_t n = strcspn(list, ",");
+
+		if (!text_copy(name, sizeof(name), list, n) || !flavour_find(name, &unused))
+			return false;
+		list += n + (list[n] == ',');
+	}
+	return true;
+}
+
 static int open_all(struct sim *sim, struct err *err)
 {
 	const struct options *o = &sim->opt;
@@ -361,6 +377,9 @@ static int open_all(struct sim *sim, struct err *err)
 		.rate_limit = o->rate_limit,
 	};
 
+	if (!providers_ok(o->providers))
+		return err_set(err, ERR_CONFIG,
+			       "--providers: a list of github, gitlab and jenkins");
 	if (o->cause && !cause_find(o->cause))
 		return err_set(err, ERR_CONFIG, "--cause: no cause \"%.60s\"", o->cause);
 	if (read_secrets(sim, err) < 0)

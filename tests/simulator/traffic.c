@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "tests/simulator/hooks.h"
 #include "tests/simulator/sim.h"
 
@@ -38,6 +39,7 @@ struct traffic {
 	int64_t made;
 	int64_t began_ms; /* of --rate */
 	bool complained;
+	const char *provider; /* the rest of the list */
 };
 
 static void again(struct traffic *t, int64_t ms)
@@ -47,12 +49,30 @@ static void again(struct traffic *t, int64_t ms)
 	(void)evtimer_add(t->timer, &tv);
 }
 
-static bool make(struct traffic *t, const struct run_wish *wish)
+/* The next one of the list, and from its end the first again. */
+static enum flavour next_flavour(struct traffic *t)
 {
+	enum flavour flavour = FLAVOUR_GITHUB;
+	char name[16];
+	size_t n;
+
+	if (!t->provider || !*t->provider)
+		t->provider = t->sim->opt.providers;
+	n = strcspn(t->provider, ",");
+	if (text_copy(name, sizeof(name), t->provider, n))
+		(void)flavour_find(name, &flavour);
+	t->provider += n + (t->provider[n] == ',');
+	return flavour;
+}
+
+static bool make(struct traffic *t, const struct run_wish *asked)
+{
+	struct run_wish wish = *asked;
 	struct run *r;
 	struct err err;
 
-	if (world_create(t->sim->world, wish, &r, &err) == 0) {
+	wish.flavour = next_flavour(t);
+	if (world_create(t->sim->world, &wish, &r, &err) == 0) {
 		t->complained = false;
 		t->made++;
 		return true;

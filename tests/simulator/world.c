@@ -133,6 +133,16 @@ struct repo *world_repo_by_id(struct world *w, uint64_t id)
 	return NULL;
 }
 
+struct repo *world_repo_at(struct world *w, size_t index)
+{
+	return index < w->n_repos ? w->repos[index] : NULL;
+}
+
+bool repo_seen_by(const struct repo *r, enum flavour flavour)
+{
+	return r->seen_by >> flavour & 1;
+}
+
 struct repo *world_repo_by_name(struct world *w, const char *name)
 {
 	for (size_t i = 0; i < w->n_repos; i++) {
@@ -690,7 +700,7 @@ static int make_room(struct world *w, struct err *err)
 int world_create(struct world *w, const struct run_wish *wish, struct run **out, struct err *err)
 {
 	const struct cause *cause, *different;
-	const struct repo *repo;
+	struct repo *repo;
 	struct run *r;
 
 	if (choose_cause(w, wish, &cause, &different, err) < 0)
@@ -702,6 +712,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 		return err_set(err, ERR_TRANSIENT, "the world is full: %d repositories", REPOS_MAX);
 	if (make_room(w, err) < 0)
 		return -1;
+	repo->seen_by |= 1U << wish->flavour;
 	r = xcalloc(1, sizeof(*r));
 	r->world = w;
 	r->flavour = wish->flavour;

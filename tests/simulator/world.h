@@ -34,7 +34,8 @@ struct repo {
 	char full_name[NAME_MAX_BYTES];
 	const char *about, *language;
 	enum repo_access access;
-	uint64_t builds; /* numbers given to builds, when Jenkins has a job of that name */
+	uint64_t builds;  /* numbers given to builds, when Jenkins has a job of that name */
+	unsigned seen_by; /* bits of the servers that have it */
 };
 
 struct workflow {
@@ -78,6 +79,8 @@ struct attempt {
 	const char *conclusion;
 	const char *actor; /* login of who started it */
 	uint64_t build;    /* its number in Jenkins */
+	const char *way;   /* how it was run again there; NULL: not at all, or by a person */
+	uint64_t of_build; /* ... and the build whose place it takes */
 	int64_t started_ms, updated_ms;
 };
 
@@ -167,6 +170,9 @@ struct repo *world_repo(struct world *, const char *full_name);
 /* NULL when no run of it was made. */
 struct repo *world_find_repo(struct world *, const char *full_name);
 struct repo *world_repo_by_id(struct world *, uint64_t id);
+/* NULL past the end. */
+struct repo *world_repo_at(struct world *, size_t index);
+bool repo_seen_by(const struct repo *, enum flavour);
 /* By the part after the slash. */
 struct repo *world_repo_by_name(struct world *, const char *name);
 
