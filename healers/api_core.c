@@ -1,5 +1,6 @@
 #include "healers/api_core.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <event2/event.h>
 #include <openssl/crypto.h>
 
+#include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
@@ -176,6 +178,7 @@ static void call_free(struct api_call *c)
 	arena_free(c->arena);
 	free(c->jobs);
 	free(c->events);
+	free(c->repos);
 	free(c->repo);
 	free(c->job_name);
 	free(c->file);
@@ -215,8 +218,8 @@ static void on_deliver(evutil_socket_t fd, short what, void *arg)
 		api->freed = NULL;
 }
 
-struct api_call *api_begin(struct api *api, int ask, bool writes, const struct api_run *run,
-			   api_fn *fn, void *arg)
+static struct api_call *begin(struct api *api, enum api_ask ask, bool writes,
+			      const struct api_run *run, api_fn *fn, void *arg)
 {
 	struct api_call *c = xcalloc(1, api->kind->call_size);
 
@@ -232,7 +235,7 @@ struct api_call *api_begin(struct api *api, int ask, bool writes, const struct a
 	c->page = 1;
 	c->result.retry_after_ms = -1;
 	c->result.budget_left = -1;
-	c->result.etag = c->result.cursor = "";
+	c->result.etag = c->result.cursor = c->scan.etag = c->scan.cursor = "";
 	c->next = api->calls;
 	c->link = &api->calls;
 	if (c->next)
@@ -241,31 +244,11 @@ struct api_call *api_begin(struct api *api, int ask, bool writes, const struct a
 	return c;
 }
 
-struct api_call *api_begin_log(struct api *api, int ask, const struct api_run *run,
-			       const struct api_job *job, api_fn *fn, void *arg)
-{
-	struct api_call *c = api_begin(api, ask, false, run, fn, arg);
-
-	c->job_id = job->id;
-	c->job_name = xstrdup(job->name ? job->name : "");
-	c->job_ended_ms = job->completed_at_ms;
-	return c;
-}
-
-struct api_call *api_begin_file(struct api *api, int ask, const struct api_run *run,
-				const char *path, api_fn *fn, void *arg)
-{
-	struct api_call *c = api_begin(api, ask, false, run, fn, arg);
-
-	c->file = xstrdup(path);
-	return c;
-}
-
-struct api_call *api_begin_scan(struct api *api, int ask, bool writes, const struct api_scan *scan,
-				api_fn *fn, void *arg)
+struct api_call *api_begin_scan(struct api *api, enum api_ask ask, bool writes,
+				const struct api_scan *scan, api_fn *fn, void *arg)
 {
 	struct api_run run = { scan->repo, scan->repo_id, 0, 0, scan->installation };
-	struct api_call *c = api_begin(api, ask, writes, &run, fn, arg);
+	struct api_call *c = begin(api, ask, writes, &run, fn, arg);
 
 	c->arena = arena_new();
 	c->scan = *scan;
@@ -281,7 +264,7 @@ struct api_call *api_submit(struct api_call *c)
 	struct api *api = c->api;
 	const char *interval = api->kind->write_interval_key;
 
-	if (!api->kind->run_ok(&c->run)) {
+	if (!api->kind->fits(c)) {
 		api_refuse(&c->result, 0, "the name of the repository is not one of %s's",
 			   api->origin.host);
 		api_report_later(c);
@@ -292,6 +275,52 @@ struct api_call *api_submit(struct api_call *c)
 		api->kind->start(c);
 	}
 	return c;
+}
+
+struct api_call *api_get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(begin(api, ASK_RUN, false, run, fn, arg));
+}
+
+struct api_call *api_list_jobs(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(begin(api, ASK_JOBS, false, run, fn, arg));
+}
+
+struct api_call *api_get_log(struct api *api, const struct api_run *run, const struct api_job *job,
+			     api_fn *fn, void *arg)
+{
+	struct api_call *c = begin(api, ASK_LOG, false, run, fn, arg);
+
+	c->job_id = job->id;
+	c->job_name = xstrdup(job->name ? job->name : "");
+	c->job_ended_ms = job->completed_at_ms;
+	return api_submit(c);
+}
+
+struct api_call *api_get_file(struct api *api, const struct api_run *run, const char *path,
+			      api_fn *fn, void *arg)
+{
+	struct api_call *c = begin(api, ASK_FILE, false, run, fn, arg);
+
+	c->file = xstrdup(path);
+	return api_submit(c);
+}
+
+struct api_call *api_rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
+				       void *arg)
+{
+	return api_submit(begin(api, ASK_RERUN, true, run, fn, arg));
+}
+
+struct api_call *api_list_runs(struct api *api, const struct api_scan *scan, api_fn *fn, void *arg)
+{
+	return api_submit(api_begin_scan(api, ASK_RUNS, false, scan, fn, arg));
+}
+
+struct api_call *api_list_repos(struct api *api, const struct api_scan *scan, api_fn *fn, void *arg)
+{
+	return api_submit(api_begin_scan(api, ASK_REPOS, false, scan, fn, arg));
 }
 
 void api_cancel(struct api_call *c)
@@ -325,6 +354,72 @@ struct ci_event *api_add_event(struct api_call *c, size_t page)
 		c->events = xcalloc(page, sizeof(c->events[0]));
 	c->result.events = c->events;
 	return c->result.n_events < page ? &c->events[c->result.n_events++] : NULL;
+}
+
+struct api_repo *api_add_repo(struct api_call *c)
+{
+	if (!c->repos)
+		c->repos = xcalloc(c->scan.page_size, sizeof(c->repos[0]));
+	c->result.repos = c->repos;
+	if (c->result.n_repos == c->scan.page_size) {
+		c->result.more = true;
+		return NULL;
+	}
+	return &c->repos[c->result.n_repos++];
+}
+
+/* --- secrets ---------------------------------------------------------------- */
+
+const char *api_secret(const struct api *api)
+{
+	const char *key = api->kind->token_key, *secret = conf_secret(api->conf, key, api->token);
+
+	return secret ? secret : conf_secret(api->conf, key, 0);
+}
+
+bool api_next_secret(struct api_call *c, const struct http_reply *r)
+{
+	struct api *api = c->api;
+
+	if (r->status != 401 || c->refused_once || !api_from_origin(api, r) ||
+	    !conf_secret(api->conf, api->kind->token_key, 1))
+		return false;
+	c->refused_once = true;
+	api->token++;
+	if (!conf_secret(api->conf, api->kind->token_key, api->token))
+		api->token = 0;
+	return true;
+}
+
+/* --- what was not changed ----------------------------------------------------- */
+
+char *api_if_news(const struct api_call *c)
+{
+	return *c->scan.etag ? xasprintf("If-None-Match: %s", c->scan.etag) : NULL;
+}
+
+bool api_unchanged(struct api_call *c, const struct http_reply *r)
+{
+	if (!*c->scan.etag || r->error ||
+	    (r->status != 304 && (r->status != 200 || strcmp(r->etag, c->scan.etag) != 0)))
+		return false;
+	api_note_limit(c, r);
+	c->result.http_status = r->status;
+	c->result.unchanged = true;
+	c->result.etag = c->scan.etag;
+	return true;
+}
+
+void api_put_encoded(struct buf *b, const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned char ch = (unsigned char)s[i];
+
+		if (isalnum(ch) || (ch && strchr("-_.~", ch)))
+			buf_putc(b, s[i]);
+		else
+			buf_printf(b, "%%%02X", ch);
+	}
 }
 
 /* --- writes, one after the other ------------------------------------------ */
@@ -507,4 +602,12 @@ void api_done(struct api *api)
 	if (api->write_timer)
 		event_free(api->write_timer);
 	free(api->url);
+}
+
+void api_close(struct api *api)
+{
+	if (!api)
+		return;
+	api_done(api);
+	free(api);
 }

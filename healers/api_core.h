@@ -14,6 +14,7 @@
 #include "healers/provider_api.h"
 
 struct arena;
+struct buf;
 struct event;
 struct json_object;
 
@@ -28,16 +29,32 @@ enum {
 	API_FRESH_LOG_RETRY_MS = 15 * 1000,
 };
 
+/* What a table asks for, one for each of its functions. */
+enum api_ask {
+	ASK_RUN,
+	ASK_JOBS,
+	ASK_LOG,
+	ASK_ARCHIVE,
+	ASK_FILE,
+	ASK_RERUN,
+	ASK_RUNS,
+	ASK_REPOS,
+	ASK_HOOKS,
+	ASK_DELIVERIES,
+	ASK_REDELIVER,
+};
+
 struct api_kind {
 	const char *url_key;            /* "github.api_url": where people have to look */
+	const char *token_key;          /* a list during rotation; NULL: the client knows */
 	const char *write_interval_key; /* NULL: writes are not queued */
 	size_t call_size;
 	/* Asks; a call that writes is started when its turn comes. */
 	void (*start)(struct api_call *);
 	/* Ends what the client's part of the call has outstanding; NULL: nothing. */
 	void (*drop)(struct api_call *);
-	/* Whether run->repo is safe to put into a path. */
-	bool (*run_ok)(const struct api_run *);
+	/* Whether what it is about is safe to put into a path. */
+	bool (*fits)(const struct api_call *);
 };
 
 /* Everybody who uses one key's limit waits together. */
@@ -52,7 +69,8 @@ struct api {
 	const struct conf *conf;
 	struct http_client *http;
 	struct http_origin origin;
-	char *url; /* without a slash at its end */
+	char *url;    /* without a slash at its end */
+	size_t token; /* index in the list of the kind's token_key */
 	struct api_limit limits[API_LIMITS_MAX];
 
 	struct api_call *calls;             /* all that have not reported */
@@ -74,8 +92,8 @@ struct api_call {
 	struct api *api;
 	struct api_call *next, **link;       /* in calls */
 	struct api_call *in_next, **in_link; /* in queue or late */
-	int ask;                             /* the client's own enum */
-	void (*drop)(struct api_call *);     /* of the kind; the api may be gone by then */
+	enum api_ask ask;
+	void (*drop)(struct api_call *); /* of the kind; the api may be gone by then */
 	bool writes;
 	api_fn *fn;
 	void *arg;
@@ -96,6 +114,7 @@ struct api_call {
 	struct arena *arena; /* of the jobs' strings, and of lists */
 	struct api_job *jobs;
 	struct ci_event *events;
+	struct api_repo *repos;
 	struct api_result result;
 };
 
@@ -104,17 +123,25 @@ int api_init(struct api *, const struct api_kind *, struct event_base *, const s
 	     struct http_client *, struct err *) MUST_CHECK;
 /* Ends all calls; their callbacks are not called any more. Before the client frees its own. */
 void api_done(struct api *);
+/* The same, for a client that is one block and has nothing of its own in it. */
+void api_close(struct api *);
+DEFINE_OWNED(struct api, api_close)
 
-struct api_call *api_begin(struct api *, int ask, bool writes, const struct api_run *, api_fn *,
-			   void *arg);
-struct api_call *api_begin_log(struct api *, int ask, const struct api_run *,
-			       const struct api_job *, api_fn *, void *arg);
-struct api_call *api_begin_file(struct api *, int ask, const struct api_run *, const char *path,
-				api_fn *, void *arg);
 /* Takes the address, the page and so on along; `scan` of the call is a copy that lives as long. */
-struct api_call *api_begin_scan(struct api *, int ask, bool writes, const struct api_scan *,
+struct api_call *api_begin_scan(struct api *, enum api_ask, bool writes, const struct api_scan *,
 				api_fn *, void *arg);
 struct api_call *api_submit(struct api_call *);
+
+/* What is the same in every table. */
+struct api_call *api_get_run(struct api *, const struct api_run *, api_fn *, void *arg);
+struct api_call *api_list_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
+struct api_call *api_get_log(struct api *, const struct api_run *, const struct api_job *, api_fn *,
+			     void *arg);
+struct api_call *api_get_file(struct api *, const struct api_run *, const char *path, api_fn *,
+			      void *arg);
+struct api_call *api_rerun_failed_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
+struct api_call *api_list_runs(struct api *, const struct api_scan *, api_fn *, void *arg);
+struct api_call *api_list_repos(struct api *, const struct api_scan *, api_fn *, void *arg);
 void api_cancel(struct api_call *); /* NULL is fine */
 const char *api_host(const struct api *);
 
@@ -123,6 +150,10 @@ void api_report(struct api_call *);
 /* The same in the next turn of the loop, for a call that has not asked anything. */
 void api_report_later(struct api_call *);
 void api_authorize(struct api_call *, const char *authorization);
+/* The secret of the kind's token_key to ask with now; after a reload the list may be shorter. */
+const char *api_secret(const struct api *);
+/* Answered 401: true when another one of the list is to be tried, once per call. */
+bool api_next_secret(struct api_call *, const struct http_reply *);
 
 /* Room for one more job; NULL, and the result says so, when there are too many. */
 struct api_job *api_add_job(struct api_call *);
@@ -133,6 +164,17 @@ bool api_limited(struct api_call *);
 void api_note_limit(struct api_call *, const struct http_reply *);
 /* Room for a list of events as long as a page; the result shows them. */
 struct ci_event *api_add_event(struct api_call *, size_t page);
+/* Room for one more repository; NULL, and the result says so, when there are as many as wanted. */
+struct api_repo *api_add_repo(struct api_call *);
+/* A header line that asks for news only; NULL: there is nothing to compare with. Caller frees. */
+char *api_if_news(const struct api_call *);
+/*
+ * True: it is what the ETag of the scan was of, and the result says so. Not every server that
+ * sends ETags compares them; then the same one came again with the whole answer.
+ */
+bool api_unchanged(struct api_call *, const struct http_reply *);
+/* For a path or a form: everything but letters, digits and -_.~ as %XX. */
+void api_put_encoded(struct buf *, const char *s, size_t n);
 bool api_from_origin(const struct api *, const struct http_reply *);
 void api_count(const struct api *, const struct http_reply *);
 

@@ -329,7 +329,8 @@ static void call_as_app(struct grant *g, const char *method, const char *path, c
 /* The words of a refusal that only the App's own requests get. */
 static void judge_app(const struct http_reply *r, const struct grant *g, struct api_result *out)
 {
-	const struct github_ask ask = { g->auth->target.host, g->repo,
+	const char *where = *g->repo ? g->repo : "that account";
+	const struct github_ask ask = { g->auth->target.host, where,
 					g->write ? "actions: write" : "actions: read" };
 
 	github_reply_judge(r, &ask, clock_wall_ms(), out);
@@ -339,10 +340,10 @@ static void judge_app(const struct http_reply *r, const struct grant *g, struct 
 			   "and this machine's clock",
 			   ask.host);
 	else if (r->status == 404)
-		api_refuse(out, 404, "404: the GitHub App is not installed on %s", g->repo);
+		api_refuse(out, 404, "404: the GitHub App is not installed on %s", where);
 	else if (r->status == 422)
 		api_refuse(out, 422, "422: the GitHub App's installation on %s does not grant %s",
-			   g->repo, ask.need);
+			   where, ask.need);
 	if (g->auth->target.seen)
 		g->auth->target.seen(r, g->auth->target.arg);
 }
@@ -388,8 +389,11 @@ static void ask_token(struct grant *g)
 	struct buf body;
 
 	buf_init(&body, 1024);
-	buf_printf(&body, "{\"permissions\":{\"actions\":\"%s\"}", g->write ? "write" : "read");
-	if (g->repo_id) {
+	buf_printf(&body, "{\"permissions\":{\"%s\":\"%s\"}", *g->repo ? "actions" : "metadata",
+		   g->write ? "write" : "read");
+	if (!*g->repo) {
+		; /* whatever the installation can see, but no more than its names */
+	} else if (g->repo_id) {
 		buf_printf(&body, ",\"repository_ids\":[%" PRIu64 "]", g->repo_id);
 	} else {
 		const char *name = strchr(g->repo, '/') + 1;

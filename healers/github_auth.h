@@ -43,7 +43,8 @@ typedef void github_token_fn(const char *authorization, const struct api_result 
 			     void *arg);
 
 /*
- * `run` names repository and installation; NULL: the App itself, for what is not about its
+ * `run` names repository and installation, or with "" for a name the installation alone, for its
+ * list of repositories; NULL: the App itself, for what is not about its
  * installations (a plain token stays what it is). write: "actions: write", else "actions: read".
  */
 struct github_wait *github_auth_get(struct github_auth *, const struct api_run *run, bool write,

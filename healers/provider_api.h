@@ -65,6 +65,14 @@ struct api_scan {
 	const char *cursor; /* of a list of deliveries; "" or NULL: from the newest on */
 };
 
+/* Something that runs happen in, as the credentials see it. */
+struct api_repo {
+	const char *name;
+	uint64_t id, installation; /* 0: not known, none */
+	/* Changes with every run that begins or ends; "": the provider does not say. */
+	const char *state;
+};
+
 enum { API_GUID_MAX = 64, API_CURSOR_MAX = 200 };
 struct api_delivery {
 	uint64_t id;
@@ -104,13 +112,22 @@ struct api_result {
 	/* Of what we may ask; -1 and 0 when the provider did not say. */
 	int64_t budget_left, budget_reset_at_ms;
 
-	/* Lists of a scan: the same as what the ETag was of, and then nothing else is set. */
+	/*
+	 * Lists of a scan: the same as what the ETag was of, and then nothing else is set. With
+	 * http_status 304 the answer was spared, too.
+	 */
 	bool unchanged;
 	const char *etag; /* "" when there was none */
-	bool more;        /* there is another page */
-	/* list_runs: the latest state of each, without source and delivery */
+	bool more;        /* there is another page; list_repos: more than were wanted */
+	/*
+	 * list_runs: the latest state of each, without source and delivery. Generation 0: it takes
+	 * list_jobs to know it.
+	 */
 	const struct ci_event *events;
 	unsigned n_events;
+	/* list_repos */
+	const struct api_repo *repos;
+	unsigned n_repos;
 	/* list_hooks, list_deliveries */
 	const struct api_hook *hooks;
 	unsigned n_hooks;
@@ -143,6 +160,10 @@ struct provider_api {
 	bool rerun_repeats;
 	/* Steps are stages: a re-run repeats those that passed too, and one may be a deployment. */
 	bool steps_are_stages;
+	/* list_repos says with one request where something happened: it is asked at every check. */
+	bool repos_have_state;
+	/* "Not modified" does not count against the rate limit. */
+	bool unchanged_is_free;
 	/* Option with the names of the sources that the configured server sends; NULL: all. */
 	const char *sources_key;
 
@@ -175,6 +196,9 @@ struct provider_api {
 	 * where that can be asked for) since, newest first.
 	 */
 	struct api_call *(*list_runs)(struct api *, const struct api_scan *, api_fn *, void *arg);
+	/* At most scan->page_size of what the credentials can see, the liveliest first where that
+	 * can be asked for; none for credentials that were not made for certain repositories. */
+	struct api_call *(*list_repos)(struct api *, const struct api_scan *, api_fn *, void *arg);
 	/* True: there is one hook for all repositories, ours, and list_hooks is not needed. */
 	bool (*own_hook)(const struct api *);
 	struct api_call *(*list_hooks)(struct api *, const struct api_scan *, api_fn *, void *arg);

@@ -34,6 +34,9 @@ static const struct conf_option options[] = {
 	{ "gitlab.sources", CONF_STR, "gitlab", NULL, NULL,
 	  "Names of the webhook sources that this GitLab sends; what others send is only "
 	  "recorded." },
+	{ "gitlab.groups", CONF_STR, NULL, NULL, NULL,
+	  "Groups whose projects the monitor looks at, with those below them: a list of paths; "
+	  "default: all projects the token's user is a member of." },
 	{ "gitlab.timeout", CONF_DURATION, "30s", "100ms", "10m",
 	  "A call that takes longer than this has no answer; four times as long for logs." },
 	{ "gitlab.write_interval", CONF_DURATION, "0s", "0s", "1m",
@@ -49,6 +52,9 @@ static const struct conf_option options[] = {
 	{ "jenkins.sources", CONF_STR, "jenkins", NULL, NULL,
 	  "Names of the webhook sources that this Jenkins sends; what others send is only "
 	  "recorded." },
+	{ "jenkins.folders", CONF_STR, NULL, NULL, NULL,
+	  "Folders whose jobs the monitor looks at, with those below them: names separated by "
+	  "commas; default: all that the user can see." },
 	{ "jenkins.timeout", CONF_DURATION, "30s", "100ms", "10m",
 	  "A call that takes longer than this has no answer; four times as long for logs." },
 	{ "jenkins.write_interval", CONF_DURATION, "0s", "0s", "1m",

@@ -20,19 +20,6 @@
 
 enum { PAGE_MAX = 100 /* GitHub's maximum */ };
 
-enum ask {
-	ASK_RUN,
-	ASK_JOBS,
-	ASK_LOG,
-	ASK_ARCHIVE,
-	ASK_FILE,
-	ASK_RERUN,
-	ASK_RUNS,
-	ASK_HOOKS,
-	ASK_DELIVERIES,
-	ASK_REDELIVER,
-};
-
 struct github {
 	struct api api;
 	struct github_auth *auth;
@@ -42,21 +29,32 @@ struct github {
 struct github_call {
 	struct api_call call;
 	struct github_wait *wait;
+
+	/* ASK_REPOS: the installations of the App are listed first, then what each can see. */
+	uint64_t installations[PAGE_MAX];
+	unsigned n_installations, at;
+	bool listed;
 };
+
+static struct github_call *github_call(struct api_call *c)
+{
+	return (struct github_call *)c;
+}
 
 static struct github *github_of(const struct api_call *c)
 {
 	return (struct github *)c->api;
 }
 
-static const char *need_of(int ask)
+static const char *need_of(enum api_ask ask)
 {
-	switch ((enum ask)ask) {
+	switch (ask) {
 	case ASK_RUN:
 	case ASK_JOBS:
 	case ASK_LOG:
 	case ASK_ARCHIVE:
 	case ASK_RUNS:
+	case ASK_REPOS:
 		break;
 	case ASK_FILE:
 		return "contents: read";
@@ -71,15 +69,17 @@ static const char *need_of(int ask)
 	return "actions: read";
 }
 
-/* An App's hook is no repository's: the App asks in its own name. */
+/* An App's hook is no repository's, nor are its installations: it asks in its own name. */
 static bool for_app(const struct api_call *c)
 {
+	if (c->ask == ASK_REPOS)
+		return !((const struct github_call *)c)->listed;
 	return (c->ask == ASK_DELIVERIES || c->ask == ASK_REDELIVER) && !c->scan.hook;
 }
 
 static void drop(struct api_call *c)
 {
-	github_auth_cancel(((struct github_call *)c)->wait);
+	github_auth_cancel(github_call(c)->wait);
 }
 
 static void count(const struct http_reply *r, void *arg)
@@ -88,11 +88,10 @@ static void count(const struct http_reply *r, void *arg)
 }
 
 /* The name goes into a path: nothing in it may mean something there. */
-static bool run_ok(const struct api_run *run)
+static bool repo_ok(const char *repo)
 {
 	static const char allowed[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-	const char *repo = run->repo;
 	size_t owner = strspn(repo, allowed);
 	const char *name = repo + owner + 1;
 	size_t n;
@@ -103,6 +102,11 @@ static bool run_ok(const struct api_run *run)
 	if (!n || name[n])
 		return false;
 	return strspn(repo, ".") != owner && strspn(name, ".") != n;
+}
+
+static bool fits(const struct api_call *c)
+{
+	return c->ask == ASK_REPOS || repo_ok(c->repo);
 }
 
 /* --- reading answers ---------------------------------------------------- */
@@ -212,7 +216,7 @@ static void read_events(struct api_call *c, const struct http_reply *r, struct j
 		struct json_object *run = json_object_array_get_idx(runs, i);
 		struct ci_event ev, *room;
 
-		if (!github_run_event(run, &ev) || !run_ok(&(struct api_run){ .repo = ev.repo }))
+		if (!github_run_event(run, &ev) || !repo_ok(ev.repo))
 			continue; /* of a kind that webhooks do not tell either */
 		room = api_add_event(c, PAGE_MAX);
 		if (room)
@@ -250,6 +254,76 @@ static void read_deliveries(struct api_call *c, const struct http_reply *r, stru
 	c->result.deliveries = list;
 	c->result.cursor = arena_strdup(c->arena, cursor);
 	c->result.more = *cursor;
+}
+
+static void read_installations(struct api_call *c, const struct http_reply *r,
+			       struct json_object *o)
+{
+	struct github_call *g = github_call(c);
+	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
+
+	if (!json_object_is_type(o, json_type_array))
+		api_garbled(c, r->status, "a list of installations");
+	for (size_t i = 0; i < n && g->n_installations < PAGE_MAX; i++) {
+		struct json_object *one = json_object_array_get_idx(o, i);
+		int64_t id = json_i64(one, "id", 0);
+
+		/* A suspended one gives no tokens. */
+		if (id > 0 && !json_at(one, "suspended_at"))
+			g->installations[g->n_installations++] = (uint64_t)id;
+	}
+	g->listed = true;
+	c->run.installation = g->n_installations ? g->installations[0] : 0;
+	c->result.more = n >= PAGE_MAX;
+}
+
+static void read_repo(struct api_call *c, struct json_object *o)
+{
+	const char *name = json_str(o, "full_name", "");
+	int64_t id = json_i64(o, "id", 0);
+	struct api_repo *repo;
+
+	/* Nothing runs in an archive. */
+	if (id <= 0 || !repo_ok(name) || json_flag(o, "archived", false))
+		return;
+	repo = api_add_repo(c);
+	if (repo)
+		*repo = (struct api_repo){ .name = arena_strdup(c->arena, name),
+					   .id = (uint64_t)id,
+					   .installation = c->run.installation,
+					   .state = "" };
+}
+
+/* True: there is another page, or another installation. */
+static bool read_repos(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	struct json_object *list = json_at(o, "repositories");
+	struct github_call *g = github_call(c);
+	size_t n;
+
+	if (!g->listed) {
+		read_installations(c, r, o);
+		return g->n_installations > 0;
+	}
+	if (!json_object_is_type(list, json_type_array)) {
+		api_garbled(c, r->status, "a list of repositories");
+		return false;
+	}
+	n = json_object_array_length(list);
+	for (size_t i = 0; i < n; i++)
+		read_repo(c, json_object_array_get_idx(list, i));
+	if (c->result.n_repos == c->scan.page_size) {
+		c->result.more = true;
+		return false;
+	}
+	c->page++;
+	if (n >= PAGE_MAX)
+		return true;
+	c->page = 1;
+	if (++g->at == g->n_installations)
+		return false;
+	c->run.installation = g->installations[g->at];
+	return true;
 }
 
 /* --- one request -------------------------------------------------------- */
@@ -295,6 +369,11 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 		read_hooks(c, r, o);
 	} else if (c->ask == ASK_DELIVERIES) {
 		read_deliveries(c, r, o);
+	} else if (c->ask == ASK_REPOS) {
+		if (read_repos(c, r, o)) {
+			next_request(c);
+			return;
+		}
 	} else if (!read_jobs(c, r, o)) {
 		c->page++;
 		next_request(c);
@@ -305,10 +384,11 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 
 static void take_answer(struct api_call *c, const struct http_reply *r)
 {
-	switch ((enum ask)c->ask) {
+	switch (c->ask) {
 	case ASK_RUN:
 	case ASK_JOBS:
 	case ASK_RUNS:
+	case ASK_REPOS:
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
 		take_json(c, r);
@@ -355,14 +435,12 @@ static void judge_log(struct api_call *c, const struct http_reply *r)
 static void on_reply(const struct http_reply *r, void *arg)
 {
 	struct api_call *c = arg;
-	const struct github_ask ask = { c->api->origin.host, c->repo, need_of(c->ask) };
+	const struct github_ask ask = { c->api->origin.host,
+					*c->repo ? c->repo : "the installation", need_of(c->ask) };
 
 	c->http = NULL;
 	api_count(c->api, r);
-	if (r->status == 304 && *c->scan.etag) {
-		api_note_limit(c, r);
-		c->result.unchanged = true;
-		c->result.etag = c->scan.etag;
+	if (api_unchanged(c, r)) {
 		api_report(c);
 		return;
 	}
@@ -418,7 +496,7 @@ static char *url_of(const struct api_call *c)
 	OWNED(freep) char *runs = xasprintf("%s/repos/%s/actions", c->api->url, c->repo);
 	uint64_t attempt = c->run.generation ? c->run.generation : 1;
 
-	switch ((enum ask)c->ask) {
+	switch (c->ask) {
 	case ASK_RUN:
 		return xasprintf("%s/runs/%" PRIu64, runs, c->run.run_id);
 	case ASK_JOBS:
@@ -434,6 +512,10 @@ static char *url_of(const struct api_call *c)
 		return xasprintf("%s/repos/%s/contents/%s", c->api->url, c->repo, c->file);
 	case ASK_RUNS:
 		return runs_url(c);
+	case ASK_REPOS:
+		return xasprintf("%s/%s?per_page=%d&page=%u", c->api->url,
+				 for_app(c) ? "app/installations" : "installation/repositories",
+				 PAGE_MAX, c->page);
 	case ASK_HOOKS:
 		return xasprintf("%s/repos/%s/hooks?per_page=%d", c->api->url, c->repo, PAGE_MAX);
 	case ASK_DELIVERIES:
@@ -462,7 +544,7 @@ static void send_request(struct api_call *c)
 		.max_redirects = API_REDIRECTS_MAX,
 		.once = c->writes,
 	};
-	OWNED(freep) char *known = NULL;
+	OWNED(freep) char *known = api_if_news(c);
 
 	if (c->ask == ASK_LOG || c->ask == ASK_ARCHIVE) {
 		o.timeout_ms *= API_LOG_TIMEOUT_FACTOR;
@@ -474,10 +556,8 @@ static void send_request(struct api_call *c)
 		o.headers[0] = "Accept: application/vnd.github.raw+json";
 		o.max_body_bytes = API_FILE_MAX_BYTES;
 	}
-	if (c->scan.etag && *c->scan.etag) {
-		known = xasprintf("If-None-Match: %s", c->scan.etag);
+	if (known)
 		o.headers[2] = known;
-	}
 	if (c->writes)
 		c->api->last_write_ms = clock_mono_ms();
 	c->http = http_call_start(c->api->http, &o, on_reply, c);
@@ -487,7 +567,7 @@ static void on_token(const char *authorization, const struct api_result *refusal
 {
 	struct api_call *c = arg;
 
-	((struct github_call *)c)->wait = NULL;
+	github_call(c)->wait = NULL;
 	if (!authorization) {
 		c->result.fate = refusal->fate;
 		c->result.http_status = refusal->http_status;
@@ -508,44 +588,23 @@ static void on_token(const char *authorization, const struct api_result *refusal
 
 static void ask_token(struct api_call *c)
 {
-	((struct github_call *)c)->wait = github_auth_get(
-		github_of(c)->auth, for_app(c) ? NULL : &c->run, c->ask == ASK_RERUN, on_token, c);
+	github_call(c)->wait = github_auth_get(github_of(c)->auth, for_app(c) ? NULL : &c->run,
+					       c->ask == ASK_RERUN, on_token, c);
 }
 
 /* --- the table ---------------------------------------------------------- */
 
-static struct api_call *get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+/* A token sees whatever its user sees, which is no list of what to look after. */
+static struct api_call *list_repos(struct api *api, const struct api_scan *scan, api_fn *fn,
+				   void *arg)
 {
-	return api_submit(api_begin(api, ASK_RUN, false, run, fn, arg));
-}
+	struct api_call *c;
 
-static struct api_call *list_jobs(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin(api, ASK_JOBS, false, run, fn, arg));
-}
-
-static struct api_call *get_log(struct api *api, const struct api_run *run,
-				const struct api_job *job, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
-}
-
-static struct api_call *get_file(struct api *api, const struct api_run *run, const char *path,
-				 api_fn *fn, void *arg)
-{
-	return api_submit(api_begin_file(api, ASK_FILE, run, path, fn, arg));
-}
-
-static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
-					  void *arg)
-{
-	return api_submit(api_begin(api, ASK_RERUN, true, run, fn, arg));
-}
-
-static struct api_call *list_runs(struct api *api, const struct api_scan *scan, api_fn *fn,
-				  void *arg)
-{
-	return api_submit(api_begin_scan(api, ASK_RUNS, false, scan, fn, arg));
+	if (((const struct github *)api)->app)
+		return api_list_repos(api, scan, fn, arg);
+	c = api_begin_scan(api, ASK_REPOS, false, scan, fn, arg);
+	api_report_later(c);
+	return c;
 }
 
 static bool own_hook(const struct api *api)
@@ -560,14 +619,14 @@ static struct api_call *list_hooks(struct api *api, const struct api_scan *scan,
 }
 
 /* Of an App's own hook when none is named; what stands for a repository then is for refusals. */
-static struct api_call *ask_hook(struct api *api, enum ask ask, const struct api_scan *scan,
+static struct api_call *ask_hook(struct api *api, enum api_ask ask, const struct api_scan *scan,
 				 api_fn *fn, void *arg)
 {
 	struct api_scan app = *scan;
 
 	if (!scan->hook)
 		app.repo = "app/hook";
-	return api_submit(api_begin_scan(api, (int)ask, ask == ASK_REDELIVER, &app, fn, arg));
+	return api_submit(api_begin_scan(api, ask, ask == ASK_REDELIVER, &app, fn, arg));
 }
 
 static struct api_call *list_deliveries(struct api *api, const struct api_scan *scan, api_fn *fn,
@@ -593,10 +652,10 @@ static const struct api_kind kind = {
 	.call_size = sizeof(struct github_call),
 	.start = ask_token,
 	.drop = drop,
-	.run_ok = run_ok,
+	.fits = fits,
 };
 
-static void api_close(struct api *api)
+static void github_close(struct api *api)
 {
 	struct github *g = (struct github *)api;
 
@@ -607,13 +666,13 @@ static void api_close(struct api *api)
 	free(g);
 }
 
-DEFINE_OWNED(struct api, api_close)
+DEFINE_OWNED(struct api, github_close)
 
 static int api_open(struct event_base *base, const struct conf *conf, struct http_client *http,
 		    struct api **out, struct err *err)
 {
 	struct github *g = xcalloc(1, sizeof(*g));
-	OWNED(api_closep) struct api *api = &g->api;
+	OWNED(github_closep) struct api *api = &g->api;
 	struct github_auth_target target = { .seen = count, .arg = api };
 
 	g->app = conf_str(conf, "github.app_id") != NULL;
@@ -631,15 +690,17 @@ static int api_open(struct event_base *base, const struct conf *conf, struct htt
 const struct provider_api provider_api_github = {
 	.name = "github",
 	.counts_attempts = true,
+	.unchanged_is_free = true,
 	.configured = configured,
 	.open = api_open,
-	.close = api_close,
-	.get_run = get_run,
-	.list_jobs = list_jobs,
-	.get_log = get_log,
-	.get_file = get_file,
-	.rerun_failed_jobs = rerun_failed_jobs,
-	.list_runs = list_runs,
+	.close = github_close,
+	.get_run = api_get_run,
+	.list_jobs = api_list_jobs,
+	.get_log = api_get_log,
+	.get_file = api_get_file,
+	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.list_runs = api_list_runs,
+	.list_repos = list_repos,
 	.own_hook = own_hook,
 	.list_hooks = list_hooks,
 	.list_deliveries = list_deliveries,

@@ -13,6 +13,8 @@
 
 #include <openssl/crypto.h>
 
+#include "core/buf.h"
+#include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/json.h"
@@ -21,19 +23,14 @@
 #include "healers/api_core.h"
 
 enum {
-	PAGE_JOBS = 100, /* GitLab's maximum */
-	PAGES_MAX = 20,  /* a pipeline has at most some hundred jobs */
+	PAGE_MAX = 100, /* GitLab's maximum */
+	PAGES_MAX = 20, /* a pipeline has at most some hundred jobs */
 	RETRIES_MAX = 32,
+	URL_MAX = 4096,
 };
 
 /* One call may be several requests, one after the other; `at` is the one under way. */
-enum ask { ASK_RUN, ASK_JOBS, ASK_LOG, ASK_FILE, ASK_RERUN };
-enum at { AT_PIPELINE, AT_JOBS, AT_TRACE, AT_FILE, AT_RETRY };
-
-struct gitlab {
-	struct api api;
-	size_t token; /* index in the list, during rotation */
-};
+enum at { AT_PIPELINE, AT_JOBS, AT_TRACE, AT_FILE, AT_RETRY, AT_PIPELINES, AT_PROJECTS };
 
 struct gitlab_call {
 	struct api_call call;
@@ -45,6 +42,8 @@ struct gitlab_call {
 	uint64_t failed[RETRIES_MAX];
 	unsigned n_failed, next, retried;
 	bool too_many;
+
+	const char *groups; /* ASK_REPOS: the rest of gitlab.groups */
 };
 
 static struct gitlab_call *gitlab_call(struct api_call *c)
@@ -200,7 +199,7 @@ static void read_jobs(struct api_call *c, const struct http_reply *r, struct jso
 		else if (c->ask == ASK_RERUN)
 			note_failed(g, job);
 	}
-	if (n >= PAGE_JOBS && c->page < PAGES_MAX) {
+	if (n >= PAGE_MAX && c->page < PAGES_MAX) {
 		c->page++;
 		request(c);
 	} else if (c->ask == ASK_RUN) {
@@ -213,6 +212,115 @@ static void read_jobs(struct api_call *c, const struct http_reply *r, struct jso
 	}
 }
 
+/* --- lists for the monitor -------------------------------------------------- */
+
+static void copy_text(char *out, size_t cap, const char *s)
+{
+	(void)text_copy(out, cap, s, strlen(s));
+}
+
+/* "refs/merge-requests/12/head" is what a merge request's pipeline runs for. */
+static uint64_t merge_request_of(const char *ref)
+{
+	static const char prefix[] = "refs/merge-requests/";
+	uint64_t n = 0;
+	char digits[24];
+
+	if (!text_starts(ref, prefix))
+		return 0;
+	ref += strlen(prefix);
+	return text_copy(digits, sizeof(digits), ref, strspn(ref, "0123456789")) &&
+			       text_to_u64(digits, &n)
+		       ? n
+		       : 0;
+}
+
+/* As its webhook would have told it; only the jobs have the generation. False: it is no pipeline.
+ */
+static bool read_event(const struct api_call *c, struct json_object *o, struct ci_event *ev)
+{
+	const char *word = json_str(o, "status", ""), *ref = json_str(o, "ref", "");
+	int64_t id = json_i64(o, "id", 0);
+	int64_t project = json_i64(o, "project_id", (int64_t)c->scan.repo_id);
+	struct word w = translated(word);
+
+	*ev = (struct ci_event){
+		.kind = CI_RUN,
+		.status = strcmp(w.status, "completed") == 0     ? CI_COMPLETED
+			  : strcmp(w.status, "in_progress") == 0 ? CI_RUNNING
+								 : CI_QUEUED,
+		.repo_id = (uint64_t)project,
+		.run_id = (uint64_t)id,
+		.merge_request = merge_request_of(ref),
+		.at_ms = time_at(o, "updated_at"),
+	};
+	copy_text(ev->provider, sizeof(ev->provider), "gitlab");
+	copy_text(ev->topic, sizeof(ev->topic), "pipeline");
+	copy_text(ev->action, sizeof(ev->action), word);
+	copy_text(ev->conclusion, sizeof(ev->conclusion), w.conclusion);
+	copy_text(ev->repo, sizeof(ev->repo), c->repo);
+	copy_text(ev->pipeline, sizeof(ev->pipeline), json_str(o, "name", "pipeline"));
+	copy_text(ev->branch, sizeof(ev->branch), ref);
+	copy_text(ev->sha, sizeof(ev->sha), json_str(o, "sha", ""));
+	copy_text(ev->trigger, sizeof(ev->trigger), json_str(o, "source", ""));
+	copy_text(ev->url, sizeof(ev->url), json_str(o, "web_url", ""));
+	return id > 0 && project > 0 && *word;
+}
+
+static void read_pipelines(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
+
+	if (!json_object_is_type(o, json_type_array))
+		api_garbled(c, r->status, "a list of pipelines");
+	c->result.etag = r->etag;
+	c->result.more = n >= c->scan.page_size;
+	for (size_t i = 0; i < n; i++) {
+		struct ci_event ev, *room;
+
+		if (!read_event(c, json_object_array_get_idx(o, i), &ev))
+			continue;
+		room = api_add_event(c, PAGE_MAX);
+		if (room)
+			*room = ev;
+	}
+	api_report(c);
+}
+
+/* True: there is another group to ask for. */
+static bool next_group(struct gitlab_call *g)
+{
+	g->groups += strcspn(g->groups, ", ");
+	g->groups += strspn(g->groups, ", ");
+	g->call.page = 1;
+	return *g->groups;
+}
+
+static void read_projects(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
+
+	if (!json_object_is_type(o, json_type_array))
+		api_garbled(c, r->status, "a list of projects");
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *one = json_object_array_get_idx(o, i);
+		const char *name = json_str(one, "path_with_namespace", "");
+		int64_t id = json_i64(one, "id", 0);
+		struct api_repo *repo = id > 0 && *name ? api_add_repo(c) : NULL;
+
+		if (repo)
+			*repo = (struct api_repo){ .name = arena_strdup(c->arena, name),
+						   .id = (uint64_t)id,
+						   .state = "" };
+	}
+	c->page++;
+	if (c->result.fate == API_OK && !c->result.more &&
+	    (n >= PAGE_MAX || next_group(gitlab_call(c))))
+		request(c);
+	else
+		api_report(c);
+}
+
 static void take_json(struct api_call *c, const struct http_reply *r)
 {
 	OWNED(json_putp) struct json_object *o = NULL;
@@ -223,6 +331,10 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 		api_report(c);
 	} else if (gitlab_call(c)->at == AT_PIPELINE) {
 		read_pipeline(c, r, o);
+	} else if (gitlab_call(c)->at == AT_PIPELINES) {
+		read_pipelines(c, r, o);
+	} else if (gitlab_call(c)->at == AT_PROJECTS) {
+		read_projects(c, r, o);
 	} else {
 		read_jobs(c, r, o);
 	}
@@ -272,6 +384,8 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	switch (gitlab_call(c)->at) {
 	case AT_PIPELINE:
 	case AT_JOBS:
+	case AT_PIPELINES:
+	case AT_PROJECTS:
 		take_json(c, r);
 		return;
 	case AT_TRACE:
@@ -312,38 +426,32 @@ static void judge_log(struct api_call *c, const struct http_reply *r)
 			     "%d: the storage of the logs refused its own link", r->status);
 }
 
-/* True: another token of the list is tried. */
-static bool next_token(struct api_call *c, const struct http_reply *r)
-{
-	struct gitlab *gl = (struct gitlab *)c->api;
-
-	if (r->status != 401 || c->refused_once || !api_from_origin(c->api, r) ||
-	    !conf_secret(c->api->conf, "gitlab.token", 1))
-		return false;
-	c->refused_once = true;
-	gl->token++;
-	if (!conf_secret(c->api->conf, "gitlab.token", gl->token))
-		gl->token = 0;
-	request(c);
-	return true;
-}
-
 static void on_reply(const struct http_reply *r, void *arg)
 {
 	struct api_call *c = arg;
-	const struct reply_ask ask = { c->api->origin.host, c->repo, need_of(c),
-				       "gitlab.url",        rows,    ARRAY_LEN(rows) };
+	const struct reply_ask ask = { c->api->origin.host,
+				       *c->repo ? c->repo : "its groups",
+				       need_of(c),
+				       "gitlab.url",
+				       rows,
+				       ARRAY_LEN(rows) };
 
 	c->http = NULL;
 	api_count(c->api, r);
+	if (api_unchanged(c, r)) {
+		api_report(c);
+		return;
+	}
 	api_judge(r, &ask, clock_wall_ms(), &c->result);
 	api_note_limit(c, r);
 	if (c->result.fate == API_OK) {
 		take_answer(c, r);
 		return;
 	}
-	if (next_token(c, r))
+	if (api_next_secret(c, r)) {
+		request(c);
 		return;
+	}
 	if (gitlab_call(c)->at == AT_RETRY && c->result.fate == API_WAIT) {
 		next_retry(c);
 		return;
@@ -358,32 +466,77 @@ static void on_reply(const struct http_reply *r, void *arg)
 
 static char *file_url(const char *project, const char *path)
 {
-	OWNED(freep) char *name = xmalloc(3 * strlen(path) + 1);
-	char *to = name;
+	struct buf b;
 
-	for (; *path; path++) {
-		if (*path == '/')
-			to = stpcpy(to, "%2F");
-		else
-			*to++ = *path;
+	buf_init(&b, URL_MAX);
+	buf_printf(&b, "%s/repository/files/", project);
+	api_put_encoded(&b, path, strlen(path));
+	buf_puts(&b, "/raw?ref=HEAD");
+	return buf_take(&b);
+}
+
+/* By its number; one that is only configured by its path, which has to be one part of ours. */
+static char *project_url(const struct api_call *c)
+{
+	struct buf b;
+
+	buf_init(&b, URL_MAX);
+	buf_printf(&b, "%s/api/v4/projects/", c->api->url);
+	if (c->run.repo_id)
+		buf_printf(&b, "%" PRIu64, c->run.repo_id);
+	else
+		api_put_encoded(&b, c->repo, strlen(c->repo));
+	return buf_take(&b);
+}
+
+/* By the hour, so that the address stays the same for an hour and its ETag is of use. */
+static char *pipelines_url(const struct api_call *c, const char *project)
+{
+	char at[25];
+
+	text_from_ms(at, c->scan.since_ms > 0 ? c->scan.since_ms : 0);
+	return xasprintf("%s/pipelines?updated_after=%.13s:00:00Z&order_by=updated_at&sort=desc"
+			 "&per_page=%u&page=%u",
+			 project, at, c->scan.page_size, c->page);
+}
+
+/* Of the groups that are configured, else whatever the token's user is a member of. */
+static char *projects_url(const struct gitlab_call *g)
+{
+	struct buf b;
+
+	buf_init(&b, URL_MAX);
+	buf_printf(&b, "%s/api/v4/", g->call.api->url);
+	if (*g->groups) {
+		buf_puts(&b, "groups/");
+		api_put_encoded(&b, g->groups, strcspn(g->groups, ", "));
+		buf_puts(&b, "/projects?include_subgroups=true");
+	} else {
+		buf_puts(&b, "projects?membership=true");
 	}
-	*to = '\0';
-	return xasprintf("%s/repository/files/%s/raw?ref=HEAD", project, name);
+	buf_printf(&b,
+		   "&archived=false&simple=true&order_by=last_activity_at&sort=desc"
+		   "&per_page=%d&page=%u",
+		   PAGE_MAX, g->call.page);
+	return buf_take(&b);
 }
 
 static char *url_of(const struct api_call *c)
 {
 	const struct gitlab_call *g = (const struct gitlab_call *)c;
-	OWNED(freep)
-	char *project = xasprintf("%s/api/v4/projects/%" PRIu64, c->api->url, c->run.repo_id);
+	OWNED(freep) char *project = project_url(c);
 
 	switch (g->at) {
+	case AT_PIPELINES:
+		return pipelines_url(c, project);
+	case AT_PROJECTS:
+		return projects_url(g);
 	case AT_PIPELINE:
 		return xasprintf("%s/pipelines/%" PRIu64, project, c->run.run_id);
 	case AT_JOBS:
 		/* The latest of each name: what was retried is not among them. */
 		return xasprintf("%s/pipelines/%" PRIu64 "/jobs?per_page=%d&page=%u", project,
-				 c->run.run_id, PAGE_JOBS, c->page);
+				 c->run.run_id, PAGE_MAX, c->page);
 	case AT_TRACE:
 		return xasprintf("%s/jobs/%" PRIu64 "/trace", project, c->job_id);
 	case AT_FILE:
@@ -396,11 +549,10 @@ static char *url_of(const struct api_call *c)
 
 static void request(struct api_call *c)
 {
-	const struct gitlab *gl = (const struct gitlab *)c->api;
 	const struct conf *conf = c->api->conf;
 	bool retry = gitlab_call(c)->at == AT_RETRY;
-	const char *secret = conf_secret(conf, "gitlab.token", gl->token);
-	OWNED(freep) char *url = url_of(c), *token = NULL;
+	OWNED(freep) char *url = url_of(c), *known = api_if_news(c);
+	OWNED(freep) char *token = xasprintf("PRIVATE-TOKEN: %s", api_secret(c->api));
 	struct http_call_options o = {
 		.method = retry ? "POST" : "GET",
 		.url = url,
@@ -421,9 +573,8 @@ static void request(struct api_call *c)
 		o.headers[0] = "Accept: text/plain";
 		o.max_body_bytes = API_FILE_MAX_BYTES;
 	}
-	/* After a reload the list may be shorter. */
-	token = xasprintf("PRIVATE-TOKEN: %s",
-			  secret ? secret : conf_secret(conf, "gitlab.token", 0));
+	if (known)
+		o.headers[1] = known;
 	api_authorize(c, token);
 	o.authorization = c->authorization;
 	if (retry)
@@ -437,79 +588,48 @@ static void request(struct api_call *c)
 static void start(struct api_call *c)
 {
 	static const enum at first[] = {
-		[ASK_RUN] = AT_PIPELINE, [ASK_JOBS] = AT_JOBS,  [ASK_LOG] = AT_TRACE,
-		[ASK_FILE] = AT_FILE,    [ASK_RERUN] = AT_JOBS,
+		[ASK_RUN] = AT_PIPELINE,   [ASK_JOBS] = AT_JOBS,  [ASK_LOG] = AT_TRACE,
+		[ASK_FILE] = AT_FILE,      [ASK_RERUN] = AT_JOBS, [ASK_RUNS] = AT_PIPELINES,
+		[ASK_REPOS] = AT_PROJECTS,
 	};
+	const char *groups = conf_str(c->api->conf, "gitlab.groups");
 
 	gitlab_call(c)->at = first[c->ask];
+	gitlab_call(c)->groups = groups ? groups + strspn(groups, ", ") : "";
 	if (api_limited(c))
 		api_report_later(c);
 	else
 		request(c);
 }
 
-/* Paths use the project's number; the name is only for words. */
-static bool run_ok(const struct api_run *run)
+/* Paths use the project's number; the name is only for words, and for a first look. */
+static bool fits(const struct api_call *c)
 {
-	return run->repo_id && run->run_id;
+	if (c->ask == ASK_REPOS)
+		return true;
+	if (c->ask == ASK_RUNS)
+		return c->run.repo_id || *c->repo;
+	return c->run.repo_id && c->run.run_id;
 }
 
 static const struct api_kind kind = {
 	.url_key = "gitlab.url",
+	.token_key = "gitlab.token",
 	.write_interval_key = "gitlab.write_interval",
 	.call_size = sizeof(struct gitlab_call),
 	.start = start,
-	.run_ok = run_ok,
+	.fits = fits,
 };
-
-static struct api_call *get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin(api, ASK_RUN, false, run, fn, arg));
-}
-
-static struct api_call *list_jobs(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin(api, ASK_JOBS, false, run, fn, arg));
-}
-
-static struct api_call *get_log(struct api *api, const struct api_run *run,
-				const struct api_job *job, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
-}
-
-static struct api_call *get_file(struct api *api, const struct api_run *run, const char *path,
-				 api_fn *fn, void *arg)
-{
-	return api_submit(api_begin_file(api, ASK_FILE, run, path, fn, arg));
-}
-
-static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
-					  void *arg)
-{
-	return api_submit(api_begin(api, ASK_RERUN, true, run, fn, arg));
-}
 
 static bool configured(const struct conf *conf)
 {
 	return conf_secret(conf, "gitlab.token", 0) != NULL;
 }
 
-static void api_close(struct api *api)
-{
-	if (!api)
-		return;
-	api_done(api);
-	free(api);
-}
-
-DEFINE_OWNED(struct api, api_close)
-
 static int api_open(struct event_base *base, const struct conf *conf, struct http_client *http,
 		    struct api **out, struct err *err)
 {
-	struct gitlab *gl = xcalloc(1, sizeof(*gl));
-	OWNED(api_closep) struct api *api = &gl->api;
+	OWNED(api_closep) struct api *api = xcalloc(1, sizeof(*api));
 
 	if (api_init(api, &kind, base, conf, http, err) < 0)
 		return -1;
@@ -529,11 +649,13 @@ const struct provider_api provider_api_gitlab = {
 	.configured = configured,
 	.open = api_open,
 	.close = api_close,
-	.get_run = get_run,
-	.list_jobs = list_jobs,
-	.get_log = get_log,
-	.get_file = get_file,
-	.rerun_failed_jobs = rerun_failed_jobs,
+	.get_run = api_get_run,
+	.list_jobs = api_list_jobs,
+	.get_log = api_get_log,
+	.get_file = api_get_file,
+	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.list_runs = api_list_runs,
+	.list_repos = api_list_repos,
 	.cancel = api_cancel,
 	.host = api_host,
 };

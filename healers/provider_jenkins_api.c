@@ -6,7 +6,6 @@
  */
 #include "healers/provider_api.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <openssl/crypto.h>
 
 #include "core/buf.h"
+#include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/crypto.h"
@@ -27,11 +27,23 @@
 enum {
 	PARAMETERS_MAX_BYTES = 256 * 1024,
 	CRUMB_MAX = 256,
+	URL_MAX = 4096,
+	BUILDS_MAX = 100, /* as many as Jenkins lists */
+	FOLDERS_DEEP = 5, /* an organisation, its repositories, their branches, and two above */
 };
 
 /* One call may be several requests, one after the other; `at` is the one under way. */
-enum ask { ASK_RUN, ASK_JOBS, ASK_LOG, ASK_RERUN };
-enum at { AT_JOB, AT_BUILD, AT_STAGES, AT_LOG, AT_PROGRESSIVE, AT_POST, AT_CRUMB };
+enum at {
+	AT_JOB,
+	AT_BUILD,
+	AT_STAGES,
+	AT_LOG,
+	AT_PROGRESSIVE,
+	AT_POST,
+	AT_CRUMB,
+	AT_BUILDS,
+	AT_FOLDER,
+};
 
 /*
  * The ways to run a build again, best first. Which of them there are depends on plugins:
@@ -50,11 +62,6 @@ static const struct variant variants[] = {
 	{ "build", true, true, true },                       /* Jenkins itself */
 };
 
-struct jenkins {
-	struct api api;
-	size_t token; /* index in the list, during rotation */
-};
-
 struct jenkins_call {
 	struct api_call call;
 	enum at at;
@@ -66,6 +73,8 @@ struct jenkins_call {
 	bool had_crumb;
 	struct buf parameters; /* as a form */
 	char *crumb, *cookie;  /* whole header lines */
+
+	const char *folders; /* ASK_REPOS: the rest of jenkins.folders */
 };
 
 static struct jenkins_call *jenkins_call(struct api_call *c)
@@ -112,35 +121,35 @@ static const char *conclusion_of(const char *result)
 	return "";
 }
 
-static bool unreserved(unsigned char c)
-{
-	return isalnum(c) || (c && strchr("-_.~", c));
-}
-
-static void put_encoded(struct buf *b, const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (unreserved((unsigned char)s[i]))
-			buf_putc(b, s[i]);
-		else
-			buf_printf(b, "%%%02X", (unsigned char)s[i]);
-	}
-}
-
 /* "folder/app x" -> "job/folder/job/app%20x". */
-static char *job_path(const char *name)
+static char *job_path(const char *name, size_t n)
 {
+	const char *end = name + n;
 	struct buf b;
 
 	buf_init(&b, 4096);
 	for (;;) {
-		size_t n = strcspn(name, "/");
+		const char *slash = memchr(name, '/', (size_t)(end - name));
 
 		buf_puts(&b, b.len ? "/job/" : "job/");
-		put_encoded(&b, name, n);
-		if (!name[n])
+		api_put_encoded(&b, name, (size_t)((slash ? slash : end) - name));
+		if (!slash)
 			return buf_take(&b);
-		name += n + 1;
+		name = slash + 1;
+	}
+}
+
+/* Nothing in it means something else in a path. */
+static bool name_ok(const char *s)
+{
+	for (;; s++) {
+		size_t n = strcspn(s, "/");
+
+		if (!n || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
+			return false;
+		s += n;
+		if (!*s)
+			return true;
 	}
 }
 
@@ -263,6 +272,135 @@ static bool is_pipeline(struct json_object *build)
 	return strstr(json_str(build, "_class", ""), "WorkflowRun") != NULL;
 }
 
+/* --- lists for the monitor --------------------------------------------------- */
+
+static void copy_text(char *out, size_t cap, const char *s)
+{
+	(void)text_copy(out, cap, s, strlen(s));
+}
+
+static void copy_branch(struct ci_event *ev, const char *branch)
+{
+	static const char *const prefixes[] = { "refs/heads/", "refs/remotes/", "origin/" };
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (text_starts(branch, prefixes[i]))
+			branch += strlen(prefixes[i]);
+	copy_text(ev->branch, sizeof(ev->branch), branch);
+}
+
+/* Commit and branch, which the Git plugin notes among a build's actions. */
+static void read_revision(struct json_object *actions, struct ci_event *ev)
+{
+	size_t n = json_object_is_type(actions, json_type_array) ? json_object_array_length(actions)
+								 : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *one = json_object_array_get_idx(actions, i);
+		const char *sha = json_str(one, "lastBuiltRevision.SHA1", "");
+
+		if (!*sha)
+			continue;
+		copy_text(ev->sha, sizeof(ev->sha), sha);
+		copy_branch(ev, json_str(one, "lastBuiltRevision.branch.0.name", ""));
+		return;
+	}
+}
+
+/* As its notification would have told it; false: it is no build. */
+static bool read_event(const struct api_call *c, struct json_object *job, struct json_object *o,
+		       struct ci_event *ev)
+{
+	const char *leaf = strrchr(c->repo, '/'), *result = json_str(o, "result", "");
+	bool building = json_flag(o, "building", false);
+	int64_t number = json_i64(o, "number", 0), began = json_i64(o, "timestamp", 0);
+
+	*ev = (struct ci_event){
+		.kind = CI_RUN,
+		.status = building ? CI_RUNNING : CI_COMPLETED,
+		.repo_id = sha256_id(c->repo, strlen(c->repo)),
+		.run_id = 1,
+		.generation = (uint64_t)number,
+		.at_ms = building ? began : began + json_i64(o, "duration", 0),
+	};
+	copy_text(ev->provider, sizeof(ev->provider), "jenkins");
+	copy_text(ev->topic, sizeof(ev->topic), "build");
+	copy_text(ev->action, sizeof(ev->action), building ? "started" : "finalized");
+	copy_text(ev->conclusion, sizeof(ev->conclusion), building ? "" : conclusion_of(result));
+	if (!building && strcmp(result, "UNSTABLE") == 0)
+		copy_text(ev->failure_reason, sizeof(ev->failure_reason), "unstable");
+	copy_text(ev->repo, sizeof(ev->repo), c->repo);
+	copy_text(ev->pipeline, sizeof(ev->pipeline),
+		  json_str(job, "displayName", leaf ? leaf + 1 : c->repo));
+	copy_text(ev->url, sizeof(ev->url), json_str(o, "url", ""));
+	read_revision(json_at(o, "actions"), ev);
+	return number > 0 && (building || *ev->conclusion);
+}
+
+static void read_builds(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	struct json_object *builds = json_at(o, "builds");
+	size_t n =
+		json_object_is_type(builds, json_type_array) ? json_object_array_length(builds) : 0;
+
+	if (!builds)
+		api_garbled(c, r->status, "a job");
+	/* Jenkins lists a hundred, and a job's older ones have been followed by newer ones. */
+	c->result.more = n >= c->scan.page_size && c->page * c->scan.page_size < BUILDS_MAX;
+	for (size_t i = 0; i < n; i++) {
+		struct ci_event ev, *room;
+
+		if (!read_event(c, o, json_object_array_get_idx(builds, i), &ev))
+			continue;
+		room = api_add_event(c, BUILDS_MAX);
+		if (room)
+			*room = ev;
+	}
+	api_report(c);
+}
+
+/* What is in a folder; folders in folders as deep as they were asked for. */
+static void read_folder(struct api_call *c, struct json_object *jobs, unsigned depth)
+{
+	size_t n = json_object_is_type(jobs, json_type_array) ? json_object_array_length(jobs) : 0;
+
+	for (size_t i = 0; i < n && !c->result.more; i++) {
+		struct json_object *o = json_object_array_get_idx(jobs, i);
+		const char *name = json_str(o, "fullName", "");
+		int64_t last = json_i64(o, "lastBuild.number", 0);
+		struct api_repo *repo;
+		char state[48];
+
+		if (json_at(o, "jobs") && depth < FOLDERS_DEEP)
+			read_folder(c, json_at(o, "jobs"), depth + 1);
+		if (last <= 0 || !name_ok(name))
+			continue; /* a folder, or nothing ever ran */
+		repo = api_add_repo(c);
+		if (!repo)
+			return;
+		(void)snprintf(state, sizeof(state), "%" PRId64 "%s", last,
+			       json_flag(o, "lastBuild.building", false) ? " running" : "");
+		*repo = (struct api_repo){ .name = arena_strdup(c->arena, name),
+					   .id = sha256_id(name, strlen(name)),
+					   .state = arena_strdup(c->arena, state) };
+	}
+}
+
+static void take_folder(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	struct jenkins_call *j = jenkins_call(c);
+
+	if (!json_at(o, "jobs"))
+		api_garbled(c, r->status, "a folder of jobs");
+	read_folder(c, json_at(o, "jobs"), 1);
+	j->folders += strcspn(j->folders, ",");
+	j->folders += strspn(j->folders, ",");
+	if (*j->folders && c->result.fate == API_OK && !c->result.more)
+		request(c);
+	else
+		api_report(c);
+}
+
 /* --- running it again ------------------------------------------------------ */
 
 static bool put_value(struct buf *b, struct json_object *value)
@@ -273,7 +411,7 @@ static bool put_value(struct buf *b, struct json_object *value)
 	    json_object_is_type(value, json_type_array))
 		return false;
 	text = json_object_get_string(value);
-	put_encoded(b, text, strlen(text));
+	api_put_encoded(b, text, strlen(text));
 	return true;
 }
 
@@ -292,7 +430,7 @@ static bool take_parameter(struct api_call *c, struct json_object *p)
 	}
 	if (j->parameters.len)
 		buf_putc(&j->parameters, '&');
-	put_encoded(&j->parameters, name, strlen(name));
+	api_put_encoded(&j->parameters, name, strlen(name));
 	buf_putc(&j->parameters, '=');
 	/* Its own ways of running again know such a value; ours does not. */
 	if (!put_value(&j->parameters, json_at(p, "value")))
@@ -474,6 +612,12 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 		read_stages(c, o);
 		api_report(c);
 		return;
+	case AT_BUILDS:
+		read_builds(c, r, o);
+		return;
+	case AT_FOLDER:
+		take_folder(c, r, o);
+		return;
 	case AT_LOG:
 	case AT_PROGRESSIVE:
 	case AT_POST:
@@ -503,18 +647,11 @@ static const struct reply_row rows[] = {
 static bool otherwise(struct api_call *c, const struct http_reply *r)
 {
 	struct jenkins_call *j = jenkins_call(c);
-	struct jenkins *jk = (struct jenkins *)c->api;
 
-	if (r->status == 401 && !c->refused_once && conf_secret(c->api->conf, "jenkins.token", 1)) {
-		c->refused_once = true;
-		jk->token++;
-		if (!conf_secret(c->api->conf, "jenkins.token", jk->token))
-			jk->token = 0;
-	} else if (r->status == 404 && j->at == AT_LOG) {
+	if (r->status == 404 && j->at == AT_LOG)
 		j->at = AT_PROGRESSIVE;
-	} else {
+	else if (!api_next_secret(c, r))
 		return false;
-	}
 	request(c);
 	return true;
 }
@@ -535,6 +672,8 @@ static void on_failure(struct api_call *c, const struct http_reply *r)
 	case AT_JOB:
 	case AT_BUILD:
 	case AT_CRUMB:
+	case AT_BUILDS:
+	case AT_FOLDER:
 		break;
 	}
 	api_report(c);
@@ -544,8 +683,12 @@ static void on_reply(const struct http_reply *r, void *arg)
 {
 	struct api_call *c = arg;
 	enum at at = jenkins_call(c)->at;
-	const struct reply_ask ask = { c->api->origin.host, c->repo, need_of(c),
-				       "jenkins.url",       rows,    ARRAY_LEN(rows) };
+	const struct reply_ask ask = { c->api->origin.host,
+				       *c->repo ? c->repo : "the folders",
+				       need_of(c),
+				       "jenkins.url",
+				       rows,
+				       ARRAY_LEN(rows) };
 
 	c->http = NULL;
 	api_count(c->api, r);
@@ -567,6 +710,34 @@ static void on_reply(const struct http_reply *r, void *arg)
 
 #define OPEN  "%%5B"
 #define CLOSE "%%5D"
+
+static char *builds_url(const struct api_call *c, const char *job)
+{
+	unsigned from = (c->page - 1) * c->scan.page_size;
+
+	return xasprintf("%s/api/json?tree=displayName,builds" OPEN
+			 "number,url,building,result,timestamp,duration,actions" OPEN
+			 "lastBuiltRevision" OPEN "SHA1,branch" OPEN "name" CLOSE CLOSE CLOSE CLOSE
+			 "%%7B%u,%u%%7D",
+			 job, from, from + c->scan.page_size);
+}
+
+/* Of a folder, or of all: every job and its last build, in one answer. */
+static char *folder_url(const struct api_call *c, const char *folders)
+{
+	size_t n = strcspn(folders, ",");
+	OWNED(freep) char *path = n ? job_path(folders, n) : NULL;
+	struct buf b;
+
+	buf_init(&b, URL_MAX);
+	buf_printf(&b, "%s%s%s/api/json?tree=", c->api->url, path ? "/" : "", path ? path : "");
+	for (unsigned i = 0; i < FOLDERS_DEEP; i++)
+		buf_printf(&b, "%sjobs" OPEN "fullName,lastBuild" OPEN "number,building" CLOSE,
+			   i ? "," : "");
+	for (unsigned i = 0; i < FOLDERS_DEEP; i++)
+		buf_printf(&b, CLOSE "%%7B0,%u%%7D", c->scan.page_size);
+	return buf_take(&b);
+}
 
 static char *url_of(const struct api_call *c)
 {
@@ -597,6 +768,10 @@ static char *url_of(const struct api_call *c)
 		return xasprintf("%s/logText/progressiveText?start=0", build);
 	case AT_CRUMB:
 		return xasprintf("%s/crumbIssuer/api/json", c->api->url);
+	case AT_BUILDS:
+		return builds_url(c, job);
+	case AT_FOLDER:
+		return folder_url(c, j->folders);
 	case AT_POST:
 		break;
 	}
@@ -607,14 +782,9 @@ static char *url_of(const struct api_call *c)
 
 static void set_credentials(struct api_call *c)
 {
-	const struct jenkins *jk = (const struct jenkins *)c->api;
-	const struct conf *conf = c->api->conf;
-	const char *secret = conf_secret(conf, "jenkins.token", jk->token);
 	OWNED(freep) char *pair = NULL, *basic = NULL, *line = NULL;
 
-	/* After a reload the list may be shorter. */
-	pair = xasprintf("%s:%s", conf_str(conf, "jenkins.user"),
-			 secret ? secret : conf_secret(conf, "jenkins.token", 0));
+	pair = xasprintf("%s:%s", conf_str(c->api->conf, "jenkins.user"), api_secret(c->api));
 	basic = base64_encode(pair, strlen(pair));
 	line = xasprintf("Authorization: Basic %s", basic);
 	api_authorize(c, line);
@@ -671,15 +841,15 @@ static void request(struct api_call *c)
 static void start(struct api_call *c)
 {
 	static const enum at first[] = {
-		[ASK_RUN] = AT_JOB,
-		[ASK_JOBS] = AT_BUILD,
-		[ASK_LOG] = AT_LOG,
-		[ASK_RERUN] = AT_BUILD,
+		[ASK_RUN] = AT_JOB,     [ASK_JOBS] = AT_BUILD,  [ASK_LOG] = AT_LOG,
+		[ASK_RERUN] = AT_BUILD, [ASK_RUNS] = AT_BUILDS, [ASK_REPOS] = AT_FOLDER,
 	};
+	const char *folders = conf_str(c->api->conf, "jenkins.folders");
 	struct jenkins_call *j = jenkins_call(c);
 
 	j->at = first[c->ask];
-	j->job = job_path(c->repo);
+	j->job = job_path(c->repo, strlen(c->repo));
+	j->folders = folders ? folders + strspn(folders, ",") : "";
 	buf_init(&j->parameters, PARAMETERS_MAX_BYTES);
 	if (api_limited(c))
 		api_report_later(c);
@@ -688,74 +858,33 @@ static void start(struct api_call *c)
 }
 
 /* A name that was cut to fit an event is not the one that the id was made from. */
-static bool run_ok(const struct api_run *run)
+static bool fits(const struct api_call *c)
 {
-	const char *s = run->repo;
-
-	if (!*s || sha256_id(s, strlen(s)) != run->repo_id)
-		return false;
-	for (;; s++) {
-		size_t n = strcspn(s, "/");
-
-		if (!n || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
-			return false;
-		s += n;
-		if (!*s)
-			return true;
-	}
+	if (c->ask == ASK_REPOS)
+		return true;
+	return name_ok(c->repo) && ((c->ask == ASK_RUNS && !c->run.repo_id) ||
+				    sha256_id(c->repo, strlen(c->repo)) == c->run.repo_id);
 }
 
 static const struct api_kind kind = {
 	.url_key = "jenkins.url",
+	.token_key = "jenkins.token",
 	.write_interval_key = "jenkins.write_interval",
 	.call_size = sizeof(struct jenkins_call),
 	.start = start,
 	.drop = drop,
-	.run_ok = run_ok,
+	.fits = fits,
 };
-
-static struct api_call *get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin(api, ASK_RUN, false, run, fn, arg));
-}
-
-static struct api_call *list_jobs(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin(api, ASK_JOBS, false, run, fn, arg));
-}
-
-static struct api_call *get_log(struct api *api, const struct api_run *run,
-				const struct api_job *job, api_fn *fn, void *arg)
-{
-	return api_submit(api_begin_log(api, ASK_LOG, run, job, fn, arg));
-}
-
-static struct api_call *rerun_failed_jobs(struct api *api, const struct api_run *run, api_fn *fn,
-					  void *arg)
-{
-	return api_submit(api_begin(api, ASK_RERUN, true, run, fn, arg));
-}
 
 static bool configured(const struct conf *conf)
 {
 	return conf_secret(conf, "jenkins.token", 0) != NULL;
 }
 
-static void api_close(struct api *api)
-{
-	if (!api)
-		return;
-	api_done(api);
-	free(api);
-}
-
-DEFINE_OWNED(struct api, api_close)
-
 static int api_open(struct event_base *base, const struct conf *conf, struct http_client *http,
 		    struct api **out, struct err *err)
 {
-	struct jenkins *jk = xcalloc(1, sizeof(*jk));
-	OWNED(api_closep) struct api *api = &jk->api;
+	OWNED(api_closep) struct api *api = xcalloc(1, sizeof(*api));
 
 	if (api_init(api, &kind, base, conf, http, err) < 0)
 		return -1;
@@ -770,14 +899,17 @@ static int api_open(struct event_base *base, const struct conf *conf, struct htt
 const struct provider_api provider_api_jenkins = {
 	.name = "jenkins",
 	.steps_are_stages = true,
+	.repos_have_state = true,
 	.sources_key = "jenkins.sources",
 	.configured = configured,
 	.open = api_open,
 	.close = api_close,
-	.get_run = get_run,
-	.list_jobs = list_jobs,
-	.get_log = get_log,
-	.rerun_failed_jobs = rerun_failed_jobs,
+	.get_run = api_get_run,
+	.list_jobs = api_list_jobs,
+	.get_log = api_get_log,
+	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.list_runs = api_list_runs,
+	.list_repos = api_list_repos,
 	.cancel = api_cancel,
 	.host = api_host,
 };

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <event2/event.h>
@@ -124,9 +125,26 @@ static void on_result(const struct api_result *r, void *arg)
 		copy(s->stages[i], sizeof(s->stages[i]), j->stage);
 		copy(s->reasons[i], sizeof(s->reasons[i]), j->failure_reason);
 	}
+	copy(s->etag, sizeof(s->etag), r->etag);
+	for (unsigned i = 0; i < r->n_events && i < ARRAY_LEN(s->events); i++)
+		s->events[i] = r->events[i];
+	for (unsigned i = 0; i < r->n_repos; i++) {
+		size_t n = strlen(s->repos);
+
+		(void)snprintf(s->repos + n, sizeof(s->repos) - n, "%s#%s; ", r->repos[i].name,
+			       r->repos[i].state);
+	}
 	for (unsigned i = 0; r->n_jobs && i < r->jobs[0].n_steps && i < ARRAY_LEN(s->steps); i++)
 		(void)snprintf(s->steps[i], sizeof(s->steps[i]), "%s %s",
 			       r->jobs[0].steps[i].conclusion, r->jobs[0].steps[i].name);
+}
+
+static void wait_report(struct fake_api *f, const struct fake_report *out)
+{
+	assert_false(out->done);
+	assert_true(fake_http_wait(f->base, &out->done));
+	fake_http_settle(f->base, 5);
+	assert_int_equal(out->times, 1);
 }
 
 void fake_api_ask(struct fake_api *f, enum fake_call call, const struct api_run *run,
@@ -150,8 +168,31 @@ void fake_api_ask(struct fake_api *f, enum fake_call call, const struct api_run 
 		(void)f->ops->rerun_failed_jobs(f->api, run, on_result, out);
 		break;
 	}
-	assert_false(out->done);
-	assert_true(fake_http_wait(f->base, &out->done));
-	fake_http_settle(f->base, 5);
-	assert_int_equal(out->times, 1);
+	wait_report(f, out);
+}
+
+void fake_api_list(struct fake_api *f, enum fake_list list, const struct api_scan *scan,
+		   struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	if (list == FAKE_RUNS)
+		(void)f->ops->list_runs(f->api, scan, on_result, out);
+	else
+		(void)f->ops->list_repos(f->api, scan, on_result, out);
+	wait_report(f, out);
+}
+
+int fake_api_setup(void **state, const struct provider_api *ops, const char *token_name,
+		   const char *token, const char *const *sets)
+{
+	(void)setenv(token_name, token, 1);
+	*state = fake_api_new(ops, sets);
+	(void)unsetenv(token_name);
+	return 0;
+}
+
+int fake_api_teardown(void **state)
+{
+	fake_api_free(*state);
+	return 0;
 }

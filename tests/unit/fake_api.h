@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/ci_event.h"
 #include "healers/provider_api.h"
 
 struct conf;
@@ -35,6 +36,8 @@ struct fake_report {
 	struct api_job jobs[4]; /* texts are not copied: only ids, counts and times */
 	char names[4][64], conclusions[4][32], stages[4][32], reasons[4][40];
 	char steps[4][64]; /* "conclusion name" */
+	struct ci_event events[4];
+	char etag[64], repos[512]; /* repos: "name#state; " of each */
 };
 
 struct fake_api {
@@ -59,9 +62,25 @@ void fake_api_script(struct fake_api *, const struct fake_answer *, size_t n);
 /* How often something was asked whose line has this in it. */
 unsigned fake_api_asked(const struct fake_api *, const char *what);
 
+#define SCRIPT(f, ...)                                                \
+	do {                                                          \
+		const struct fake_answer script_[] = { __VA_ARGS__ }; \
+		fake_api_script((f), script_, ARRAY_LEN(script_));    \
+	} while (0)
+
+/* For a fixture: *state is one whose token came from the environment, as it usually does. */
+int fake_api_setup(void **state, const struct provider_api *, const char *token_name,
+		   const char *token, const char *const *sets);
+int fake_api_teardown(void **state);
+/* A test with the fixture `setup` of its file. */
+#define FAKE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, fake_api_teardown)
+
 enum fake_call { FAKE_GET_RUN, FAKE_LIST_JOBS, FAKE_GET_LOG, FAKE_GET_FILE, FAKE_RERUN };
 /* Asks and waits; fails when it is not answered exactly once. */
 void fake_api_ask(struct fake_api *, enum fake_call, const struct api_run *, const struct api_job *,
 		  struct fake_report *out);
+enum fake_list { FAKE_RUNS, FAKE_REPOS };
+void fake_api_list(struct fake_api *, enum fake_list, const struct api_scan *,
+		   struct fake_report *out);
 
 #endif

@@ -26,23 +26,9 @@ static int setup(void **state)
 	static const char *const sets[] = { "gitlab.url=http://127.0.0.1:PORT/git/",
 					    "gitlab.timeout=400ms", NULL };
 
-	(void)setenv("PIPELINE_GUARD_GITLAB_TOKEN", "glpat-1,glpat-2", 1);
-	*state = fake_api_new(&provider_api_gitlab, sets);
-	(void)unsetenv("PIPELINE_GUARD_GITLAB_TOKEN");
-	return 0;
+	return fake_api_setup(state, &provider_api_gitlab, "PIPELINE_GUARD_GITLAB_TOKEN",
+			      "glpat-1,glpat-2", sets);
 }
-
-static int teardown(void **state)
-{
-	fake_api_free(*state);
-	return 0;
-}
-
-#define SCRIPT(f, ...)                                                \
-	do {                                                          \
-		const struct fake_answer script_[] = { __VA_ARGS__ }; \
-		fake_api_script((f), script_, ARRAY_LEN(script_));    \
-	} while (0)
 
 /* --- the run ------------------------------------------------------------------ */
 
@@ -171,7 +157,7 @@ static void every_status_has_its_fate(void **state)
 		assert_case(s.r.fate == rows[i].fate, name);
 		assert_case(strstr(s.r.why, rows[i].says) != NULL, name);
 		assert_case(s.r.retry_after_ms == rows[i].after_ms, name);
-		(void)teardown(&own);
+		(void)fake_api_teardown(&own);
 	}
 }
 
@@ -468,35 +454,208 @@ static void a_run_without_numbers_is_not_asked_for(void **state)
 	assert_string_equal(f->asked, "");
 }
 
+/* --- lists for the monitor -------------------------------------------------------- */
+
+#define LISTED(id, status, ref)                                                                 \
+	"{\"id\":" #id ",\"iid\":3,\"project_id\":5,\"sha\":\"abc\",\"ref\":\"" ref             \
+	"\",\"status\":\"" status "\",\"source\":\"push\",\"updated_at\":"                      \
+	"\"2026-11-25T10:05:00.250Z\",\"web_url\":\"https://git/group/sub/app/-/pipelines/" #id \
+	"\"}"
+
+static const struct api_scan scan5 = { .repo = "group/sub/app",
+				       .repo_id = 5,
+				       .since_ms = 1764064800000, /* 2025-11-25T10:00 */
+				       .page = 1,
+				       .page_size = 2 };
+
+static void a_listed_pipeline_is_what_its_webhook_says(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/pipelines?",
+		    .status = 200,
+		    .headers = "ETag: W/\"one\"\r\n",
+		    .body = "[" LISTED(9, "failed", "main") "," LISTED(
+			    8, "running", "refs/merge-requests/12/head") "]" });
+	fake_api_list(f, FAKE_RUNS, &scan5, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(f->asked, "GET /git/api/v4/projects/5/pipelines?updated_after="
+				      "2025-11-25T10:00:00Z&order_by=updated_at&sort=desc"
+				      "&per_page=2&page=1; ");
+	assert_int_equal(s.r.n_events, 2);
+	assert_true(s.r.more); /* a full page */
+	assert_string_equal(s.etag, "W/\"one\"");
+	assert_string_equal(s.events[0].provider, "gitlab");
+	assert_string_equal(s.events[0].repo, "group/sub/app");
+	assert_int_equal(s.events[0].kind, CI_RUN);
+	assert_int_equal(s.events[0].status, CI_COMPLETED);
+	assert_string_equal(s.events[0].conclusion, "failure");
+	assert_string_equal(s.events[0].action, "failed");
+	assert_string_equal(s.events[0].pipeline, "pipeline");
+	assert_string_equal(s.events[0].branch, "main");
+	assert_string_equal(s.events[0].sha, "abc");
+	assert_string_equal(s.events[0].trigger, "push");
+	assert_int_equal(s.events[0].repo_id, 5);
+	assert_int_equal(s.events[0].run_id, 9);
+	assert_int_equal(s.events[0].at_ms, 1795601100250);
+	/* Only the jobs know it. */
+	assert_int_equal(s.events[0].generation, 0);
+	assert_int_equal(s.events[1].status, CI_RUNNING);
+	assert_string_equal(s.events[1].conclusion, "");
+	assert_int_equal(s.events[1].merge_request, 12);
+}
+
+static void a_list_that_is_the_same_is_not_read_again(void **state)
+{
+	static const struct {
+		int status;
+		const char *headers, *body;
+		bool same;
+	} rows[] = {
+		{ 304, "", "", true },
+		/* A server that sends ETags and does not compare them. */
+		{ 200, "ETag: W/\"one\"\r\n", "[" LISTED(9, "failed", "main") "]", true },
+		{ 200, "ETag: W/\"two\"\r\n", "[" LISTED(9, "failed", "main") "]", false },
+		{ 200, "", "[" LISTED(9, "failed", "main") "]", false },
+	};
+	struct fake_api *f = *state;
+	struct api_scan scan = scan5;
+
+	scan.etag = "W/\"one\"";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_report s;
+
+		SCRIPT(f, { .method = "GET",
+			    .path = "/pipelines?",
+			    .status = rows[i].status,
+			    .headers = rows[i].headers,
+			    .body = rows[i].body });
+		fake_api_list(f, FAKE_RUNS, &scan, &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_int_equal(s.r.unchanged, rows[i].same);
+		assert_int_equal(s.r.n_events, rows[i].same ? 0 : 1);
+		assert_int_equal(s.r.http_status, rows[i].status);
+		assert_non_null(strstr(f->head, "\r\nIf-None-Match: W/\"one\"\r\n"));
+	}
+}
+
+static void a_project_without_a_number_is_asked_for_by_its_path(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_scan scan = scan5;
+	struct fake_report s;
+
+	scan.repo_id = 0;
+	SCRIPT(f, { .method = "GET",
+		    .path = "/pipelines?",
+		    .status = 200,
+		    .body = "[" LISTED(9, "success", "main") "]" });
+	fake_api_list(f, FAKE_RUNS, &scan, &s);
+	assert_int_equal(fake_api_asked(f, "/projects/group%2Fsub%2Fapp/pipelines?"), 1);
+	assert_int_equal(s.events[0].repo_id, 5);
+	assert_false(s.r.more);
+	scan.repo = "";
+	fake_api_list(f, FAKE_RUNS, &scan, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+}
+
+/* A whole page of projects, numbered from 1. */
+static const char *hundred_projects(char *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (int i = 1; i <= 100; i++)
+		n += (size_t)snprintf(out + n, cap - n,
+				      "%c{\"id\":%d,\"path_with_namespace\":\"g/p%d\"}",
+				      i > 1 ? ',' : '[', i, i);
+	(void)snprintf(out + n, cap - n, "]");
+	return out;
+}
+
+static void projects_are_listed_to_their_end_or_to_the_most(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_scan scan = { .page_size = 150 };
+	char page[8192];
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "GET",
+		 .path = "&page=1",
+		 .status = 200,
+		 .body = hundred_projects(page, sizeof(page)) },
+	       { .method = "GET",
+		 .path = "&page=2",
+		 .status = 200,
+		 .body = "[{\"id\":900,\"path_with_namespace\":\"g/last\"},{\"id\":901}]" });
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_int_equal(s.r.n_repos, 101);
+	assert_false(s.r.more);
+	assert_int_equal(fake_api_asked(f, "/projects?membership=true&archived=false&"), 2);
+	scan.page_size = 30;
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_int_equal(s.r.n_repos, 30);
+	assert_true(s.r.more);
+	assert_int_equal(fake_api_asked(f, "&page=1;"), 2);
+}
+
+static void only_projects_of_the_groups_that_are_named(void **state)
+{
+	static const char *const sets[] = { "gitlab.url=http://127.0.0.1:PORT/git/",
+					    "gitlab.timeout=400ms", "gitlab.groups=a/b, c", NULL };
+	struct api_scan scan = { .page_size = 50 };
+	struct fake_report s;
+	void *own;
+	struct fake_api *f;
+
+	UNUSED(state);
+	(void)fake_api_setup(&own, &provider_api_gitlab, "PIPELINE_GUARD_GITLAB_TOKEN", "glpat-1",
+			     sets);
+	f = own;
+	SCRIPT(f,
+	       { .method = "GET",
+		 .path = "/groups/a%2Fb/projects?include_subgroups=true",
+		 .status = 200,
+		 .body = "[{\"id\":1,\"path_with_namespace\":\"a/b/x\"}]" },
+	       { .method = "GET",
+		 .path = "/groups/c/projects?",
+		 .status = 200,
+		 .body = "[{\"id\":2,\"path_with_namespace\":\"c/y\"}]" });
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_string_equal(s.repos, "a/b/x#; c/y#; ");
+	/* One that is not there is said, and is not taken for an empty one. */
+	SCRIPT(f, { .method = "GET", .path = "/groups/c/", .status = 200, .body = "[]" });
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	(void)fake_api_teardown(&own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_run_is_the_pipeline_and_its_newest_job, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(translates_every_word_for_a_status, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(does_not_believe_another_pipeline, setup, teardown),
+		FAKE_TEST(a_run_is_the_pipeline_and_its_newest_job),
+		FAKE_TEST(translates_every_word_for_a_status),
+		FAKE_TEST(does_not_believe_another_pipeline),
 		cmocka_unit_test(every_status_has_its_fate),
-		cmocka_unit_test_setup_teardown(a_limit_stops_the_next_call_before_it_is_made,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(the_next_token_of_the_list_is_tried_once, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(jobs_come_with_stage_and_reason, setup, teardown),
-		cmocka_unit_test_setup_teardown(reads_all_pages_of_jobs, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_trace_is_plain_text, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_is_asked_for_by_its_encoded_path, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(an_empty_trace_is_no_log, setup, teardown),
-		cmocka_unit_test_setup_teardown(retries_each_failed_job_of_that_generation, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(every_answer_to_a_retry_has_its_fate, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(what_is_not_failed_any_more_is_left_alone, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(refuses_addresses_that_cannot_be_right, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(a_run_without_numbers_is_not_asked_for, setup,
-						teardown),
+		FAKE_TEST(a_limit_stops_the_next_call_before_it_is_made),
+		FAKE_TEST(the_next_token_of_the_list_is_tried_once),
+		FAKE_TEST(jobs_come_with_stage_and_reason),
+		FAKE_TEST(reads_all_pages_of_jobs),
+		FAKE_TEST(a_trace_is_plain_text),
+		FAKE_TEST(a_file_is_asked_for_by_its_encoded_path),
+		FAKE_TEST(an_empty_trace_is_no_log),
+		FAKE_TEST(retries_each_failed_job_of_that_generation),
+		FAKE_TEST(every_answer_to_a_retry_has_its_fate),
+		FAKE_TEST(what_is_not_failed_any_more_is_left_alone),
+		FAKE_TEST(refuses_addresses_that_cannot_be_right),
+		FAKE_TEST(a_run_without_numbers_is_not_asked_for),
+		FAKE_TEST(a_listed_pipeline_is_what_its_webhook_says),
+		FAKE_TEST(a_list_that_is_the_same_is_not_read_again),
+		FAKE_TEST(a_project_without_a_number_is_asked_for_by_its_path),
+		FAKE_TEST(projects_are_listed_to_their_end_or_to_the_most),
+		cmocka_unit_test(only_projects_of_the_groups_that_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,23 +36,9 @@ static int setup(void **state)
 					    "jenkins.user=guard", "jenkins.timeout=400ms", NULL };
 
 	run7.repo_id = sha256_id(JOB_NAME, strlen(JOB_NAME));
-	(void)setenv("PIPELINE_GUARD_JENKINS_TOKEN", "tok-1,tok-2", 1);
-	*state = fake_api_new(&provider_api_jenkins, sets);
-	(void)unsetenv("PIPELINE_GUARD_JENKINS_TOKEN");
-	return 0;
+	return fake_api_setup(state, &provider_api_jenkins, "PIPELINE_GUARD_JENKINS_TOKEN",
+			      "tok-1,tok-2", sets);
 }
-
-static int teardown(void **state)
-{
-	fake_api_free(*state);
-	return 0;
-}
-
-#define SCRIPT(f, ...)                                                \
-	do {                                                          \
-		const struct fake_answer script_[] = { __VA_ARGS__ }; \
-		fake_api_script((f), script_, ARRAY_LEN(script_));    \
-	} while (0)
 
 /* --- the run ------------------------------------------------------------------ */
 
@@ -192,7 +178,7 @@ static void every_status_has_its_fate(void **state)
 		fake_api_ask(own, FAKE_GET_RUN, &run7, NULL, &s);
 		assert_case(s.r.fate == rows[i].fate, name);
 		assert_case(strstr(s.r.why, rows[i].says) != NULL, name);
-		(void)teardown(&own);
+		(void)fake_api_teardown(&own);
 	}
 }
 
@@ -511,7 +497,90 @@ static void a_build_that_runs_is_not_run_again(void **state)
 	assert_int_equal(fake_api_asked(f, "POST"), 0);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) FAKE_TEST(fn)
+
+/* --- lists for the monitor -------------------------------------------------------- */
+
+#define GIT                                                                               \
+	"\"actions\":[{},{\"lastBuiltRevision\":{\"SHA1\":\"abc\",\"branch\":[{\"name\":" \
+	"\"refs/remotes/origin/main\"}]}}]"
+#define LISTED(n, result, more)                       \
+	"{\"number\":" #n ",\"url\":\"https://ci/" #n \
+	"/\",\"timestamp\":1000,\"duration\":500,\"result\":" result "," more "}"
+
+static void a_listed_build_is_what_its_notification_says(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_scan scan = { .repo = JOB_NAME, .page = 2, .page_size = 4 };
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = JOB_PATH "/api/json?tree=displayName,builds%5B",
+		    .status = 200,
+		    .body = "{\"displayName\":\"Main\",\"builds\":[" LISTED(
+			    9, "null", "\"building\":true") "," LISTED(8, "\"UNSTABLE\"",
+								       GIT) "," //
+		    LISTED(7, "\"ABORTED\"", "\"actions\":[]") "," LISTED(6, "\"WHATEVER\"",
+									  "\"actions\":[]") "]}" });
+	fake_api_list(f, FAKE_RUNS, &scan, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_int_equal(fake_api_asked(f, "%7B4,8%7D;"), 1);
+	/* The last one has ended in a way that we cannot read. */
+	assert_int_equal(s.r.n_events, 3);
+	assert_true(s.r.more);
+	assert_int_equal(s.events[0].status, CI_RUNNING);
+	assert_int_equal(s.events[0].generation, 9);
+	assert_int_equal(s.events[0].run_id, 1);
+	assert_int_equal(s.events[0].repo_id, sha256_id(JOB_NAME, strlen(JOB_NAME)));
+	assert_int_equal(s.events[0].at_ms, 1000);
+	assert_string_equal(s.events[0].repo, JOB_NAME);
+	assert_string_equal(s.events[0].pipeline, "Main");
+	assert_string_equal(s.events[0].url, "https://ci/9/");
+	assert_int_equal(s.events[1].status, CI_COMPLETED);
+	assert_string_equal(s.events[1].conclusion, "failure");
+	assert_string_equal(s.events[1].failure_reason, "unstable");
+	assert_string_equal(s.events[1].action, "finalized");
+	assert_string_equal(s.events[1].sha, "abc");
+	assert_string_equal(s.events[1].branch, "main");
+	assert_int_equal(s.events[1].at_ms, 1500);
+	assert_string_equal(s.events[2].conclusion, "cancelled");
+	/* Of another id than the name gives, it is not asked for. */
+	scan.repo_id = 4711;
+	fake_api_list(f, FAKE_RUNS, &scan, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	scan = (struct api_scan){ .repo = "a/../b", .page = 1, .page_size = 4 };
+	fake_api_list(f, FAKE_RUNS, &scan, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	assert_int_equal(fake_api_asked(f, "GET"), 1);
+}
+
+#define LAST(n, building) "\"lastBuild\":{\"number\":" #n ",\"building\":" building "}"
+
+static void jobs_are_found_in_folders_of_folders(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_scan scan = { .page_size = 10 };
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/ci/api/json?tree=jobs%5BfullName",
+		    .status = 200,
+		    .body = "{\"jobs\":[{\"fullName\":\"top\"," LAST(
+			    3, "true") "},{\"fullName\":\"never\",\"lastBuild\":null},"
+				       "{\"fullName\":\"a\",\"jobs\":[{\"fullName\":\"a/b\","
+				       "\"jobs\":[{\"fullName\":\"a/b/main%2Fx\"," LAST(
+					       12, "false") "}]}]}]}" });
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_string_equal(s.repos, "top#3 running; a/b/main%2Fx#12; ");
+	assert_false(s.r.more);
+	scan.page_size = 1;
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_string_equal(s.repos, "top#3 running; ");
+	assert_true(s.r.more);
+	SCRIPT(f, { .method = "GET", .path = "/", .status = 200, .body = "{\"nothing\":1}" });
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+}
 
 int main(void)
 {
@@ -530,6 +599,8 @@ int main(void)
 		TEST(does_not_guess_parameters),
 		TEST(with_a_password_a_crumb_and_its_session_are_sent),
 		TEST(a_build_that_runs_is_not_run_again),
+		FAKE_TEST(a_listed_build_is_what_its_notification_says),
+		FAKE_TEST(jobs_are_found_in_folders_of_folders),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
