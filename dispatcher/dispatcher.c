@@ -172,10 +172,9 @@ const char *dispatcher_mode(const struct conf *conf, const char **why)
 }
 
 /* Numbers of one GitLab mean something else on another, and so do names of Jenkins' jobs. */
-static bool source_served(const struct conf *conf, const struct provider_api *ops,
-			  const char *source)
+bool engine_serves(const struct engine *e, const struct provider_api *ops, const char *source)
 {
-	const char *list = ops->sources_key ? conf_str(conf, ops->sources_key) : NULL;
+	const char *list = ops->sources_key ? conf_str(e->conf, ops->sources_key) : NULL;
 	size_t n = strlen(source);
 
 	if (!list)
@@ -195,7 +194,7 @@ struct api *engine_provider(struct engine *e, const struct run *run,
 {
 	for (unsigned i = 0; i < e->n_providers; i++) {
 		if (strcmp(e->providers[i].ops->name, run->provider) == 0 &&
-		    source_served(e->conf, e->providers[i].ops, run->source)) {
+		    engine_serves(e, e->providers[i].ops, run->source)) {
 			*ops = e->providers[i].ops;
 			return e->providers[i].api;
 		}

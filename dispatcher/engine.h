@@ -77,6 +77,9 @@ void engine_policy(const struct engine *, const struct run *, const char *catego
 		   const char *subcategory, const char *fingerprint, int64_t now_ms,
 		   struct policy_answer *out);
 
+/* Whether the server that is configured here is the one a source's events come from. */
+bool engine_serves(const struct engine *, const struct provider_api *, const char *source);
+
 /* Full jitter: somewhere in (0, min(cap, base * 2^tries)], at least `at_least_ms` when that is >=
  * 0. */
 int64_t engine_backoff_ms(const struct engine *, int64_t tries, int64_t at_least_ms);

@@ -46,6 +46,12 @@ static const struct conf_option options[] = {
 	  "Repositories without events for so long are not looked at any more." },
 	{ "monitor.repositories", CONF_STR, NULL, NULL, NULL,
 	  "Looked at even if no event ever came: a list of [PROVIDER[/SOURCE]:]owner/name." },
+	{ "monitor.discover", CONF_DURATION, "10m", "0s", "1d",
+	  "How often providers are asked which repositories an App, which projects a GitLab token "
+	  "and which jobs a Jenkins user can see; 0: never, only what events came from is looked "
+	  "at." },
+	{ "monitor.discover_max", CONF_INT, "500", "1", "2000",
+	  "Most repositories, projects or jobs that are taken from such a list." },
 	{ "monitor.lease", CONF_DURATION, "15s", "300ms", "10m",
 	  "A monitor that is silent for so long is replaced by another dispatcher's." },
 	{ "monitor.redeliveries", CONF_INT, "20", "0", "1000",
@@ -75,9 +81,8 @@ const struct conf_table monitor_conf = {
 };
 
 static const struct monitor_kind *const kinds[] = {
-	&monitor_runs_github,
-	&monitor_deliveries_github,
-	&monitor_git,
+	&monitor_runs_github,       &monitor_runs_gitlab, &monitor_runs_jenkins,
+	&monitor_deliveries_github, &monitor_git,
 };
 
 enum {
@@ -96,7 +101,7 @@ struct monitor {
 	size_t n;
 	struct read_cache *cache;
 	struct {
-		char provider[16];
+		const char *provider;
 		struct repos *repos;
 	} repos[ENGINE_PROVIDERS_MAX];
 	size_t n_repos;
@@ -463,13 +468,11 @@ static void host_name(const struct conf *conf, char *out, size_t cap)
 
 static int open_repos(struct monitor *m, const char *provider, struct err *err)
 {
-	if (!provider || monitor_repos(m, provider))
+	if (monitor_repos(m, provider))
 		return 0;
-	if (repos_new(m->e, provider, &m->repos[m->n_repos].repos, err) < 0)
+	if (repos_new(m->e, provider_api_find(provider), &m->repos[m->n_repos].repos, err) < 0)
 		return -1;
-	(void)text_copy(m->repos[m->n_repos].provider, sizeof(m->repos[0].provider), provider,
-			strlen(provider));
-	m->n_repos++;
+	m->repos[m->n_repos++].provider = provider;
 	return 0;
 }
 
@@ -488,7 +491,7 @@ static int open_source(struct monitor *m, const struct monitor_kind *kind, const
 
 	if (kind->provider && !has_provider(m->e, kind->provider))
 		return 0;
-	if (open_repos(m, kind->provider, err) < 0)
+	if (kind->provider && open_repos(m, kind->provider, err) < 0)
 		return -1;
 	*s = (struct monitor_source){ .kind = kind, .monitor = m, .e = m->e };
 	(void)snprintf(s->name, sizeof(s->name), kind->of_host ? "%s:%.60s" : "%s", kind->name,

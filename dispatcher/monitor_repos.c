@@ -22,7 +22,9 @@ enum {
 
 struct repos {
 	struct engine *e;
-	char provider[16];
+	const struct provider_api *ops;
+	char source[32]; /* of what is listed, or configured without one */
+	bool one_source; /* else nobody knows which one would tell of what is listed */
 	int64_t keep_ms;
 	struct watched **list;
 	size_t n;
@@ -95,15 +97,52 @@ static void name(struct watched *w, const char *repo)
 	}
 }
 
+static void seen(struct watched *w, uint64_t id, uint64_t installation)
+{
+	int64_t now = clock_wall_ms();
+
+	if (!w->repo_id || !w->known_ms || now - w->seen_ms > SEEN_EVERY_MS) {
+		w->known_ms = w->known_ms ? w->known_ms : now;
+		w->seen_ms = now;
+		w->dirty = true;
+	}
+	w->repo_id = id;
+	if (installation)
+		w->installation = installation;
+}
+
+void repos_listed(struct repos *t, const struct api_repo *repo)
+{
+	if (!repo->id || strlen(repo->name) >= sizeof(t->list[0]->repo))
+		return;
+	if (t->one_source)
+		(void)add(t, t->source, repo->id, repo->name);
+	for (size_t i = 0; i < t->n; i++) {
+		struct watched *w = t->list[i];
+
+		if (w->repo_id ? w->repo_id != repo->id : strcasecmp(w->repo, repo->name) != 0)
+			continue;
+		seen(w, repo->id, repo->installation);
+		name(w, repo->name);
+		(void)text_copy(w->state, sizeof(w->state), repo->state, strlen(repo->state));
+	}
+}
+
+void repos_unlist(struct repos *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		t->list[i]->state[0] = '\0';
+}
+
 /* "[PROVIDER[/SOURCE]:]owner/name" of this provider; false: it is another's. */
 static bool is_ours(const struct repos *t, char *item, const char **source, const char **repo)
 {
 	char *colon = strchr(item, ':'), *slash;
 
-	*source = t->provider;
+	*source = t->source;
 	*repo = item;
 	if (!colon)
-		return strcmp(t->provider, "github") == 0;
+		return strcmp(t->ops->name, "github") == 0;
 	*colon = '\0';
 	*repo = colon + 1;
 	slash = strchr(item, '/');
@@ -111,7 +150,7 @@ static bool is_ours(const struct repos *t, char *item, const char **source, cons
 		*slash = '\0';
 		*source = slash + 1;
 	}
-	return strcmp(t->provider, item) == 0;
+	return strcmp(t->ops->name, item) == 0;
 }
 
 static int add_configured(struct repos *t, const char *list, struct err *err)
@@ -132,6 +171,10 @@ static int add_configured(struct repos *t, const char *list, struct err *err)
 				       "monitor.repositories: \"%.60s\" is no "
 				       "[PROVIDER[/SOURCE]:]owner/name",
 				       item);
+		if (!engine_serves(t->e, t->ops, source))
+			return err_set(err, ERR_CONFIG,
+				       "monitor.repositories: the source %s is not in %s", source,
+				       t->ops->sources_key);
 		w = add(t, source, 0, repo);
 		if (!w)
 			return err_set(err, ERR_CONFIG,
@@ -167,7 +210,7 @@ static void repos_key(const struct repos *t, char out[static KEY_MAX])
 {
 	char rest[40];
 
-	(void)snprintf(rest, sizeof(rest), "monitor:repos:%s", t->provider);
+	(void)snprintf(rest, sizeof(rest), "monitor:repos:%s", t->ops->name);
 	key_region(&t->e->ks, rest, out);
 }
 
@@ -221,26 +264,18 @@ static void learn(struct repos *);
 static void take_row(struct repos *t, const struct redisReply *reply, size_t at)
 {
 	const char *col[COLUMNS];
-	int64_t now = clock_wall_ms();
 	uint64_t id, installation;
 	struct watched *w;
 
 	for (size_t k = 0; k < COLUMNS; k++)
 		col[k] = redis_str(redis_at(reply, at + k));
-	if (!col[0] || strcmp(col[0], t->provider) != 0 || !col[1] || !col[2] || !col[4] ||
-	    !text_to_u64(col[2], &id) || !id)
+	if (!col[0] || strcmp(col[0], t->ops->name) != 0 || !col[1] || !col[2] || !col[4] ||
+	    !text_to_u64(col[2], &id) || !id || !engine_serves(t->e, t->ops, col[1]))
 		return;
 	w = add(t, col[1], id, col[4]);
 	if (!w)
 		return;
-	if (!w->repo_id || !w->known_ms || now - w->seen_ms > SEEN_EVERY_MS) {
-		w->known_ms = w->known_ms ? w->known_ms : now;
-		w->seen_ms = now;
-		w->dirty = true;
-	}
-	w->repo_id = id;
-	if (col[3] && text_to_u64(col[3], &installation) && installation)
-		w->installation = installation;
+	seen(w, id, col[3] && text_to_u64(col[3], &installation) ? installation : 0);
 	name(w, col[4]);
 }
 
@@ -307,9 +342,9 @@ static bool take_saved(struct repos *t, const char *field, const char *value)
 	char source[32];
 
 	if (!text_copy(source, sizeof(source), field, n) || !field[n] ||
-	    !text_to_u64(field + n + 1, &id) || !take_number(&value, &known) ||
-	    !take_number(&value, &seen) || !take_number(&value, &installation) ||
-	    clock_wall_ms() - (int64_t)seen > t->keep_ms)
+	    !engine_serves(t->e, t->ops, source) || !text_to_u64(field + n + 1, &id) ||
+	    !take_number(&value, &known) || !take_number(&value, &seen) ||
+	    !take_number(&value, &installation) || clock_wall_ms() - (int64_t)seen > t->keep_ms)
 		return false;
 	w = add(t, source, id, value);
 	if (!w)
@@ -372,22 +407,34 @@ void repos_forget(struct repos *t)
 {
 	t->loaded = false;
 	for (size_t i = 0; i < t->n; i++) {
-		t->list[i]->checked_ms = 0;
-		t->list[i]->refused_until_ms = 0;
+		t->list[i]->checked_ms = t->list[i]->refused_until_ms = 0;
+		t->list[i]->read_state[0] = '\0';
 	}
 }
 
 /* --- life ----------------------------------------------------------------- */
 
-int repos_new(struct engine *e, const char *provider, struct repos **out, struct err *err)
+/* The first of the sources that the configured server sends. */
+static void own_source(struct repos *t)
+{
+	const char *list = t->ops->sources_key ? conf_str(t->e->conf, t->ops->sources_key) : NULL;
+
+	list = list ? list + strspn(list, ", ") : t->ops->name;
+	(void)text_copy(t->source, sizeof(t->source), list, strcspn(list, ", "));
+	list += strcspn(list, ", ");
+	t->one_source = !list[strspn(list, ", ")];
+}
+
+int repos_new(struct engine *e, const struct provider_api *ops, struct repos **out, struct err *err)
 {
 	OWNED(repos_freep) struct repos *t = xcalloc(1, sizeof(*t));
 
 	t->e = e;
+	t->ops = ops;
+	own_source(t);
 	t->keep_ms = conf_int(e->conf, "monitor.forget");
 	t->list = xcalloc(REPOS_MAX, sizeof(struct watched *));
 	t->learned_ms = xcalloc(e->ks.partitions, sizeof(*t->learned_ms));
-	(void)text_copy(t->provider, sizeof(t->provider), provider, strlen(provider));
 	if (add_configured(t, conf_str(e->conf, "monitor.repositories"), err) < 0)
 		return -1;
 	*out = TAKE(t);

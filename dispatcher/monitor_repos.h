@@ -11,7 +11,9 @@
 
 #include "core/err.h"
 
+struct api_repo;
 struct engine;
+struct provider_api;
 struct repos;
 
 enum { REPOS_MAX = 2000 };
@@ -25,9 +27,14 @@ struct watched {
 	/* For whoever looks at it; forgotten with the lease. */
 	int64_t checked_ms;       /* monotonic, of the last look */
 	int64_t refused_until_ms; /* monotonic */
+	/* What the provider says of it now, as in struct api_repo, and what it said when it was
+	 * read in full; "": not known. */
+	char state[32], read_state[32];
+	int64_t read_ms; /* monotonic */
 };
 
-int repos_new(struct engine *, const char *provider, struct repos **out, struct err *) MUST_CHECK;
+int repos_new(struct engine *, const struct provider_api *, struct repos **out,
+	      struct err *) MUST_CHECK;
 void repos_free(struct repos *);
 DEFINE_OWNED(struct repos, repos_free)
 
@@ -35,6 +42,11 @@ DEFINE_OWNED(struct repos, repos_free)
 void repos_refresh(struct repos *, void (*done)(bool ok, void *arg), void *arg);
 /* What others did meanwhile is read anew at the next refresh. */
 void repos_forget(struct repos *);
+
+/* The provider listed it: looked at from now on. */
+void repos_listed(struct repos *, const struct api_repo *);
+/* Before all that are listed anew: what was said of any is not true any more. */
+void repos_unlist(struct repos *);
 
 size_t repos_count(const struct repos *);
 /* Valid until the next refresh. */

@@ -27,10 +27,17 @@ enum {
 	FIRST_LOOK_MS = 3600 * 1000, /* before a repository was heard of */
 	HOUR_MS = 3600 * 1000,
 	DEDUPE_TTL_MS = 72 * 3600 * 1000,
-	NOTE_MORE = 1, /* of a cached list: there is another page */
+	NOTE_MORE = 1,  /* of a cached list: there is another page */
+	SAME_MS = 1000, /* webhooks tell times to the second */
 };
 
 struct runs;
+
+/* What Redis has of a run. */
+struct known {
+	uint64_t generation;
+	int64_t rank, at_ms;
+};
 
 /* One repository being looked at. */
 struct look {
@@ -38,12 +45,17 @@ struct look {
 	struct watched *target;
 	struct api_call *call;
 	char address[320], etag[READ_CACHE_ETAG_MAX];
+	char state[sizeof(((struct watched *)0)->state)]; /* of the target, when the look began */
 	int64_t since_ms;
 	unsigned page;
-	bool more, young; /* young: something was left for its webhook */
+	bool more, young; /* young: something of the page was left for its webhook, or for later */
+	bool left;        /* ... of any page */
 
-	struct ci_event *events; /* of the page, until Redis said what it knows */
-	unsigned n_events, open; /* open: events on their way into the stream */
+	/* Of the page, oldest last; what is before `at` is still to be told. */
+	struct ci_event *events;
+	struct known *known;
+	unsigned n_events, at;
+	unsigned open; /* events on their way into the stream, and one for us */
 	bool failed;
 	bool busy;
 };
@@ -55,9 +67,13 @@ struct runs {
 	struct repos *repos;
 	struct look looks[AT_ONCE];
 	struct watched *batch[BATCH_MAX];
-	size_t n_batch, next, refusing;
+	size_t n_batch, next, refusing, spared;
 	struct monitor_result result;
 	bool stopping;
+
+	struct api_call *finding;
+	int64_t found_ms; /* monotonic; 0: not asked yet */
+	bool no_list, too_many;
 };
 
 /*
@@ -68,9 +84,8 @@ static struct redis_script known_script = {
 	.name = "known",
 	.body = "local out = {} "
 		"for _, key in ipairs(KEYS) do "
-		"  local r = redis.call('HMGET', key, 'generation', 'rank') "
-		"  out[#out + 1] = r[1] or '0' "
-		"  out[#out + 1] = r[2] or '0' "
+		"  local r = redis.call('HMGET', key, 'generation', 'rank', 'at_ms') "
+		"  for i = 1, 3 do out[#out + 1] = r[i] or '0' end "
 		"end "
 		"return out",
 };
@@ -84,7 +99,7 @@ static void finish(struct runs *r)
 {
 	size_t total = repos_count(r->repos);
 
-	r->result.share = total ? (double)r->n_batch / (double)total : 1;
+	r->result.share = total ? (double)(r->n_batch + r->spared) / (double)total : 1;
 	monitor_checked(r->s, &r->result);
 }
 
@@ -92,20 +107,28 @@ static void look_over(struct look *l)
 {
 	l->busy = false;
 	free(TAKE(l->events));
+	free(TAKE(l->known));
 	l->n_events = 0;
 	l->target->checked_ms = clock_mono_ms();
 	next_looks(l->r);
 }
 
 /* Nothing more is begun: who does not answer now will not answer the next one either. */
-static void give_up(struct look *l, const char *why, int64_t wait_ms)
+static void no_answer(struct runs *r, const char *why, int64_t wait_ms)
 {
-	struct runs *r = l->r;
-
 	r->result.answered = false;
 	(void)text_copy(r->result.why, sizeof(r->result.why), why, strlen(why));
 	if (wait_ms > r->result.pace.wait_ms)
 		r->result.pace.wait_ms = wait_ms;
+}
+
+/* To its end, and nothing of it has to be read again before something happens. */
+static void look_done(struct look *l)
+{
+	if (!l->left) {
+		memcpy(l->target->read_state, l->state, sizeof(l->state));
+		l->target->read_ms = clock_mono_ms();
+	}
 	look_over(l);
 }
 
@@ -118,9 +141,10 @@ static void page_done(struct look *l)
 
 	if (l->failed) {
 		read_cache_forget(monitor_cache(r->s->monitor), l->address);
-		give_up(l, "Redis did not take an event", 0);
+		look_over(l);
 		return;
 	}
+	l->left |= l->young;
 	if (!l->young)
 		read_cache_store(monitor_cache(r->s->monitor), l->address, l->etag,
 				 l->more ? NOTE_MORE : 0, clock_mono_ms());
@@ -128,8 +152,14 @@ static void page_done(struct look *l)
 		l->page++;
 		list_page(l);
 	} else {
-		look_over(l);
+		look_done(l);
 	}
+}
+
+static void redis_failed(struct look *l)
+{
+	l->failed = true;
+	no_answer(l->r, "Redis did not take an event", 0);
 }
 
 static void on_enqueued(const struct redisReply *reply, void *arg)
@@ -145,7 +175,7 @@ static void on_enqueued(const struct redisReply *reply, void *arg)
 	case ENQUEUE_DUPLICATE:
 		break; /* it waits in the stream */
 	case ENQUEUE_FAILED:
-		l->failed = true;
+		redis_failed(l);
 		break;
 	}
 	if (--l->open == 0)
@@ -165,13 +195,89 @@ static void tell(struct look *l, struct ci_event *ev)
 	enqueue_event(l->r->s->e->writer, &l->r->s->e->ks, ev, DEDUPE_TTL_MS, on_enqueued, l);
 }
 
-static bool is_news(const struct redisReply *known, size_t i, const struct ci_event *ev)
+static bool is_news(const struct known *k, const struct ci_event *ev)
 {
-	uint64_t generation = (uint64_t)redis_int(redis_at(known, 2 * i), 0);
-	int64_t rank = redis_int(redis_at(known, 2 * i + 1), 0);
+	return ev->generation > k->generation ||
+	       (ev->generation == k->generation && (int64_t)ev->status > k->rank);
+}
 
-	return ev->generation > generation ||
-	       (ev->generation == generation && (int64_t)ev->status > rank);
+/* Of a run whose generation only its jobs have: worth asking for them? */
+static bool may_be_news(const struct known *k, const struct ci_event *ev)
+{
+	if ((int64_t)ev->status != k->rank)
+		return true; /* it went on, or it was retried */
+	return ev->status == CI_COMPLETED && ev->at_ms > k->at_ms + SAME_MS;
+}
+
+static void tell_rest(struct look *l);
+
+/* False: somebody retried it since it was listed. */
+static bool take_jobs(struct ci_event *ev, const struct api_result *list)
+{
+	const char *reason = "";
+
+	for (unsigned i = 0; i < list->n_jobs; i++) {
+		const struct api_job *j = &list->jobs[i];
+
+		if (ev->status == CI_COMPLETED &&
+		    (strcmp(j->status, "in_progress") == 0 || strcmp(j->status, "queued") == 0))
+			return false;
+		if (!*reason)
+			reason = j->failure_reason;
+	}
+	ev->generation = list->generation ? list->generation : 1;
+	if (ci_conclusion_failed(ev->conclusion))
+		(void)text_copy(ev->failure_reason, sizeof(ev->failure_reason), reason,
+				strlen(reason));
+	return true;
+}
+
+static void on_jobs(const struct api_result *list, void *arg)
+{
+	struct look *l = arg;
+	struct ci_event *ev = &l->events[--l->at];
+
+	l->call = NULL;
+	l->r->result.pace.calls++;
+	monitor_read(l->r->s->monitor, false);
+	if (list->fate == API_OK && !take_jobs(ev, list)) {
+		l->young = true;
+	} else if (list->fate == API_OK) {
+		if (is_news(&l->known[l->at], ev))
+			tell(l, ev);
+	} else if (list->fate != API_REFUSED) { /* else it was deleted */
+		l->failed = true;
+		no_answer(l->r, list->why, list->retry_after_ms);
+	}
+	tell_rest(l);
+}
+
+static void ask_jobs(struct look *l, const struct ci_event *ev)
+{
+	const struct api_run run = { .repo = l->target->repo,
+				     .repo_id = l->target->repo_id,
+				     .run_id = ev->run_id,
+				     .installation = l->target->installation };
+
+	l->call = l->r->ops->list_jobs(l->r->api, &run, on_jobs, l);
+}
+
+/* From the oldest on: for Jenkins they are states of one run. */
+static void tell_rest(struct look *l)
+{
+	for (; l->at && !l->failed; l->at--) {
+		struct ci_event *ev = &l->events[l->at - 1];
+		const struct known *k = &l->known[l->at - 1];
+
+		if (ev->generation && is_news(k, ev))
+			tell(l, ev);
+		if (!ev->generation && may_be_news(k, ev)) {
+			ask_jobs(l, ev);
+			return;
+		}
+	}
+	if (--l->open == 0)
+		page_done(l);
 }
 
 static void on_known(const struct redisReply *reply, void *arg)
@@ -179,12 +285,18 @@ static void on_known(const struct redisReply *reply, void *arg)
 	struct look *l = arg;
 
 	l->open = 1; /* ours, so that the page does not end before the last was sent */
-	l->failed = redis_is_error(reply, NULL) || redis_len(reply) != 2 * (size_t)l->n_events;
+	l->known = xcalloc(l->n_events, sizeof(*l->known));
+	l->failed = l->r->stopping;
+	if (redis_is_error(reply, NULL) || redis_len(reply) != 3 * (size_t)l->n_events)
+		redis_failed(l);
 	for (unsigned i = 0; i < l->n_events && !l->failed; i++)
-		if (is_news(reply, i, &l->events[i]))
-			tell(l, &l->events[i]);
-	if (--l->open == 0)
-		page_done(l);
+		l->known[i] = (struct known){
+			.generation = (uint64_t)redis_int(redis_at(reply, 3 * (size_t)i), 0),
+			.rank = redis_int(redis_at(reply, 3 * (size_t)i + 1), 0),
+			.at_ms = redis_int(redis_at(reply, 3 * (size_t)i + 2), 0),
+		};
+	l->at = l->n_events;
+	tell_rest(l);
 }
 
 static void ask_known(struct look *l)
@@ -242,6 +354,7 @@ static void take_events(struct look *l, const struct api_result *list)
 static void take_page(struct look *l, const struct api_result *list)
 {
 	free(TAKE(l->events));
+	free(TAKE(l->known));
 	l->n_events = 0;
 	l->failed = l->young = false;
 	l->more = list->more;
@@ -264,7 +377,7 @@ static void unchanged(struct look *l)
 		l->page++;
 		list_page(l);
 	} else {
-		look_over(l);
+		look_done(l);
 	}
 }
 
@@ -280,6 +393,15 @@ static void refused(struct look *l, const char *why)
 	look_over(l);
 }
 
+static void note_budget(struct runs *r, const struct api_result *list)
+{
+	r->result.pace.calls += list->http_status != 304 || !r->ops->unchanged_is_free;
+	if (list->budget_left < 0)
+		return;
+	r->result.pace.budget_left = list->budget_left;
+	r->result.pace.budget_reset_ms = list->budget_reset_at_ms - clock_wall_ms();
+}
+
 static void on_list(const struct api_result *list, void *arg)
 {
 	struct look *l = arg;
@@ -291,20 +413,16 @@ static void on_list(const struct api_result *list, void *arg)
 		return;
 	}
 	if (list->fate != API_OK) {
-		give_up(l, list->why, list->retry_after_ms);
+		no_answer(r, list->why, list->retry_after_ms);
+		look_over(l);
 		return;
 	}
-	monitor_read(r->s->monitor, list->unchanged);
-	if (list->budget_left >= 0) {
-		r->result.pace.budget_left = list->budget_left;
-		r->result.pace.budget_reset_ms = list->budget_reset_at_ms - clock_wall_ms();
-	}
-	if (list->unchanged) {
+	monitor_read(r->s->monitor, list->http_status == 304);
+	note_budget(r, list);
+	if (list->unchanged)
 		unchanged(l);
-		return;
-	}
-	r->result.pace.calls++;
-	take_page(l, list);
+	else
+		take_page(l, list);
 }
 
 static void list_page(struct look *l)
@@ -340,6 +458,7 @@ static void begin_look(struct look *l, struct watched *w)
 			    .busy = true,
 			    /* By the hour, so that the address and its ETag last. */
 			    .since_ms = since - since % HOUR_MS };
+	memcpy(l->state, w->state, sizeof(l->state));
 	list_page(l);
 }
 
@@ -356,24 +475,99 @@ static void next_looks(struct runs *r)
 		finish(r);
 }
 
-/* --- the table ------------------------------------------------------------------ */
+/* --- what to look at ------------------------------------------------------------- */
+
+/* Nothing began or ended there since it was read, says the provider. */
+static bool is_read(const struct runs *r, const struct watched *w, int64_t now)
+{
+	return *w->state && strcmp(w->state, w->read_state) == 0 && !r->s->asked &&
+	       now - w->read_ms < conf_int(r->s->e->conf, "monitor.cache_ttl");
+}
+
+static void choose(struct runs *r)
+{
+	size_t most = (size_t)conf_int(r->s->e->conf, "monitor.batch_size"), n;
+	int64_t now = clock_mono_ms();
+
+	for (size_t i = 0; i < repos_count(r->repos); i++) {
+		struct watched *w = repos_at(r->repos, i);
+
+		if (!is_read(r, w, now))
+			continue;
+		w->checked_ms = now;
+		monitor_read(r->s->monitor, true);
+		r->spared++;
+	}
+	/* They come last. */
+	n = repos_oldest(r->repos, r->s->asked, r->batch, most < BATCH_MAX ? most : BATCH_MAX);
+	while (n && is_read(r, r->batch[n - 1], now))
+		n--;
+	r->n_batch = n;
+	next_looks(r);
+}
+
+static void take_found(struct runs *r, const struct api_result *list)
+{
+	for (unsigned i = 0; i < list->n_repos; i++)
+		repos_listed(r->repos, &list->repos[i]);
+	if (list->more && !r->too_many)
+		log_warn("there is more to look at than monitor.discover_max",
+			 KV("source", r->s->name), KV("taken", (int64_t)list->n_repos));
+	r->too_many = list->more;
+}
+
+static void on_found(const struct api_result *list, void *arg)
+{
+	struct runs *r = arg;
+
+	r->finding = NULL;
+	r->found_ms = clock_mono_ms();
+	repos_unlist(r->repos);
+	if (list->http_status)
+		note_budget(r, list);
+	if (list->fate == API_OK) {
+		take_found(r, list);
+	} else if (list->fate == API_REFUSED) {
+		(void)text_copy(r->result.why, sizeof(r->result.why), list->why, strlen(list->why));
+		if (!r->no_list)
+			log_warn("what there is to look at cannot be listed",
+				 KV("source", r->s->name), KV("why", list->why));
+	} else {
+		no_answer(r, list->why, list->retry_after_ms);
+	}
+	r->no_list = list->fate == API_REFUSED;
+	choose(r);
+}
+
+static bool list_is_due(const struct runs *r)
+{
+	int64_t every = conf_int(r->s->e->conf, "monitor.discover");
+
+	if (!every || !r->ops->list_repos)
+		return false;
+	return r->s->asked || !r->found_ms || clock_mono_ms() - r->found_ms >= every ||
+	       (r->ops->repos_have_state && !r->no_list);
+}
 
 static void on_repos(bool ok, void *arg)
 {
 	struct runs *r = arg;
-	size_t most = (size_t)conf_int(r->s->e->conf, "monitor.batch_size");
+	const struct api_scan scan = {
+		.page_size = (unsigned)conf_int(r->s->e->conf, "monitor.discover_max"),
+	};
 
-	r->n_batch = r->next = r->refusing = 0;
-	if (!ok) {
-		r->result.answered = false;
-		(void)snprintf(r->result.why, sizeof(r->result.why), "Redis does not answer");
+	r->n_batch = r->next = r->refusing = r->spared = 0;
+	if (r->stopping || !ok) {
+		no_answer(r, r->stopping ? "stopped" : "Redis does not answer", 0);
 		finish(r);
-		return;
+	} else if (list_is_due(r)) {
+		r->finding = r->ops->list_repos(r->api, &scan, on_found, r);
+	} else {
+		choose(r);
 	}
-	r->n_batch =
-		repos_oldest(r->repos, r->s->asked, r->batch, most < BATCH_MAX ? most : BATCH_MAX);
-	next_looks(r);
 }
+
+/* --- the table ------------------------------------------------------------------ */
 
 static void check(void *state)
 {
@@ -389,13 +583,20 @@ static void stop(void *state)
 	struct runs *r = state;
 
 	r->stopping = true;
-	r->result.answered = false;
-	(void)snprintf(r->result.why, sizeof(r->result.why), "stopped");
+	r->found_ms = 0;
+	no_answer(r, "stopped", 0);
+	if (r->finding) {
+		r->ops->cancel(TAKE(r->finding));
+		finish(r);
+	}
 	for (struct look *l = r->looks; l < r->looks + AT_ONCE; l++) {
 		if (!l->call)
 			continue;
 		r->ops->cancel(TAKE(l->call));
-		look_over(l);
+		l->failed = true;
+		/* What was told by then is on its way, and has to arrive first. */
+		if (!l->open || --l->open == 0)
+			page_done(l);
 	}
 }
 
@@ -424,10 +625,13 @@ static void close_runs(void *state)
 {
 	struct runs *r = state;
 
+	if (r->finding)
+		r->ops->cancel(TAKE(r->finding));
 	for (struct look *l = r->looks; l < r->looks + AT_ONCE; l++) {
 		if (l->call)
 			r->ops->cancel(TAKE(l->call));
 		free(l->events);
+		free(l->known);
 	}
 	free(r);
 }
@@ -439,12 +643,17 @@ static void describe(const void *state, struct json_object *o)
 	json_add_i64(o, "repositories", (int64_t)repos_count(r->repos));
 }
 
-const struct monitor_kind monitor_runs_github = {
-	.name = "github",
-	.provider = "github",
-	.open = open_runs,
-	.close = close_runs,
-	.check = check,
-	.stop = stop,
-	.describe = describe,
-};
+#define KIND(name_)                                        \
+	const struct monitor_kind monitor_runs_##name_ = { \
+		.name = #name_,                            \
+		.provider = #name_,                        \
+		.open = open_runs,                         \
+		.close = close_runs,                       \
+		.check = check,                            \
+		.stop = stop,                              \
+		.describe = describe,                      \
+	}
+
+KIND(github);
+KIND(gitlab);
+KIND(jenkins);

@@ -41,7 +41,7 @@ struct monitor_kind {
 	void (*describe)(const void *state, struct json_object *);
 };
 
-extern const struct monitor_kind monitor_runs_github;
+extern const struct monitor_kind monitor_runs_github, monitor_runs_gitlab, monitor_runs_jenkins;
 extern const struct monitor_kind monitor_deliveries_github;
 extern const struct monitor_kind monitor_git;
 
@@ -66,7 +66,7 @@ void monitor_checked(struct monitor_source *, const struct monitor_result *);
 /* Shared by the sources of the region. */
 struct read_cache *monitor_cache(const struct monitor *);
 struct repos *monitor_repos(const struct monitor *, const char *provider);
-/* Counts one answered read, for the hit rate. */
+/* Counts one read, for the hit rate: was it spared? */
 void monitor_read(const struct monitor *, bool from_cache);
 /*
  * The delivery id of an event that was found and not sent: the same whoever finds it, however

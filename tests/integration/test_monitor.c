@@ -374,6 +374,42 @@ static void an_app_asks_about_its_own_hook(struct rig *r)
 	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
 }
 
+/* Nobody named it, and no event ever came from it. */
+static void an_app_finds_the_repositories_it_is_installed_on(struct rig *r)
+{
+	enum { REPOS = 120 }; /* two pages */
+	uint64_t run, last = 0;
+
+	write_keys(r);
+	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
+			NULL);
+	for (int i = 0; i < REPOS; i++)
+		sim_post(r, "/_sim/repos", rig_printf(r, "{\"repo\":\"octo/r%d\"}", i));
+	run = sim_run(r, "{\"repo\":\"octo/r7\",\"cause\":\"network_dns\",\"rerun\":\"pass\","
+			 "\"silent\":true}");
+	last = sim_run(r, "{\"repo\":\"octo/r119\",\"passes\":true,\"silent\":true}");
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), QUICK, "github.app_id=4711",
+			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
+			       NULL);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
+	WAIT(r, strcmp(run_field(r, last, "conclusion"), "success") == 0);
+	assert_int_equal(source_number(r, "github", "repositories"), REPOS);
+}
+
+/* What a person can see is no list of what the guard shall look after. */
+static void a_plain_token_finds_nothing_by_itself(struct rig *r)
+{
+	uint64_t run;
+
+	simulator_start(r, NULL);
+	run = sim_run(r, "{\"repo\":\"octo/mine\",\"passes\":true,\"silent\":true}");
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), QUICK, NULL);
+	WAIT(r, checked(r, "github", 5));
+	assert_int_equal(source_number(r, "github", "repositories"), 0);
+	assert_string_equal(run_field(r, run, "status"), "");
+}
+
 static void another_monitor_does_not_ask_for_it_again(struct rig *r)
 {
 	struct proc *receiver = receiver_start(r, NULL), *first;
@@ -496,6 +532,8 @@ int main(int argc, char **argv)
 		RIG_TEST(somebody_elses_lease_is_respected),
 		RIG_TEST(a_failed_delivery_is_asked_for_again_once),
 		RIG_TEST(an_app_asks_about_its_own_hook),
+		RIG_TEST(an_app_finds_the_repositories_it_is_installed_on),
+		RIG_TEST(a_plain_token_finds_nothing_by_itself),
 		RIG_TEST(another_monitor_does_not_ask_for_it_again),
 		RIG_TEST(an_observer_asks_for_nothing),
 		RIG_TEST(without_the_permission_deliveries_are_left_alone),
