@@ -155,11 +155,36 @@ static bool name_ok(const char *s)
 
 /* --- the run: newest build and queue --------------------------------------- */
 
+/* What the causes of a build say about who wanted it. */
+struct blame {
+	bool ours;
+	bool copied; /* the user among them is the one of the build that was run again */
+	int64_t of;  /* the build whose place it takes; 0: they do not say */
+};
+
+/*
+ * Rebuild names the build in a number, Replay in words ("Replayed #12"). Naginator copies the
+ * causes of the build, and adds its own: who pressed its button is not among them.
+ */
+static void read_cause(const struct api_call *c, struct json_object *cause, struct blame *out)
+{
+	const char *class = json_str(cause, "_class", "");
+	const char *number = strchr(json_str(cause, "shortDescription", ""), '#');
+
+	out->ours |= strcasecmp(json_str(cause, "userId", ""),
+				conf_str(c->api->conf, "jenkins.user")) == 0;
+	out->copied |= strstr(class, "Naginator") != NULL;
+	if (strstr(class, "RebuildCause"))
+		out->of = json_i64(cause, "upstreamBuild", 0);
+	else if (strstr(class, "ReplayCause") && number)
+		out->of = strtoll(number + 1, NULL, 10);
+}
+
 static bool caused_by_us(const struct api_call *c, struct json_object *actions)
 {
-	const char *user = conf_str(c->api->conf, "jenkins.user");
 	size_t n = json_object_is_type(actions, json_type_array) ? json_object_array_length(actions)
 								 : 0;
+	struct blame blame = { .ours = false };
 
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *causes =
@@ -169,11 +194,10 @@ static bool caused_by_us(const struct api_call *c, struct json_object *actions)
 				   : 0;
 
 		for (size_t k = 0; k < m; k++)
-			if (strcasecmp(json_str(json_object_array_get_idx(causes, k), "userId", ""),
-				       user) == 0)
-				return true;
+			read_cause(c, json_object_array_get_idx(causes, k), &blame);
 	}
-	return false;
+	return blame.ours && !blame.copied &&
+	       (!blame.of || (uint64_t)blame.of == c->run.generation);
 }
 
 static void set_state(struct api_call *c, struct json_object *build)
@@ -708,8 +732,9 @@ static void on_reply(const struct http_reply *r, void *arg)
 
 /* --- one request ---------------------------------------------------------- */
 
-#define OPEN  "%%5B"
-#define CLOSE "%%5D"
+#define OPEN   "%%5B"
+#define CLOSE  "%%5D"
+#define CAUSES "causes" OPEN "_class,userId,upstreamBuild,shortDescription" CLOSE
 
 static char *builds_url(const struct api_call *c, const char *job)
 {
@@ -750,10 +775,9 @@ static char *url_of(const struct api_call *c)
 	switch (j->at) {
 	case AT_JOB:
 		return xasprintf("%s/api/json?tree=_class,inQueue,nextBuildNumber,"
-				 "queueItem" OPEN "actions" OPEN "causes" OPEN
-				 "userId" CLOSE CLOSE CLOSE ",builds" OPEN
-				 "number,building,result,actions" OPEN "causes" OPEN
-				 "userId" CLOSE CLOSE CLOSE "%%7B0,50%%7D",
+				 "queueItem" OPEN "actions" OPEN CAUSES CLOSE CLOSE ",builds" OPEN
+				 "number,building,result,actions" OPEN CAUSES CLOSE CLOSE
+				 "%%7B0,50%%7D",
 				 job);
 	case AT_BUILD:
 		return xasprintf("%s/api/json?tree=_class,number,building,result,timestamp,"

@@ -232,7 +232,8 @@ static void put_causes(struct buf *b, const struct attempt *at, bool first, cons
 	js_str(b, "_class", "hudson.model.CauseAction");
 	js_open(b, "causes", '[');
 	js_open(b, NULL, '{');
-	if (!first)
+	/* Naginator's are those of the build that it tries again. */
+	if (!first && !(at->way && strstr(at->way, "Naginator")))
 		js_str(b, "userId", ours ? user : at->actor);
 	js_close(b, '}');
 	put_way(b, at);

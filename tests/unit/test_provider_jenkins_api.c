@@ -15,8 +15,11 @@
 #define BASIC_1 "Authorization: Basic Z3VhcmQ6dG9rLTE="
 #define BASIC_2 "Authorization: Basic Z3VhcmQ6dG9rLTI="
 
-#define OURS           "\"actions\":[{\"causes\":[{\"userId\":\"Guard\"}]}]"
-#define THEIRS         "\"actions\":[{},{\"causes\":[{\"shortDescription\":\"SCM change\"}]}]"
+#define OURS   "\"actions\":[{\"causes\":[{\"userId\":\"Guard\"}]}]"
+#define THEIRS "\"actions\":[{},{\"causes\":[{\"shortDescription\":\"SCM change\"}]}]"
+#define BY(class, more) \
+	"\"actions\":[{\"causes\":[{\"userId\":\"guard\"},{\"_class\":\"" class "\"," more "}]}]"
+#define WORDS(text)    "\"shortDescription\":\"" text "\""
 #define BUILD(n, more) "{\"number\":" #n ",\"building\":false,\"result\":\"FAILURE\"," more "}"
 #define JOB(queue, builds)                                                                      \
 	"{\"_class\":\"org.jenkinsci.plugins.workflow.job.WorkflowJob\",\"nextBuildNumber\":9," \
@@ -67,6 +70,26 @@ static void a_run_is_the_job_and_its_newest_build(void **state)
 		{ "ours and then another",
 		  JOB("false", BUILD(9, THEIRS) "," BUILD(8, OURS) "," BUILD(7, THEIRS)), 9,
 		  "completed", "failure", false },
+		{ "ours, of this build",
+		  JOB("false", BUILD(8, BY("cps.replay.ReplayCause", WORDS("Replayed #7")))), 8,
+		  "completed", "failure", false },
+		{ "ours, of an older one",
+		  JOB("false", BUILD(8, BY("cps.replay.ReplayCause", WORDS("Replayed #6")))), 8,
+		  "completed", "failure", true },
+		{ "rebuilt by us",
+		  JOB("false", BUILD(8, BY("rebuild.RebuildCause", "\"upstreamBuild\":7"))), 8,
+		  "completed", "failure", false },
+		{ "an older one rebuilt by us",
+		  JOB("false", BUILD(8, BY("rebuild.RebuildCause", "\"upstreamBuild\":6"))), 8,
+		  "completed", "failure", true },
+		{ "started by the end of another job of that number",
+		  JOB("false", BUILD(8, BY("Cause$UpstreamCause", "\"upstreamBuild\":3"))), 8,
+		  "completed", "failure", false },
+		/* It copies the user of the build, so it may have been its own idea. */
+		{ "tried again by Naginator",
+		  JOB("false", BUILD(8, BY("naginator.NaginatorCause",
+					   WORDS("Started by Naginator after build #7")))),
+		  8, "completed", "failure", true },
 		{ "running", JOB("false", "{\"number\":7,\"building\":true,\"result\":null}"), 7,
 		  "in_progress", "", false },
 		{ "unstable", JOB("false", "{\"number\":7,\"result\":\"UNSTABLE\"}"), 7,
