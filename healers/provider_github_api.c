@@ -18,7 +18,10 @@
 #include "healers/github_reply.h"
 #include "healers/run_archive.h"
 
-enum { PAGE_MAX = 100 /* GitHub's maximum */ };
+enum {
+	PAGE_MAX = 100, /* GitHub's maximum */
+	HOOK_PAGES_MAX = 5,
+};
 
 struct github {
 	struct api api;
@@ -224,18 +227,26 @@ static void read_events(struct api_call *c, const struct http_reply *r, struct j
 	}
 }
 
-static void read_hooks(struct api_call *c, const struct http_reply *r, struct json_object *o)
+/* True: there is another page. */
+static bool read_hooks(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
 	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
-	struct api_hook *hooks = arena_alloc(c->arena, (n + 1) * sizeof(*hooks));
+	unsigned had = c->result.n_hooks;
+	struct api_hook *hooks = arena_alloc(c->arena, (had + n + 1) * sizeof(*hooks));
 
 	if (!json_object_is_type(o, json_type_array))
 		api_garbled(c, r->status, "a list of hooks");
+	for (unsigned i = 0; i < had; i++)
+		hooks[i] = c->result.hooks[i];
 	for (size_t i = 0; i < n; i++)
 		if (github_hook_read(json_object_array_get_idx(o, i), c->arena,
 				     &hooks[c->result.n_hooks]))
 			c->result.n_hooks++;
 	c->result.hooks = hooks;
+	/* The ETag of one page says nothing of the others. */
+	if (c->page > 1)
+		c->result.etag = "";
+	return n >= PAGE_MAX && ++c->page <= HOOK_PAGES_MAX;
 }
 
 static void read_deliveries(struct api_call *c, const struct http_reply *r, struct json_object *o)
@@ -366,7 +377,10 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 	} else if (c->ask == ASK_RUNS) {
 		read_events(c, r, o);
 	} else if (c->ask == ASK_HOOKS) {
-		read_hooks(c, r, o);
+		if (read_hooks(c, r, o)) {
+			next_request(c);
+			return;
+		}
 	} else if (c->ask == ASK_DELIVERIES) {
 		read_deliveries(c, r, o);
 	} else if (c->ask == ASK_REPOS) {
@@ -517,7 +531,8 @@ static char *url_of(const struct api_call *c)
 				 for_app(c) ? "app/installations" : "installation/repositories",
 				 PAGE_MAX, c->page);
 	case ASK_HOOKS:
-		return xasprintf("%s/repos/%s/hooks?per_page=%d", c->api->url, c->repo, PAGE_MAX);
+		return xasprintf("%s/repos/%s/hooks?per_page=%d&page=%u", c->api->url, c->repo,
+				 PAGE_MAX, c->page);
 	case ASK_DELIVERIES:
 	case ASK_REDELIVER:
 		return hook_url(c);
