@@ -189,17 +189,23 @@ bool engine_serves(const struct engine *e, const struct provider_api *ops, const
 	return false;
 }
 
-struct api *engine_provider(struct engine *e, const struct run *run,
-			    const struct provider_api **ops)
+struct api *engine_api(const struct engine *e, const char *name, const struct provider_api **ops)
 {
 	for (unsigned i = 0; i < e->n_providers; i++) {
-		if (strcmp(e->providers[i].ops->name, run->provider) == 0 &&
-		    engine_serves(e, e->providers[i].ops, run->source)) {
+		if (strcmp(e->providers[i].ops->name, name) == 0) {
 			*ops = e->providers[i].ops;
 			return e->providers[i].api;
 		}
 	}
 	return NULL;
+}
+
+struct api *engine_provider(struct engine *e, const struct run *run,
+			    const struct provider_api **ops)
+{
+	struct api *api = engine_api(e, run->provider, ops);
+
+	return api && engine_serves(e, *ops, run->source) ? api : NULL;
 }
 
 void engine_policy(const struct engine *e, const struct run *run, const char *category,

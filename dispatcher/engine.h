@@ -69,7 +69,9 @@ struct engine {
 	bool draining;
 };
 
-/* NULL when there are no credentials here for the provider of that run, or for its source. */
+/* NULL when there are no credentials here for a provider of that name. */
+struct api *engine_api(const struct engine *, const char *name, const struct provider_api **ops);
+/* NULL when there are none for the provider of that run, or for its source. */
 struct api *engine_provider(struct engine *, const struct run *, const struct provider_api **ops);
 
 /* What the policy says of a run, as it is known now; category and fingerprint are the finding's. */

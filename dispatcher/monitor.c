@@ -263,10 +263,10 @@ static void on_breaker(const struct redisReply *reply, void *arg)
 
 static const char *provider_host(const struct engine *e, const char *name)
 {
-	for (unsigned i = 0; i < e->n_providers; i++)
-		if (strcmp(e->providers[i].ops->name, name) == 0)
-			return e->providers[i].ops->host(e->providers[i].api);
-	return "";
+	const struct provider_api *ops;
+	struct api *api = engine_api(e, name, &ops);
+
+	return ops->host(api);
 }
 
 static void begin_check(struct monitor_source *s)
@@ -466,32 +466,25 @@ static void host_name(const struct conf *conf, char *out, size_t cap)
 	out[cap - 1] = '\0';
 }
 
-static int open_repos(struct monitor *m, const char *provider, struct err *err)
+static int open_repos(struct monitor *m, const struct provider_api *ops, struct err *err)
 {
-	if (monitor_repos(m, provider))
+	if (monitor_repos(m, ops->name))
 		return 0;
-	if (repos_new(m->e, provider_api_find(provider), &m->repos[m->n_repos].repos, err) < 0)
+	if (repos_new(m->e, ops, &m->repos[m->n_repos].repos, err) < 0)
 		return -1;
-	m->repos[m->n_repos++].provider = provider;
+	m->repos[m->n_repos++].provider = ops->name;
 	return 0;
-}
-
-static bool has_provider(const struct engine *e, const char *name)
-{
-	for (unsigned i = 0; i < e->n_providers; i++)
-		if (strcmp(e->providers[i].ops->name, name) == 0)
-			return true;
-	return false;
 }
 
 static int open_source(struct monitor *m, const struct monitor_kind *kind, const char *host,
 		       struct err *err)
 {
 	struct monitor_source *s = &m->sources[m->n];
+	const struct provider_api *ops;
 
-	if (kind->provider && !has_provider(m->e, kind->provider))
+	if (kind->provider && !engine_api(m->e, kind->provider, &ops))
 		return 0;
-	if (kind->provider && open_repos(m, kind->provider, err) < 0)
+	if (kind->provider && open_repos(m, ops, err) < 0)
 		return -1;
 	*s = (struct monitor_source){ .kind = kind, .monitor = m, .e = m->e };
 	(void)snprintf(s->name, sizeof(s->name), kind->of_host ? "%s:%.60s" : "%s", kind->name,

@@ -529,12 +529,7 @@ static int open_deliveries(struct monitor_source *s, void **state, struct err *e
 		return 0;
 	d = xcalloc(1, sizeof(*d));
 	d->s = s;
-	for (unsigned i = 0; i < s->e->n_providers; i++) {
-		if (strcmp(s->e->providers[i].ops->name, s->kind->provider) == 0) {
-			d->ops = s->e->providers[i].ops;
-			d->api = s->e->providers[i].api;
-		}
-	}
+	d->api = engine_api(s->e, s->kind->provider, &d->ops);
 	d->hooks = xcalloc(HOOKS_MAX, sizeof(*d->hooks));
 	d->failed = xcalloc(FAILED_MAX, sizeof(*d->failed));
 	d->walk = xcalloc(WALK_MAX, sizeof(*d->walk));

@@ -543,7 +543,7 @@ static bool list_is_due(const struct runs *r)
 {
 	int64_t every = conf_int(r->s->e->conf, "monitor.discover");
 
-	if (!every || !r->ops->list_repos)
+	if (!every)
 		return false;
 	return r->s->asked || !r->found_ms || clock_mono_ms() - r->found_ms >= every ||
 	       (r->ops->repos_have_state && !r->no_list);
@@ -607,16 +607,9 @@ static int open_runs(struct monitor_source *s, void **state, struct err *err)
 	UNUSED(err);
 	r->s = s;
 	r->repos = monitor_repos(s->monitor, s->kind->provider);
-	for (unsigned i = 0; i < s->e->n_providers; i++) {
-		if (strcmp(s->e->providers[i].ops->name, s->kind->provider) == 0) {
-			r->ops = s->e->providers[i].ops;
-			r->api = s->e->providers[i].api;
-		}
-	}
+	r->api = engine_api(s->e, s->kind->provider, &r->ops);
 	for (struct look *l = r->looks; l < r->looks + AT_ONCE; l++)
 		l->r = r;
-	if (!r->ops || !r->ops->list_runs)
-		free(TAKE(r));
 	*state = r;
 	return 0;
 }
