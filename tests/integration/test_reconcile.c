@@ -308,6 +308,34 @@ static void all_pages_are_read(struct rig *r)
 		WAIT(r, strcmp(run_field(r, run[k], "conclusion"), "success") == 0);
 }
 
+/* --- Jenkins' ways to run a build again ------------------------------------------------- */
+
+static void heals_in_this_way(struct rig *r, const char *const *args)
+{
+	uint64_t run;
+
+	start_world(r, args);
+	(void)START(r, "dispatcher");
+	run = make(r, 1, HEALABLE SLOW);
+	healed_once(r, run, 1, "jenkins");
+	assert_string_equal(run_field(r, run, "conclusion"), "success");
+}
+
+static void by_naginator(struct rig *r)
+{
+	heals_in_this_way(r, LIST("--jenkins-freestyle", "--jenkins-plugins", "naginator,rebuild"));
+}
+
+static void by_rebuild(struct rig *r)
+{
+	heals_in_this_way(r, LIST("--jenkins-freestyle", "--jenkins-plugins", "rebuild"));
+}
+
+static void by_jenkins_itself(struct rig *r)
+{
+	heals_in_this_way(r, LIST("--jenkins-plugins", "none"));
+}
+
 /* --- what there is to look at ---------------------------------------------------------- */
 
 static uint64_t quiet_run(struct rig *r, const char *provider, const char *repo)
@@ -495,6 +523,17 @@ static void a_budget_that_runs_low_makes_checks_rare(struct rig *r)
 	assert_true(number(r, "gitlab", "budget_left") <= 200);
 }
 
+/* Healing comes first: who has all hands full looks a third as often. */
+static void a_busy_dispatcher_checks_less_often(struct rig *r)
+{
+	simulator_start(r, NULL);
+	(void)make(r, 0, SILENT);
+	sim_fault(r, "{\"call\":\"log\",\"kind\":\"slow\",\"ms\":6000}");
+	(void)START(r, "dispatcher", "dispatcher.concurrency=1", "gitlab.timeout=10s");
+	/* Quiet alone makes it 400. */
+	WAIT(r, number(r, "gitlab", "interval_ms") >= 600);
+}
+
 static void a_server_in_trouble_is_left_alone_for_longer(struct rig *r)
 {
 	uint64_t run[ARRAY_LEN(providers)];
@@ -517,6 +556,9 @@ int main(int argc, char **argv)
 		RIG_TEST(somebodys_rerun_is_found),
 		RIG_TEST(a_retry_between_two_answers_is_not_a_failure),
 		RIG_TEST(all_pages_are_read),
+		RIG_TEST(by_naginator),
+		RIG_TEST(by_rebuild),
+		RIG_TEST(by_jenkins_itself),
 		RIG_TEST(only_the_groups_and_folders_that_were_named),
 		RIG_TEST(a_list_that_is_too_long_is_cut),
 		RIG_TEST(nothing_is_looked_for_when_that_is_off),
@@ -527,6 +569,7 @@ int main(int argc, char **argv)
 		RIG_TEST(in_the_steady_state_most_reads_are_spared),
 		RIG_TEST(a_limit_told_to_one_is_kept_by_all),
 		RIG_TEST(a_budget_that_runs_low_makes_checks_rare),
+		RIG_TEST(a_busy_dispatcher_checks_less_often),
 		RIG_TEST(a_server_in_trouble_is_left_alone_for_longer),
 	};
 
