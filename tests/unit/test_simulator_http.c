@@ -802,6 +802,124 @@ static void control_says_what_is_wrong(void **state)
 	assert_int_equal(world_count(f->sim->world), 0);
 }
 
+/* --- GitLab and Jenkins ----------------------------------------------------- */
+
+/* As GitLab wants it. */
+static int ask_gitlab(struct fixture *f, const char *path, const char *etag)
+{
+	OWNED(freep)
+	char *token = xasprintf("PRIVATE-TOKEN: %s", strstr(f->authorization, "Bearer ") + 7);
+	OWNED(freep) char *header = etag ? xasprintf("If-None-Match: %s", etag) : NULL;
+
+	return ask_with(
+		f, &(struct question){ "GET", path, .header = header, .authorization = token });
+}
+
+static int ask_jenkins(struct fixture *f, const char *path)
+{
+	OWNED(freep) char *pair = xasprintf("u:%s", strstr(f->authorization, "Bearer ") + 7);
+	OWNED(freep) char *basic = base64_encode(pair, strlen(pair));
+	OWNED(freep) char *line = xasprintf("Authorization: Basic %s", basic);
+
+	return ask_with(f, &(struct question){ "GET", path, .authorization = line });
+}
+
+#define PASSES(provider, repo) \
+	"{\"provider\":\"" provider "\",\"repo\":\"" repo "\",\"passes\":true,\"silent\":true}"
+
+static void gitlab_counts_what_it_confirms(void **state)
+{
+	struct fixture *f = *state;
+	OWNED(freep) char *etag = NULL;
+
+	simulate(f);
+	(void)run_of(f, PASSES("gitlab", "a/b/c"));
+	(void)run_of(f, PASSES("gitlab", "a/b/c"));
+	(void)run_of(f, PASSES("gitlab", "x/y"));
+	assert_int_equal(ask_gitlab(f, "/api/v4/groups/a%2Fb/projects?per_page=5", NULL), 200);
+	assert_int_equal(number_in(f, "0.id"),
+			 (int64_t)world_find_repo(f->sim->world, "a/b/c")->id);
+	assert_int_equal(number_in(f, "1.id"), -1);
+	assert_int_equal(
+		ask_gitlab(f, "/api/v4/projects/a%2Fb%2Fc/pipelines?per_page=1&page=2", NULL), 200);
+	assert_true(number_in(f, "0.id") > 0 && number_in(f, "1.id") == -1);
+	etag = xstrdup(f->etag);
+	assert_int_equal(post(f, "/_sim/rate-limit", "{\"limit\":10,\"remaining\":1}"), 201);
+	assert_int_equal(
+		ask_gitlab(f, "/api/v4/projects/a%2Fb%2Fc/pipelines?per_page=1&page=2", etag), 304);
+	assert_int_equal(
+		ask_gitlab(f, "/api/v4/projects/a%2Fb%2Fc/pipelines?per_page=1&page=2", etag), 429);
+	assert_string_equal(f->body, "Retry later\n");
+}
+
+static void jenkins_shows_folders_as_deep_as_asked(void **state)
+{
+	struct fixture *f = *state;
+
+	simulate(f);
+	for (int i = 0; i < 3; i++)
+		(void)run_of(f, PASSES("jenkins", "top/sub/job"));
+	assert_int_equal(ask_jenkins(f, "/api/json?tree=jobs%5Bjobs%5Bx%5D%5D"), 200);
+	assert_non_null(strstr(f->body, "\"top/sub\""));
+	assert_null(strstr(f->body, "lastBuild"));
+	assert_int_equal(ask_jenkins(f, "/job/top/api/json?tree=jobs%5Bjobs%5Bx%5D%5D"), 200);
+	assert_int_equal(number_in(f, "jobs.0.jobs.0.lastBuild.number"), 3);
+	/* The newest first, and as many as asked. */
+	assert_int_equal(ask_jenkins(f, "/job/top/job/sub/job/job/api/json?tree=builds%7B1,2%7D"),
+			 200);
+	assert_int_equal(number_in(f, "builds.0.number"), 2);
+	assert_int_equal(number_in(f, "builds.1.number"), -1);
+}
+
+static void each_server_has_its_own_way_to_say_no(void **state)
+{
+	struct fixture *f = *state;
+
+	simulate(f);
+	assert_int_equal(post(f, "/_sim/faults", "{\"kind\":\"rate_limit\",\"times\":3}"), 201);
+	assert_int_equal(get(f, "/meta"), 403);
+	assert_int_equal(ask_gitlab(f, "/api/v4/projects", NULL), 429);
+	assert_int_equal(ask_jenkins(f, "/api/json?tree=jobs%5Bx%5D"), 429);
+	assert_int_equal(ask_jenkins(f, "/api/json?tree=jobs%5Bx%5D"), 200);
+}
+
+static void traffic_goes_round_the_providers(void **state)
+{
+	struct fixture *f = *state;
+	struct options o = options_of(f);
+	struct world *w;
+
+	o.rate = 1000;
+	o.count = 6;
+	o.providers = "github,gitlab,jenkins";
+	start(f, &o);
+	w = f->sim->world;
+	while (world_count(w) < 6)
+		assert_true(event_base_loop(f->base, EVLOOP_ONCE) >= 0);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(world_at(w, i)->flavour, i % 3);
+}
+
+/* On its way for so long, each of them. */
+static void webhooks_take_their_time(void **state)
+{
+	struct fixture *f = *state;
+	struct options o = options_of(f);
+	int64_t began;
+	struct run *r;
+	struct err err = { 0 };
+
+	o.delay_ms = 150;
+	start(f, &o);
+	began = clock_mono_ms();
+	assert_ok(world_create(f->sim->world, &(struct run_wish){ .passes = true }, &r, &err),
+		  &err);
+	settle(f, r);
+	hooks_settle(f);
+	assert_true(clock_mono_ms() - began >= 150);
+	assert_true(r->webhooks_ok > 0);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -824,6 +942,11 @@ int main(void)
 		TEST(faults_do_what_they_say),
 		TEST(a_fault_happens_as_often_as_asked),
 		TEST(control_says_what_is_wrong),
+		TEST(gitlab_counts_what_it_confirms),
+		TEST(jenkins_shows_folders_as_deep_as_asked),
+		TEST(each_server_has_its_own_way_to_say_no),
+		TEST(traffic_goes_round_the_providers),
+		TEST(webhooks_take_their_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
