@@ -552,8 +552,10 @@ static bool list_is_due(const struct runs *r)
 static void on_repos(bool ok, void *arg)
 {
 	struct runs *r = arg;
+	const struct conf *conf = r->s->e->conf;
 	const struct api_scan scan = {
-		.page_size = (unsigned)conf_int(r->s->e->conf, "monitor.discover_max"),
+		.since_ms = clock_wall_ms() - conf_int(conf, "monitor.forget"),
+		.page_size = (unsigned)conf_int(conf, "monitor.discover_max"),
 	};
 
 	r->n_batch = r->next = r->refusing = r->spared = 0;

@@ -196,8 +196,11 @@ struct provider_api {
 	 * where that can be asked for) since, newest first.
 	 */
 	struct api_call *(*list_runs)(struct api *, const struct api_scan *, api_fn *, void *arg);
-	/* At most scan->page_size of what the credentials can see, the liveliest first where that
-	 * can be asked for; none for credentials that were not made for certain repositories. */
+	/*
+	 * At most scan->page_size of what the credentials can see; where that can be asked for,
+	 * only where something happened since, and the liveliest first. None for credentials that
+	 * were not made for certain repositories.
+	 */
 	struct api_call *(*list_repos)(struct api *, const struct api_scan *, api_fn *, void *arg);
 	/* True: there is one hook for all repositories, ours, and list_hooks is not needed. */
 	bool (*own_hook)(const struct api *);

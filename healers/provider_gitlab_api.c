@@ -299,15 +299,19 @@ static bool next_group(struct gitlab_call *g)
 static void read_projects(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
 	size_t n = json_object_is_type(o, json_type_array) ? json_object_array_length(o) : 0;
+	bool asleep = false; /* from here on nothing happened for long: the liveliest came first */
 
 	if (!json_object_is_type(o, json_type_array))
 		api_garbled(c, r->status, "a list of projects");
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !asleep; i++) {
 		struct json_object *one = json_object_array_get_idx(o, i);
+		int64_t active = time_at(one, "last_activity_at");
 		const char *name = json_str(one, "path_with_namespace", "");
 		int64_t id = json_i64(one, "id", 0);
-		struct api_repo *repo = id > 0 && *name ? api_add_repo(c) : NULL;
+		struct api_repo *repo;
 
+		asleep = active && active < c->scan.since_ms;
+		repo = id > 0 && *name && !asleep ? api_add_repo(c) : NULL;
 		if (repo)
 			*repo = (struct api_repo){ .name = arena_strdup(c->arena, name),
 						   .id = (uint64_t)id,
@@ -315,7 +319,7 @@ static void read_projects(struct api_call *c, const struct http_reply *r, struct
 	}
 	c->page++;
 	if (c->result.fate == API_OK && !c->result.more &&
-	    (n >= PAGE_MAX || next_group(gitlab_call(c))))
+	    ((n >= PAGE_MAX && !asleep) || next_group(gitlab_call(c))))
 		request(c);
 	else
 		api_report(c);

@@ -601,6 +601,25 @@ static void projects_are_listed_to_their_end_or_to_the_most(void **state)
 	assert_int_equal(fake_api_asked(f, "&page=1;"), 2);
 }
 
+/* Last active first, so that what follows one that sleeps sleeps as well. */
+static void projects_that_sleep_are_not_listed(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_scan scan = { .page_size = 50, .since_ms = 1764064800000 }; /* 2025-11-25T10 */
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "&page=1",
+		    .status = 200,
+		    .body = "[{\"id\":1,\"path_with_namespace\":\"a/awake\",\"last_activity_at\":"
+			    "\"2025-11-25T10:00:01.000Z\"},{\"id\":2,\"path_with_namespace\":"
+			    "\"a/asleep\",\"last_activity_at\":\"2025-11-25T09:59:59.000Z\"},"
+			    "{\"id\":3,\"path_with_namespace\":\"a/too\"}]" });
+	fake_api_list(f, FAKE_REPOS, &scan, &s);
+	assert_string_equal(s.repos, "a/awake#; ");
+	assert_false(s.r.more);
+}
+
 static void only_projects_of_the_groups_that_are_named(void **state)
 {
 	static const char *const sets[] = { "gitlab.url=http://127.0.0.1:PORT/git/",
@@ -655,6 +674,7 @@ int main(void)
 		FAKE_TEST(a_list_that_is_the_same_is_not_read_again),
 		FAKE_TEST(a_project_without_a_number_is_asked_for_by_its_path),
 		FAKE_TEST(projects_are_listed_to_their_end_or_to_the_most),
+		FAKE_TEST(projects_that_sleep_are_not_listed),
 		cmocka_unit_test(only_projects_of_the_groups_that_are_named),
 	};
 
