@@ -247,8 +247,9 @@ static void count(struct trial *t, const struct redisReply *o, const struct deci
 	t->risky += acts && (d->healer->risk == RISK_CHANGE || confidence < 0.8);
 }
 
-static void try_entry(const struct policy *policy, const struct redisReply *o,
-		      const struct redisReply *run, struct trials *out)
+/* What was learned since then says nothing about what would have been decided. */
+static void try_entry(const struct policy *policy, double person_minutes,
+		      const struct redisReply *o, const struct redisReply *run, struct trials *out)
 {
 	OWNED(arena_freep) struct arena *arena = arena_new();
 	const char *reason = text_of(run, "plan_reason");
@@ -272,6 +273,7 @@ static void try_entry(const struct policy *policy, const struct redisReply *o,
 		.deploy_job = strstr(reason, heal_deploy_words) ? "a job" : NULL,
 		.policy = &answer,
 		.provider = provider_api_find(text_of(o, "provider")),
+		.person_minutes = person_minutes,
 	};
 
 	finding_of(run, o, arena, &f);
@@ -284,7 +286,7 @@ static void try_entry(const struct policy *policy, const struct redisReply *o,
 }
 
 static int try_partition(struct query *q, unsigned partition, const struct policy *policy,
-			 struct trials *out, struct err *err)
+			 double person_minutes, struct trials *out, struct err *err)
 {
 	OWNED(redis_reply_freep) struct redisReply *entries = NULL;
 	char key[KEY_MAX], most[24];
@@ -301,7 +303,7 @@ static int try_partition(struct query *q, unsigned partition, const struct polic
 		key_part_of(&q->ks, partition, "run", text_of(o, "run"), key);
 		if (query_ask(q, &run, err, "HGETALL", key, (char *)NULL) < 0)
 			return -1;
-		try_entry(policy, o, run, out);
+		try_entry(policy, person_minutes, o, run, out);
 	}
 	return 0;
 }
@@ -383,7 +385,8 @@ static int cmd_test(const struct cli *cli, const char *argument, struct err *err
 	if (load(cli, argument, &p, err) < 0 || query_open(cli->conf, &q, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < q->ks.partitions; i++)
-		if (try_partition(q, i, p, &t, err) < 0)
+		if (try_partition(q, i, p, (double)conf_int(cli->conf, "heal.person_minutes"), &t,
+				  err) < 0)
 			return -1;
 	if (cli->json)
 		trials_json(&t);

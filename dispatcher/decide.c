@@ -8,8 +8,10 @@
 
 #include "core/finding.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/learn.h"
 #include "dispatcher/policy.h"
 #include "healers/healer.h"
+#include "ml/belief.h"
 
 struct question {
 	const struct decide_facts *facts;
@@ -116,7 +118,7 @@ static bool (*const vetoes[])(const struct question *) = {
 /* --- what could be tried ------------------------------------------------- */
 
 /* Why not that one: in the order in which they say more. */
-enum obstacle { NOT_FOR_THIS, DETERMINISTIC, NOT_THERE, NOT_ALLOWED, TRIED_ENOUGH, NONE };
+enum obstacle { NOT_FOR_THIS, DETERMINISTIC, NOT_THERE, NOT_ALLOWED, TRIED_ENOUGH, NO_GAIN, NONE };
 
 static enum obstacle obstacle(const struct question *q, const struct healer *h)
 {
@@ -136,37 +138,79 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 	return NONE;
 }
 
-/* The one that most likely helps; of equals the less risky, then the first. */
-static const struct healer *choose(const struct question *q, enum obstacle *why)
+static const struct learned_one *learned_of(const struct question *q, const struct healer *h)
 {
-	const struct healer *best = NULL;
-	double success = 0;
+	const struct learned *l = q->facts->learned;
 
-	*why = NOT_FOR_THIS;
-	for (size_t i = 0; healers[i]; i++) {
-		enum obstacle o = obstacle(q, healers[i]);
-		const struct heal_target *t = healer_target(healers[i], q->finding);
-
-		if (o != NONE) {
-			*why = o > *why ? o : *why;
-			continue;
-		}
-		if (!best || t->success > success ||
-		    (t->success >= success && healers[i]->risk < best->risk)) {
-			best = healers[i];
-			success = t->success;
-		}
-	}
-	return best;
+	for (size_t i = 0; l && i < l->n; i++)
+		if (l->of[i].healer == h)
+			return &l->of[i];
+	return NULL;
 }
 
-static void say_why_nothing(const struct question *q, enum obstacle why)
+struct choice {
+	const struct healer *healer; /* NULL: none, and `why` says why */
+	enum obstacle why;
+	double success, value, seen;
+};
+
+/* What it is worth to try that one. */
+static void weigh(const struct question *q, const struct healer *h, struct choice *out)
+{
+	const struct learned_one *known = learned_of(q, h);
+	double ci_minutes = h->risk == RISK_RETRY ? q->facts->ci_minutes : 0;
+
+	out->healer = h;
+	out->success = known ? known->success : healer_target(h, q->finding)->success;
+	out->seen = known ? known->seen : 0;
+	out->value = belief_value(out->success, q->facts->person_minutes, ci_minutes,
+				  q->facts->ci_price);
+}
+
+static bool better(const struct choice *a, const struct choice *b)
+{
+	if (!b->healer || a->value > b->value)
+		return true;
+	return a->value >= b->value && a->healer->risk < b->healer->risk;
+}
+
+/* The one that is worth most; of equals the less risky, then the first. */
+static void choose(const struct question *q, struct choice *out)
+{
+	*out = (struct choice){ .healer = NULL, .why = NOT_FOR_THIS };
+	for (size_t i = 0; healers[i]; i++) {
+		enum obstacle o = obstacle(q, healers[i]);
+		struct choice c = { .healer = NULL };
+
+		if (o == NONE) {
+			weigh(q, healers[i], &c);
+			c.why = NONE;
+			if (c.value <= 0)
+				o = NO_GAIN;
+			else if (better(&c, out))
+				*out = c;
+		}
+		/* Of those that are left out, the reason that says most. */
+		if (!out->healer && o >= out->why) {
+			out->why = o;
+			out->success = c.success;
+		}
+	}
+}
+
+static void say_why_nothing(const struct question *q, const struct choice *c)
 {
 	const struct policy_answer *p = q->facts->policy;
 	uint64_t n = q->facts->reruns;
 	char words[64];
 
-	switch (why) {
+	switch (c->why) {
+	case NO_GAIN:
+		say(q,
+		    "%s: a try helps in %.0f %% of such cases, and would cost more than that is "
+		    "worth",
+		    in_words(q->finding->category, words), c->success * 100);
+		return;
 	case TRIED_ENOUGH:
 		say(q,
 		    "it failed after %" PRIu64 " re-run%s: no more than %" PRId64
@@ -187,14 +231,17 @@ static void say_why_nothing(const struct question *q, enum obstacle why)
 	}
 }
 
-static void say_why_this(const struct question *q, const struct healer *h)
+static void say_why_this(const struct question *q, const struct choice *c)
 {
 	const struct finding *f = q->finding;
-	char words[64], detail[64];
+	char words[64], detail[64], learned[64] = "";
 
 	in_words(f->subcategory, detail);
-	say(q, "%s%s%s%s %s (%.0f %% sure)", in_words(f->category, words), *detail ? " (" : "",
-	    detail, *detail ? ")" : "", h->because, f->confidence * 100);
+	if (c->seen >= 1)
+		(void)snprintf(learned, sizeof(learned), "; helps in %.0f %% of such failures",
+			       c->success * 100);
+	say(q, "%s%s%s%s %s (%.0f %% sure%s)", in_words(f->category, words), *detail ? " (" : "",
+	    detail, *detail ? ")" : "", c->healer->because, f->confidence * 100, learned);
 }
 
 /* Telling a person needs nobody's approval, and what is riskier than allowed is only suggested. */
@@ -212,20 +259,21 @@ static enum policy_mode mode_for(const struct decide_facts *facts, const struct 
 void decide(const struct decide_facts *facts, const struct finding *finding, struct decision *out)
 {
 	struct question q = { facts, finding, out->reason };
-	enum obstacle why;
+	struct choice choice;
 
 	out->healer = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(vetoes) && !out->healer; i++)
 		if (vetoes[i](&q))
 			out->healer = &healer_escalate;
 	if (!out->healer) {
-		out->healer = choose(&q, &why);
+		choose(&q, &choice);
+		out->healer = choice.healer;
 		if (!out->healer)
-			say_why_nothing(&q, why);
+			say_why_nothing(&q, &choice);
 		else if (not_sure(&q))
 			out->healer = NULL;
 		else
-			say_why_this(&q, out->healer);
+			say_why_this(&q, &choice);
 	}
 	if (!out->healer)
 		out->healer = &healer_escalate;

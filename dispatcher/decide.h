@@ -9,6 +9,7 @@
 
 struct finding;
 struct healer;
+struct learned;
 struct policy_answer;
 struct provider_api;
 
@@ -23,6 +24,10 @@ struct decide_facts {
 	const struct policy_answer *policy;
 	const struct provider_api *provider; /* NULL: we have no access to it */
 	bool observe;                        /* whatever the policy says, nothing is done */
+	const struct learned *learned;       /* NULL: nothing, what healers say of themselves */
+	/* In minutes: what a heal saves a person; what the failed jobs took; what a minute of CI
+	 * time is worth in minutes of a person. */
+	double person_minutes, ci_minutes, ci_price;
 };
 
 /* How the reason begins of a plan that was made without a log; `status` looks for it. */

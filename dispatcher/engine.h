@@ -35,7 +35,7 @@ struct engine_options {
 	int64_t dead_max, dead_keep_ms;
 	int64_t max_deliveries, concurrency, batch;
 	int64_t diagnose_delay_ms, diagnose_tries, diagnose_jobs;
-	int64_t concurrent_heals, approve_ms;
+	int64_t concurrent_heals, approve_ms, person_minutes, ci_price_percent;
 	int64_t breaker_failures, breaker_window_ms, breaker_open_ms, breaker_cap_ms;
 };
 

@@ -8,6 +8,7 @@
 #include "core/metrics.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
+#include "dispatcher/learn.h"
 #include "dispatcher/work.h"
 
 /* A failed attempt is compared once it is diagnosed; that wakes us, this is only the net below. */
@@ -22,29 +23,36 @@ struct await {
 	const struct provider_api *ops;
 };
 
+/* What the next attempt says about the heal. */
+static void judged(struct task *t, const char *result, const char *detail)
+{
+	budget_spent(t);
+	learn_tell(t, result);
+	task_outcome(t, result, detail);
+}
+
 static void judge(struct task *t, const char *conclusion)
 {
 	const struct run *r = &t->run;
 	bool read = r->finding_generation > t->plan.generation;
 	bool same = *r->fingerprint && strcmp(r->fingerprint, t->plan.fingerprint) == 0;
 
-	budget_spent(t);
 	if (strcmp(conclusion, "success") == 0) {
 		metrics_observe_ms("heal_duration_seconds", "",
 				   (double)(task_now_ms(t) - (int64_t)t->plan.created_at_ms));
-		task_outcome(t, "healed", "the next attempt succeeded");
+		judged(t, "healed", "the next attempt succeeded");
 	} else if (!ci_conclusion_failed(conclusion)) {
-		task_outcome(t, "cancelled",
-			     arena_printf(t->arena, "the next attempt ended as %s", conclusion));
+		judged(t, "cancelled",
+		       arena_printf(t->arena, "the next attempt ended as %s", conclusion));
 	} else if (!read) {
 		/* What is known of the run is still the failure that the plan was made for. */
-		task_outcome(t, "cancelled", "the next attempt failed, and was not diagnosed");
+		judged(t, "cancelled", "the next attempt failed, and was not diagnosed");
 	} else if (same) {
-		task_outcome(t, "same_failure", "the next attempt failed for the same reason");
+		judged(t, "same_failure", "the next attempt failed for the same reason");
 	} else {
-		task_outcome(t, "different_failure",
-			     arena_printf(t->arena, "the next attempt failed with %s",
-					  *r->category ? r->category : "something else"));
+		judged(t, "different_failure",
+		       arena_printf(t->arena, "the next attempt failed with %s",
+				    *r->category ? r->category : "something else"));
 	}
 }
 

@@ -20,6 +20,7 @@
 #include "dispatcher/failure_reason.h"
 #include "dispatcher/flake_ledger.h"
 #include "dispatcher/git_finding.h"
+#include "dispatcher/learn.h"
 #include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/work.h"
@@ -37,6 +38,7 @@ struct diagnose {
 	double failed_s;             /* what those jobs took */
 	const char *no_log_why;
 	const char *deploy_job;
+	double ci_minutes;    /* that running again what failed takes */
 	bool deploy_is_stage; /* of a build: the log may say that it was skipped */
 };
 
@@ -111,7 +113,7 @@ static uint64_t reruns_so_far(const struct task *t)
 	return t->run.generation > 0 ? t->run.generation - 1 : 0;
 }
 
-static void conclude(struct task *t)
+static void on_learned(struct task *t, const struct learned *learned)
 {
 	struct diagnose *d = t->state;
 	const struct finding *f = &d->best;
@@ -125,6 +127,10 @@ static void conclude(struct task *t)
 		.policy = &policy,
 		.provider = d->ops,
 		.observe = t->e->decide.observe,
+		.learned = learned,
+		.person_minutes = (double)t->e->opt.person_minutes,
+		.ci_minutes = d->ci_minutes,
+		.ci_price = (double)t->e->opt.ci_price_percent / 100,
 	};
 	const char *generation = arena_printf(t->arena, "%" PRIu64, t->run.generation);
 	struct settle s = {
@@ -154,6 +160,11 @@ static void conclude(struct task *t)
 		 KV("category", f->category), KV("rule", f->rule),
 		 KV("strategy", decision.healer->name), KV("reason", decision.reason));
 	task_settle(t, &s);
+}
+
+static void conclude(struct task *t)
+{
+	learn_ask(t, &((struct diagnose *)t->state)->best, on_learned);
 }
 
 static void conclude_without_log(struct task *t, const char *why)
@@ -353,6 +364,21 @@ static bool would_repeat(const struct api_job *job)
 	return ci_conclusion_failed(job->conclusion) || strcmp(job->conclusion, "cancelled") == 0;
 }
 
+/* As long as it took the last time; begun minutes are paid for, job by job. */
+static double minutes_to_repeat(const struct api_result *r)
+{
+	int64_t minutes = 0;
+
+	for (unsigned i = 0; i < r->n_jobs; i++) {
+		const struct api_job *job = &r->jobs[i];
+
+		if (would_repeat(job) && job->started_at_ms > 0 &&
+		    job->completed_at_ms > job->started_at_ms)
+			minutes += (job->completed_at_ms - job->started_at_ms + 59999) / 60000;
+	}
+	return (double)minutes;
+}
+
 /*
  * A deploy job is in the way when it would be run again itself, or when it started although
  * something before it had failed: then it may depend on what we would re-run. "": one may be
@@ -430,6 +456,7 @@ static void on_jobs(const struct api_result *r, void *arg)
 		return;
 	}
 	look_for_deploy(t, r);
+	d->ci_minutes = minutes_to_repeat(r);
 	d->failed.complete = !r->more_jobs;
 	for (unsigned i = 0; i < r->n_jobs; i++) {
 		if (!ci_conclusion_failed(r->jobs[i].conclusion))

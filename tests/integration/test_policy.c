@@ -180,6 +180,33 @@ static void a_policy_is_tried_on_the_past_and_the_switch_thrown(struct rig *r)
 	assert_non_null(strstr(out, "bad.yaml:3:18"));
 }
 
+/* The same failure, again and again, that no re-run helps. */
+static void what_never_helped_is_not_tried_any_more(struct rig *r)
+{
+	static const char lasting[] = "{\"cause\":\"network_dns\",\"rerun\":\"same\","
+				      "\"repo\":\"aurora-labs/checkout\"}";
+	enum { MOST = 40 };
+	const char *result = "";
+	uint64_t run = 0;
+	int tried = 0;
+
+	(void)start_with_policy(r, "defaults: { mode: act }\n", "heal.ci_price=400");
+	for (; tried < MOST; tried++) {
+		run = sim_run(r, lasting);
+		result = plan_result(r, run, 1);
+		if (strcmp(result, "same_failure") != 0)
+			break;
+	}
+	assert_string_equal(result, "escalated");
+	assert_true(tried > 3 && tried < MOST);
+	assert_non_null(strstr(plan_field(r, run, 1, "reason"), "would cost more"));
+	assert_int_equal(reruns(r, run), 0);
+	assert_string_equal(redis_text_of(r, "EVAL %s 0",
+					  "local k = redis.call('KEYS', 'pg:{local}:value:*')[1] "
+					  "return redis.call('HGET', k, 'ci_minutes_spent')"),
+			    rig_printf(r, "%d", tried));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +216,7 @@ int main(int argc, char **argv)
 		RIG_TEST(rules_decide_by_branch_and_a_bad_file_changes_nothing),
 		RIG_TEST(the_minutes_of_a_repository_are_limited),
 		RIG_TEST(a_policy_is_tried_on_the_past_and_the_switch_thrown),
+		RIG_TEST(what_never_helped_is_not_tried_any_more),
 		RIG_TEST(only_a_share_of_the_failures_is_run_again),
 	};
 

@@ -4,6 +4,7 @@
 
 #include "core/finding.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/learn.h"
 #include "dispatcher/policy.h"
 #include "healers/healer.h"
 #include "unit.h"
@@ -123,6 +124,7 @@ static void first_row_that_applies_decides(void **state)
 		struct decision d;
 
 		facts.policy = &acting;
+		facts.person_minutes = 15;
 		finding_init(&f);
 		f.category = cases[i].category;
 		f.transient = cases[i].transient;
@@ -137,9 +139,9 @@ static void first_row_that_applies_decides(void **state)
 /* A sure and transient finding under a policy. */
 static struct decision decided(const struct policy_answer *policy, bool observe)
 {
-	struct decide_facts facts = { .conclusion = "failure",
-				      .policy = policy,
-				      .observe = observe };
+	struct decide_facts facts = {
+		.conclusion = "failure", .policy = policy, .observe = observe, .person_minutes = 15
+	};
 	struct finding f;
 	struct decision d;
 
@@ -184,6 +186,46 @@ static void the_policy_says_the_mode_and_what_is_allowed(void **state)
 	d = decided(&none, false);
 	assert_string_equal(d.healer->name, "escalate");
 	assert_string_equal(d.mode, "act");
+}
+
+static void what_never_helps_or_costs_too_much_is_not_tried(void **state)
+{
+	static const struct {
+		const char *why;
+		double success, seen, ci_minutes;
+		const char *strategy, *reason;
+	} cases[] = {
+		{ "cheap and likely", 0.7, 0, 5, "rerun_failed_jobs", "(90 % sure)" },
+		{ "learned", 0.8, 12, 5, "rerun_failed_jobs", "helps in 80 % of such failures" },
+		{ "it never helped", 0.02, 40, 5, "escalate", "helps in 2 %" },
+		{ "hours for a small chance", 0.3, 3, 120, "escalate", "would cost more" },
+		{ "hours for a good chance", 0.9, 3, 120, "rerun_failed_jobs", "90 %" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct learned learned = { .of = { { &healer_rerun_failed_jobs, cases[i].success,
+						     cases[i].seen } },
+					   .n = 1 };
+		struct decide_facts facts = {
+			.conclusion = "failure",
+			.policy = &acting,
+			.learned = &learned,
+			.person_minutes = 15,
+			.ci_minutes = cases[i].ci_minutes,
+			.ci_price = 0.1,
+		};
+		struct finding f;
+		struct decision d;
+
+		finding_init(&f);
+		f.category = "network_failure";
+		f.transient = true;
+		f.confidence = 0.9;
+		decide(&facts, &f, &d);
+		assert_case(strcmp(d.healer->name, cases[i].strategy) == 0, cases[i].why);
+		assert_case(strstr(d.reason, cases[i].reason) != NULL, d.reason);
+	}
 }
 
 static void tells_deploy_jobs_by_name(void **state)
@@ -241,6 +283,7 @@ int main(void)
 		cmocka_unit_test(words_alone_are_no_reason_to_act),
 		cmocka_unit_test(first_row_that_applies_decides),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
+		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
 		cmocka_unit_test(tells_deploy_jobs_by_name),
 	};
 

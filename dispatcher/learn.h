@@ -1,0 +1,36 @@
+/*
+ * What strategies were worth: asked before a plan is made, told when it ended. In Redis per
+ * strategy and per fingerprint or category (docs/streams.md); the arithmetic is ml/belief.h's.
+ */
+#ifndef GUARD_DISPATCHER_LEARN_H
+#define GUARD_DISPATCHER_LEARN_H
+
+#include "core/finding.h"
+#include "healers/healer.h"
+
+struct task;
+
+enum { LEARN_STRATEGIES_MAX = 32 };
+
+/* What is expected of each strategy for one finding; in the order of healers[]. */
+struct learned {
+	struct learned_one {
+		const struct healer *healer;
+		double success; /* 0..1 */
+		double seen; /* outcomes of this fingerprint that it rests on; old ones count less
+			      */
+	} of[LEARN_STRATEGIES_MAX];
+	size_t n;
+};
+
+/*
+ * Asks for what is known; `then` follows in any case, with what is assumed where Redis says
+ * nothing. Lives in the task's arena.
+ */
+void learn_ask(struct task *, const struct finding *,
+	       void (*then)(struct task *, const struct learned *));
+
+/* The task's plan ended so; results that prove nothing are left out. Counted once per plan. */
+void learn_tell(struct task *, const char *result);
+
+#endif
