@@ -53,7 +53,7 @@ for place in (finding["properties"]["category"],
 known = re.findall(r"^\| `(\w+)` \|", table("docs/streams.md", "| result | meaning |", "\n\n"), re.M)
 said = set()
 for name in ("stage_act", "stage_await", "work"):
-    said |= set(re.findall(r"(?:finish|task_outcome)\(t, \"(\w+)\"", read(f"dispatcher/{name}.c")))
+    said |= set(re.findall(r"(?:finish|task_outcome|judged)\(t, \"(\w+)\"", read(f"dispatcher/{name}.c")))
 same("results in docs/streams.md", outcome["properties"]["result"]["enum"], known)
 same("results in the code", outcome["properties"]["result"]["enum"], said)
 sys.exit(status)
