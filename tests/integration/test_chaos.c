@@ -662,7 +662,7 @@ static void start_world(struct chaos *c, unsigned seconds)
 	c->sim = simulator_start(r, "--rate", rig_printf(r, "%d", RATE), "--count",
 				 rig_printf(r, "%u", RATE * seconds), "--transient-rate", "0.6",
 				 "--heal-rate", "0.6", "--duplicate", "0.1", "--reorder", "0.1",
-				 "--latency-ms", "100", "--gitlab-webhook-url",
+				 "--latency-ms", "300", "--gitlab-webhook-url",
 				 rig_printf(r, "%s/gitlab", url), "--gitlab-secret-file", gitlab,
 				 "--jenkins-webhook-url", rig_printf(r, "%s/jenkins", url),
 				 "--jenkins-secret-file", jenkins, NULL);
