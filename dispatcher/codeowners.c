@@ -125,12 +125,21 @@ static char *next_word(char **rest)
 	return start;
 }
 
+/* It is stored and shown: text, and nothing that moves a cursor. */
+static bool is_owner(const char *word)
+{
+	for (const char *p = word; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return false;
+	return utf8_valid((const unsigned char *)word, strlen(word));
+}
+
 static const char *read_owners(char *rest, struct arena *a)
 {
 	const char *all = "", *word;
 
 	while ((word = next_word(&rest)))
-		if (strlen(all) + strlen(word) + 2 <= CODEOWNERS_OWNER_MAX)
+		if (is_owner(word) && strlen(all) + strlen(word) + 2 <= CODEOWNERS_OWNER_MAX)
 			all = arena_printf(a, "%s%s%s", all, *all ? " " : "", word);
 	return all;
 }

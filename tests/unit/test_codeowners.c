@@ -76,7 +76,8 @@ static void github_takes_the_last_rule_that_matches(void **state)
 				   "shop/tests @tests\n"
 				   "with\\ space.py @space\n"
 				   "!never.py @no\n"
-				   "[Section] @section\n";
+				   "[Section] @section\n"
+				   "/odd.py @\xff @\x1b[2J @good\n";
 	static const struct row rows[] = {
 		{ "the default", "tests/test_tax.py", "@acme/all" },
 		{ "by its ending, at any depth", "web/src/tax.test.js", "@js @acme/web" },
@@ -89,6 +90,7 @@ static void github_takes_the_last_rule_that_matches(void **state)
 		{ "a folder without a slash at its end", "shop/tests/a/b.py", "@tests" },
 		{ "a slash within begins at the root", "x/shop/tests/b.py", "@acme/all" },
 		{ "a space", "with space.py", "@space" },
+		{ "what is no text is no owner", "odd.py", "@good" },
 		{ "it has no negation", "never.py", "@acme/all" },
 	};
 
