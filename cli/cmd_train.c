@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/log_files.h"
+#include "cli/train_outcomes.h"
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -26,17 +27,19 @@ static const char usage[] =
 	"folder per category; `passed` is for logs in which nothing failed. A log without a\n"
 	"category is learned from where a rule is sure of it, and so are the samples of the "
 	"rules.\n"
+	"--outcomes adds what Redis has of runs that were healed by running them again.\n"
 	"\n"
 	"Prints how often it is right on logs of projects that it has not seen. The same logs and\n"
 	"rules give the same file, byte for byte.\n"
 	"\n"
 	"Exit status: 0 the model was written, 2 wrong usage or bad labels, 3 a file could not be\n"
-	"read or written.\n";
+	"read or written, or Redis not reached.\n";
 
 struct trainer {
 	const struct detector *detector;
 	struct text_samples samples;
 	unsigned by_rules, left_out; /* logs without a label: learned from, and not */
+	unsigned healed;
 	bool progress;
 };
 
@@ -122,6 +125,23 @@ static int add_rules(struct trainer *t, struct err *err)
 	return 0;
 }
 
+/* Its evidence is what is left of the log. */
+static int add_outcome(const struct finding *f, const char *repo, void *arg, struct err *err)
+{
+	struct trainer *t = arg;
+	struct text_sample s = { .weight = 0.5, .project = project_id(repo) };
+	const char *lines[FINDING_EVIDENCE_MAX];
+	int class = text_samples_class(&t->samples, f->category);
+
+	if (class < 0)
+		return 0;
+	s.class = (unsigned)class;
+	for (size_t i = 0; i < f->n_evidence; i++)
+		lines[i] = f->evidence[i].text;
+	t->healed++;
+	return text_samples_add(&t->samples, lines, f->n_evidence, &s, err);
+}
+
 /* ---- results ------------------------------------------------------------------------------- */
 
 static void on_progress(unsigned done, unsigned of, void *arg)
@@ -160,8 +180,11 @@ static double share(unsigned part, unsigned whole)
 	return whole ? (double)part / whole : 0;
 }
 
-static void print_text(const struct text_model *m, const struct text_report *r)
+static void print_text(const struct trainer *t, const struct text_model *m,
+		       const struct text_report *r)
 {
+	printf("learned from %u logs with labels, %u more that a rule is sure of, %u healed runs\n",
+	       r->logs + r->passed, t->by_rules, t->healed);
 	printf("validated by project: %u logs, %.1f %% right\n", r->logs,
 	       100 * share(r->right, r->logs));
 	printf("sure enough to speak: %.1f %% of the logs, %.1f %% of those right; "
@@ -201,14 +224,18 @@ static struct json_object *confusion(const struct text_model *m, const struct te
 	return o;
 }
 
-static void print_json(const struct text_model *m, const struct text_report *r, size_t bytes)
+static void print_json(const struct trainer *t, const struct text_model *m,
+		       const struct text_report *r, size_t bytes)
 {
 	OWNED(json_putp) struct json_object *o = json_object_new_object();
 	struct json_object *each = json_object_new_object();
 
 	json_add_i64(o, "logs", r->logs);
+	json_add_i64(o, "by_rules", t->by_rules);
+	json_add_i64(o, "left_out", t->left_out);
+	json_add_i64(o, "healed", t->healed);
 	json_add_num(o, "accuracy", share(r->right, r->logs));
-	json_add_num(o, "temperature", (double)m->temperature);
+	json_add_num(o, "temperature", round2(m->temperature));
 	json_add_num(o, "answered", share(r->answered, r->logs));
 	json_add_num(o, "answered_accuracy", share(r->answered_right, r->answered));
 	json_add_i64(o, "passed", r->passed);
@@ -260,9 +287,10 @@ static int write_model(const char *path, const unsigned char *data, size_t n, st
 
 struct options {
 	const char *text, *out, *rules;
+	bool outcomes;
 };
 
-static int gather(struct trainer *t, const struct options *o, int argc, char **argv,
+static int gather(struct trainer *t, const struct options *o, const struct cli *cli,
 		  struct err *err)
 {
 	for (unsigned i = 0; finding_categories[i]; i++)
@@ -270,9 +298,11 @@ static int gather(struct trainer *t, const struct options *o, int argc, char **a
 	(void)text_samples_class(&t->samples, TEXT_PASSED);
 	if (add_labels(t, o->text, err) < 0)
 		return -1;
-	for (int i = 0; i < argc; i++)
-		if (add_labels(t, argv[i], err) < 0)
+	for (int i = 0; i < cli->argc; i++)
+		if (add_labels(t, cli->argv[i], err) < 0)
 			return -1;
+	if (o->outcomes && train_outcomes(cli->conf, add_outcome, t, err) < 0)
+		return -1;
 	return add_rules(t, err);
 }
 
@@ -302,16 +332,16 @@ static int train(const struct cli *cli, const struct options *o, struct err *err
 	    0)
 		return -1;
 	t.detector = d;
-	if (gather(&t, o, cli->argc, cli->argv, err) < 0 ||
+	if (gather(&t, o, cli, err) < 0 ||
 	    text_train(&t.samples, on_progress, &t, &m, &report, err) < 0)
 		return -1;
 	data = text_model_bytes(m, &n);
 	if (write_model(o->out, data, n, err) < 0)
 		return -1;
 	if (cli->json)
-		print_json(m, &report, n);
+		print_json(&t, m, &report, n);
 	else
-		print_text(m, &report);
+		print_text(&t, m, &report);
 	return 0;
 }
 
@@ -331,6 +361,9 @@ static int train_run(int argc, char **argv)
 		  .argument = "DIR",
 		  .text = &o.rules,
 		  .help = "rules other than the built-in ones" },
+		{ .name = "outcomes",
+		  .flag = &o.outcomes,
+		  .help = "also from runs in Redis that were healed" },
 		{ .name = NULL },
 	};
 	struct err err = { .kind = ERR_NONE };

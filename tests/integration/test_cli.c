@@ -114,6 +114,70 @@ static void seed_plan(struct rig *r, const char *state, const char *result, cons
 		       state, result, reason);
 }
 
+/* --- train --------------------------------------------------------------------------- */
+
+/* A table of twelve logs of six projects. */
+static const char *write_labels(struct rig *r)
+{
+	const char *table = rig_printf(r, "path,category,project\n");
+
+	rig_write(r, "tests.log", "the assertion failed in a suite\nmake: stop\n", 0600);
+	rig_write(r, "links.log", "an undefined reference to a symbol\nmake: stop\n", 0600);
+	for (int i = 0; i < 6; i++)
+		table = rig_printf(r, "%stests.log,test_failure,p%d\nlinks.log,build_failure,p%d\n",
+				   table, i, i);
+	rig_write(r, "labels.csv", table, 0600);
+	return rig_path(r, "labels.csv");
+}
+
+static void train_learns_from_labels_and_healed_runs(struct rig *r)
+{
+	static const char *const outcomes[] = { "healed", "same_failure" };
+	const char *labels = write_labels(r), *model = rig_path(r, "text.model"), *out;
+
+	seed_run(r, "failure");
+	for (size_t i = 0; i < ARRAY_LEN(outcomes); i++)
+		(void)redis_do(r,
+			       "XADD pg:{local:0}:outcomes * run %s result %s category "
+			       "network_failure",
+			       REF, outcomes[i]);
+	assert_int_equal(
+		guard(r, &out, "train", "--text", labels, "--out", model, "--outcomes", NULL), 0);
+	says(out, "learned from 12 logs with labels, 0 more that a rule is sure of, 0 healed runs");
+	says(out, "validated by project: 12 logs, 100.0 % right");
+	(void)redis_do(r, "HSET %s finding %s", RUN,
+		       "{\"category\":\"network_failure\",\"confidence\":0.9,\"transient\":true,"
+		       "\"rule\":\"dns\",\"evidence\":[{\"line\":1,\"text\":\"no such host\"}]}");
+	assert_int_equal(guard(r, &out, "train", "--text", labels, "--out", model, "--outcomes",
+			       "--json", NULL),
+			 0);
+	says(out, "\"healed\":1");
+	says(out, "\"accuracy\":1");
+	rig_write(r, "new.log", "the assertion failed in some suite\n", 0600);
+	assert_int_equal(
+		guard(r, &out, "detect", "--text-model", model, rig_path(r, "new.log"), NULL), 0);
+	says(out, "test_failure");
+	says(out, "(text-model)");
+}
+
+static void train_says_what_is_wrong(struct rig *r)
+{
+	const char *labels = write_labels(r), *model = rig_path(r, "none.model"), *out;
+
+	assert_int_equal(guard(r, &out, "train", "--out", model, NULL), 2);
+	says(out, "--text");
+	assert_int_equal(guard(r, &out, "train", "--text", labels, NULL), 2);
+	says(out, "--out");
+	assert_int_equal(guard(r, &out, "train", "--text", "/nowhere", "--out", model, NULL), 3);
+	rig_write(r, "bad.csv", "path,category\ntests.log,mood\n", 0600);
+	assert_int_equal(
+		guard(r, &out, "train", "--text", rig_path(r, "bad.csv"), "--out", model, NULL), 2);
+	says(out, "bad.csv:2: \"mood\" is no category");
+	assert_int_equal(guard(r, &out, "train", "--text", labels, "--out", "/nowhere/x", NULL), 3);
+	assert_int_equal(guard(r, &out, "detect", "--text-model", labels, labels, NULL), 2);
+	says(out, "no text model");
+}
+
 static void without_redis_the_answer_is_3(struct rig *r)
 {
 	static const char *const names[] = { "status", "logs", "replay" };
@@ -880,6 +944,8 @@ static void start_tells_children_only_what_they_need(struct rig *r)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		RIG_TEST(train_learns_from_labels_and_healed_runs),
+		RIG_TEST(train_says_what_is_wrong),
 		RIG_TEST(without_redis_the_answer_is_3),
 		RIG_TEST(wrong_usage_is_2),
 		RIG_TEST(every_command_explains_itself),
