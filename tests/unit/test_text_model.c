@@ -63,7 +63,11 @@ static void features_are_bounded(void **state)
 		lines[i] = words[i];
 	}
 	n = text_features(lines, ARRAY_LEN(lines), f);
-	assert_true(n > TEXT_LINES_MAX && n <= TEXT_FEATURES_MAX);
+	assert_true(n > 0 && n <= TEXT_FEATURES_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		words[i][3] = '\0';
+	n = text_features(lines, ARRAY_LEN(lines), f);
+	assert_int_equal(n, 3 * TEXT_LINES_MAX); /* two words and their pair */
 	for (size_t i = 0; i < n; i++) {
 		assert_true(f[i].line < TEXT_LINES_MAX);
 		assert_true(f[i].bucket < 1 << TEXT_BUCKET_BITS);
@@ -93,19 +97,25 @@ static void no_progress(unsigned done, unsigned of, void *arg)
 	UNUSED(arg);
 }
 
-static void add(struct text_samples *all, const char *class, uint64_t project, const char *line,
-		const char *last)
+static void add_one(struct text_samples *all, const char *class, uint64_t project, bool scored,
+		    const char *line, const char *last)
 {
 	const char *lines[] = { "building shop", line, last };
 	struct text_sample s = {
 		.class = (unsigned)text_samples_class(all, class),
 		.project = project << 17,
-		.scored = true,
+		.scored = scored,
 		.weight = 1,
 	};
 	struct err err;
 
 	assert_ok(text_samples_add(all, lines, ARRAY_LEN(lines), &s, &err), &err);
+}
+
+static void add(struct text_samples *all, const char *class, uint64_t project, const char *line,
+		const char *last)
+{
+	add_one(all, class, project, true, line, last);
 }
 
 /* Ten projects with two kinds of failures, and one that passes; one rare kind. */
@@ -187,6 +197,42 @@ static void a_class_speaks_only_when_logs_showed_that_it_may(void **state)
 	assert_false(text_model_knows(m, "timeout")); /* one log of one project */
 	assert_false(text_model_knows(m, TEXT_PASSED));
 	assert_false(text_model_knows(m, "network_failure"));
+}
+
+/* What was learned elsewhere is right in logs of two projects, or of one more. */
+static void two_projects_are_too_few(void **state)
+{
+	UNUSED(state);
+	for (uint64_t more = 0; more < 2; more++) {
+		OWNED(text_samples_done) struct text_samples all = { .n = 0 };
+		OWNED(text_model_freep) struct text_model *m = NULL;
+		struct text_report report;
+		struct err err;
+
+		fill(&all);
+		for (uint64_t project = 21; project < 29; project++)
+			add_one(&all, "rate_limit", project, false, "slow down please", "slow");
+		for (uint64_t project = 31; project < 33 + more; project++)
+			add(&all, "rate_limit", project, "slow down please", "slow");
+		assert_ok(text_train(&all, no_progress, NULL, &m, &report, &err), &err);
+		assert_int_equal(text_model_knows(m, "rate_limit"), more);
+	}
+}
+
+/* Whatever a file says: that nothing failed is no category. */
+static void passed_is_never_said(void **state)
+{
+	const char *lines[] = { "all green and well" };
+	struct text_report report;
+	OWNED(text_model_freep) struct text_model *m = trained(&report);
+	struct text_opinion o;
+
+	UNUSED(state);
+	for (unsigned c = 0; c < m->n_classes; c++)
+		m->threshold[c] = 0;
+	text_model_ask(m, lines, 1, &o);
+	assert_string_equal(o.best[0].class, TEXT_PASSED);
+	assert_false(o.sure);
 }
 
 static void the_same_samples_give_the_same_bytes(void **state)
@@ -337,6 +383,8 @@ int main(void)
 		cmocka_unit_test(it_learns_to_tell_failures_apart),
 		cmocka_unit_test(words_it_never_saw_decide_nothing),
 		cmocka_unit_test(a_class_speaks_only_when_logs_showed_that_it_may),
+		cmocka_unit_test(two_projects_are_too_few),
+		cmocka_unit_test(passed_is_never_said),
 		cmocka_unit_test(the_same_samples_give_the_same_bytes),
 		cmocka_unit_test(names_of_one_project_are_not_learned),
 		cmocka_unit_test(one_class_is_nothing_to_learn),
