@@ -217,6 +217,18 @@ int cli_begin(const struct command *cmd, const struct cli_option *own, int argc,
 	return -1;
 }
 
+const char *cli_language(const char *asked)
+{
+	static const char *const names[] = { "LC_ALL", "LC_MESSAGES", "LANG" };
+
+	for (size_t i = 0; !asked && i < ARRAY_LEN(names); i++) {
+		asked = getenv(names[i]);
+		if (asked && !*asked)
+			asked = NULL;
+	}
+	return asked;
+}
+
 void cli_end(struct cli *cli)
 {
 	for (char **s = cli->sets; s && *s; s++)

@@ -8,10 +8,12 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/knowledge.h"
 #include "dispatcher/rule_cache.h"
 
 struct options {
-	const char *rules, *model;
+	const char *rules, *model, *lang;
+	struct knowledge *knowledge;
 	struct detect_input input;
 };
 
@@ -64,6 +66,8 @@ static void print_text(const char *name, const struct finding *f)
 	(void)printf("  %-12s %s%s%s%s\n", "category", f->category, *f->subcategory ? "/" : "",
 		     f->subcategory, f->transient ? " (trying again can help)" : "");
 	if (*f->rule)
+		(void)printf("  %-12s %s\n", "that is", f->category_title);
+	if (*f->rule)
 		(void)printf("  %-12s %.0f %% (%s)\n", "confidence", f->confidence * 100, f->rule);
 	for (size_t i = 0; i < f->n_evidence; i++) {
 		(void)printf("  %-12s %6llu  ",
@@ -79,6 +83,7 @@ static void print_text(const char *name, const struct finding *f)
 		(void)printf("  %-12s %s (%.0f %%)\n", i ? "" : "or else",
 			     f->alternatives[i].category, f->alternatives[i].confidence * 100);
 	print_list("what to do", f->suggestions, f->n_suggestions);
+	(void)printf("  %-12s %s\n", "more", f->link);
 	(void)printf("  %-12s %s\n", "fingerprint", f->fingerprint);
 }
 
@@ -92,6 +97,7 @@ static int detect_file(const struct detector *d, const struct options *o, bool j
 	if (log_file_feed(name, scan, err) < 0)
 		return -1;
 	detect_scan_end(scan, a, &f);
+	knowledge_complete(o->knowledge, a, &f);
 	if (json)
 		print_json(name, &f);
 	else
@@ -160,6 +166,10 @@ static int detect_run(int argc, char **argv)
 		  .argument = "FILE",
 		  .text = &o.model,
 		  .help = "a text model other than the built-in one; \"\" for none" },
+		{ .name = "lang",
+		  .argument = "LANGUAGE",
+		  .text = &o.lang,
+		  .help = "explain in en or de; default that of LANG" },
 		{ .name = NULL },
 	};
 	struct err err = { .kind = ERR_NONE };
@@ -168,7 +178,11 @@ static int detect_run(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	status = detect_all(&cli, &o, &err);
+	status = (o.lang ? knowledge_load(NULL, o.lang, &o.knowledge, &err)
+			 : knowledge_load_or_english(cli_language(NULL), &o.knowledge, &err)) < 0
+			 ? cli_fail(&cmd_detect, &err)
+			 : detect_all(&cli, &o, &err);
+	knowledge_free(o.knowledge);
 	cli_end(&cli);
 	return status;
 }

@@ -13,17 +13,19 @@ static const struct subcommand {
 	const char *subject; /* NULL: none */
 	bool needed;
 	rules_fn *run;
-	const char *help;
 } subcommands[] = {
-	{ "list", NULL, false, rules_list, "every rule: what it says, and how sure" },
-	{ "show", "ID", true, rules_show, "one rule with all that belongs to it" },
-	{ "test", "DIR", false, rules_test, "load a folder of rules and name every fault in it" },
-	{ "lint", "DIR", false, rules_lint,
-	  "what is weak: slow, duplicate, overlapping or shadowed rules, missing texts" },
-	{ "backtest", "LOGS", true, rules_backtest, "how often each rule is right on saved logs" },
-	{ "coverage", "LOGS", true, rules_coverage, "which rules decide, and how much stays open" },
-	{ "next", "LOGS", true, rules_next,
-	  "what to write rules for: failures that recur unnamed" },
+	/* clang-format off */
+	{ "list", NULL, false, rules_list },
+	{ "show", "ID", true, rules_show },
+	{ "test", "DIR", false, rules_test },
+	{ "lint", "DIR", false, rules_lint },
+	{ "causes", NULL, false, rules_causes },
+	{ "backtest", "LOGS", true, rules_backtest },
+	{ "coverage", "LOGS", true, rules_coverage },
+	{ "next", "LOGS", false, rules_next },
+	{ "confirm", "RUN", true, rules_confirm },
+	{ "reject", "RUN", true, rules_reject },
+	/* clang-format on */
 };
 
 static const char usage[] =
@@ -37,9 +39,13 @@ static const char usage[] =
 	"  test [DIR]       load a folder of rules and name every fault in it, with file and line\n"
 	"  lint [DIR]       what is weak: slow, duplicate, overlapping or shadowed rules, missing\n"
 	"                   texts. --all shows the notes too\n"
+	"  causes           what is said of each cause when its rule says nothing itself\n"
 	"  backtest LOGS    how often each rule is right on saved logs with labels\n"
 	"  coverage LOGS    which rules fire and decide, and how much stays unknown\n"
-	"  next LOGS        what to write rules for: failures that recur and have no name\n"
+	"  next [LOGS]      what to write rules for: failures that recur and have no name;\n"
+	"                   without LOGS those that the guard saw\n"
+	"  confirm RUN      the cause that was named for this run is right\n"
+	"  reject RUN       it is wrong; a rule that keeps being wrong is trusted less\n"
 	"\n"
 	"LOGS is a folder or a table. In a folder, the folders on the way to a log say what it "
 	"is:\n"
@@ -49,7 +55,8 @@ static const char usage[] =
 	"to be red counts as right whenever a rule names a cause.\n"
 	"\n"
 	"Exit status: 0 done; 1 a fault or problem was found, or a rule is below --min-precision;\n"
-	"2 wrong usage or rules that do not load; 3 a log could not be read.\n";
+	"2 wrong usage or rules that do not load; 3 a log could not be read, or no guard was "
+	"reached.\n";
 
 int rules_detector(const struct rules_request *r, struct detector **out, struct err *err)
 {
@@ -108,6 +115,15 @@ static int run(int argc, char **argv)
 		  .argument = "PERCENT",
 		  .number = &r.min_precision,
 		  .help = "backtest: exit 1 when a rule is surely less often right" },
+		{ .name = "lang",
+		  .argument = "LANGUAGE",
+		  .text = &r.lang,
+		  .help = "causes: en or de; default that of LANG" },
+		{ .name = "markdown", .flag = &r.markdown, .help = "causes: print docs/causes.md" },
+		{ .name = "data-dir",
+		  .argument = "DIR",
+		  .key = "data_dir",
+		  .help = "where `start` keeps its data" },
 		{ .name = NULL },
 	};
 	struct err err = { .kind = ERR_NONE };

@@ -94,6 +94,9 @@ void cli_end(struct cli *);
 /* Prints "pipeline-guard NAME: message" and returns the exit status that fits the kind. */
 int cli_fail(const struct command *, const struct err *);
 
+/* The language asked for, else that of the environment; NULL: none is set. */
+const char *cli_language(const char *asked);
+
 /* Help of one command, options included. */
 void cli_print_usage(const struct command *, const struct cli_option *own);
 

@@ -14,6 +14,7 @@
 #include "core/mem.h"
 #include "core/text.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/fingerprint.h"
 #include "dispatcher/rule_report.h"
 #include "dispatcher/rule_set.h"
 
@@ -391,13 +392,20 @@ struct clusters {
 	uint64_t logs, unknown, beyond; /* beyond: unknown ones that found no room */
 };
 
-/* The line that the fingerprint was made of is the last one of the evidence. */
+/* The line that the fingerprint was made of. */
+static const char *example_of(const struct finding *f)
+{
+	const char *lines[FINDING_EVIDENCE_MAX];
+
+	for (size_t i = 0; i < f->n_evidence; i++)
+		lines[i] = f->evidence[i].text;
+	return f->n_evidence ? lines[fingerprint_telling(lines, f->n_evidence)] : "";
+}
+
 static void add_unknown(const struct log_file *log, const struct detect_scan *scan,
 			const struct finding *f, void *arg)
 {
 	struct clusters *c = arg;
-	const char *line = f->n_evidence ? f->evidence[f->n_evidence - 1].text : "";
-
 	UNUSED(scan);
 	if (log->label && strcmp(log->label, LABEL_GREEN) == 0)
 		return;
@@ -415,7 +423,8 @@ static void add_unknown(const struct log_file *log, const struct detect_scan *sc
 		c->beyond++;
 		return;
 	}
-	c->at[c->n] = (struct cluster){ .count = 1, .first = log, .example = xstrdup(line) };
+	c->at[c->n] =
+		(struct cluster){ .count = 1, .first = log, .example = xstrdup(example_of(f)) };
 	memcpy(c->at[c->n++].fingerprint, f->fingerprint, sizeof(f->fingerprint));
 }
 
@@ -450,7 +459,7 @@ static void next_json(const struct clusters *c, size_t n)
 
 static void next_table(const struct clusters *c, size_t n)
 {
-	static const char *const headings[] = { "logs", "fingerprint", "first in", "last line",
+	static const char *const headings[] = { "logs", "fingerprint", "first in", "what it says",
 						NULL };
 	OWNED(table_freep) struct table *t = table_new(headings);
 
@@ -476,6 +485,8 @@ int rules_next(const struct rules_request *r, struct err *err)
 	struct clusters c = { .at = NULL };
 	size_t unread, n;
 
+	if (!r->subject)
+		return rules_next_seen(r, err);
 	if (log_files_find(r->subject, &files, err) < 0 || rules_detector(r, &d, err) < 0)
 		return -1;
 	c.at = xcalloc(CLUSTERS_MAX, sizeof(*c.at));

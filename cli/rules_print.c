@@ -1,4 +1,5 @@
 /* rules list, show, test, lint: what is known from the rules alone. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "cli/term.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/rule_trust.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/rule_lint.h"
 #include "dispatcher/rule_set.h"
@@ -77,7 +79,48 @@ static struct json_object *texts_json(char *const *texts, unsigned n)
 	return list;
 }
 
-static struct json_object *rule_json(const struct rule *rule, bool whole)
+/* How often it was right: "83 % of 12", with a mark when it is not believed any more. */
+static void practice_text(enum trust_kind kind, const struct trust_entry *e, char out[static 64])
+{
+	struct trust t = e ? e->trust[kind] : (struct trust){ 0 };
+	double n = t.right + t.wrong;
+
+	if (n < 0.05)
+		(void)snprintf(out, 64, "-");
+	else
+		(void)snprintf(out, 64, "%.0f %% of %.1f%s", 100 * t.right / n, n,
+			       trust_is_demoted(kind, &t) ? ", demoted" : "");
+}
+
+static struct json_object *practice_json(enum trust_kind kind, const struct trust *t)
+{
+	struct json_object *o = json_object_new_object();
+	double low, high;
+
+	trust_bounds(t, &low, &high);
+	json_add_num(o, "right", round(t->right * 100) / 100);
+	json_add_num(o, "wrong", round(t->wrong * 100) / 100);
+	json_add_num(o, "mean", round(trust_mean(t) * 1000) / 1000);
+	json_add_num(o, "low", round(low * 1000) / 1000);
+	json_add_num(o, "high", round(high * 1000) / 1000);
+	json_add_bool(o, "demoted", trust_is_demoted(kind, t));
+	return o;
+}
+
+static void add_practice(struct json_object *o, const struct trust_entry *e)
+{
+	struct json_object *live;
+
+	if (!e)
+		return;
+	live = json_object_new_object();
+	json_add(live, "category", practice_json(TRUST_CATEGORY, &e->trust[TRUST_CATEGORY]));
+	json_add(live, "transient", practice_json(TRUST_TRANSIENT, &e->trust[TRUST_TRANSIENT]));
+	json_add(o, "live", live);
+}
+
+static struct json_object *rule_json(const struct rule *rule, const struct trust_book *book,
+				     bool whole)
 {
 	const struct rule_spec *s = rule->spec;
 	struct json_object *o = json_object_new_object();
@@ -93,6 +136,7 @@ static struct json_object *rule_json(const struct rule *rule, bool whole)
 	json_add_str(o, "title", s->title);
 	json_add_str(o, "file", rule->file);
 	json_add_i64(o, "line", rule->line);
+	add_practice(o, trust_book_find(book, s->id));
 	if (!whole)
 		return o;
 	json_add_str(o, "regex", s->regex);
@@ -111,10 +155,11 @@ static void category_text(const struct rule_spec *s, char out[static 96])
 		       s->subcategory ? s->subcategory : "");
 }
 
-static void list_table(const struct rule_set *set)
+static void list_table(const struct rule_set *set, const struct trust_book *book)
 {
-	static const char *const headings[] = { "rule",       "category",  "class",
-						"confidence", "transient", NULL };
+	static const char *const headings[] = { "rule",           "category",  "class",
+						"sure",           "transient", "cause right",
+						"re-runs helped", NULL };
 	OWNED(table_freep) struct table *t = table_new(headings);
 	char text[96];
 
@@ -129,6 +174,10 @@ static void list_table(const struct rule_set *set)
 		(void)snprintf(text, sizeof(text), "%.2f", s->confidence);
 		table_cell(t, why ? text : "");
 		table_cell(t, s->transient ? "yes" : "");
+		practice_text(TRUST_CATEGORY, trust_book_find(book, s->id), text);
+		table_cell(t, why ? text : "");
+		practice_text(TRUST_TRANSIENT, trust_book_find(book, s->id), text);
+		table_cell(t, s->transient ? text : "");
 	}
 	table_print(t);
 }
@@ -137,16 +186,18 @@ int rules_list(const struct rules_request *r, struct err *err)
 {
 	OWNED(rule_set_freep) struct rule_set *set = NULL;
 	OWNED(json_putp) struct json_object *list = NULL;
+	OWNED(trust_book_freep) struct trust_book *book = NULL;
 
 	if (rules_read(r, &set, err) < 0)
 		return -1;
+	book = rules_practice(r);
 	if (!r->cli->json) {
-		list_table(set);
+		list_table(set, book);
 		return CLI_OK;
 	}
 	list = json_object_new_array();
 	for (size_t i = 0; i < set->n; i++)
-		json_object_array_add(list, rule_json(&set->rules[i], false));
+		json_object_array_add(list, rule_json(&set->rules[i], book, false));
 	(void)puts(json_text(list));
 	return CLI_OK;
 }
@@ -166,7 +217,7 @@ static void put_all(const char *name, char *const *texts, unsigned n)
 		put(i ? "" : name, texts[i]);
 }
 
-static void show_text(const struct rule *rule)
+static void show_text(const struct rule *rule, const struct trust_book *book)
 {
 	const struct rule_spec *s = rule->spec;
 	char text[96];
@@ -180,6 +231,10 @@ static void show_text(const struct rule *rule)
 		(void)snprintf(text, sizeof(text), "%.2f", s->confidence);
 		put("confidence", text);
 		put("transient", s->transient ? "yes: trying again can help" : "no");
+		practice_text(TRUST_CATEGORY, trust_book_find(book, s->id), text);
+		put("cause right", text);
+		practice_text(TRUST_TRANSIENT, trust_book_find(book, s->id), text);
+		put("re-runs help", s->transient ? text : NULL);
 	}
 	put("regex", s->regex);
 	put("capture", s->capture);
@@ -194,17 +249,19 @@ int rules_show(const struct rules_request *r, struct err *err)
 {
 	OWNED(rule_set_freep) struct rule_set *set = NULL;
 	OWNED(json_putp) struct json_object *o = NULL;
+	OWNED(trust_book_freep) struct trust_book *book = NULL;
 
 	if (rules_read(r, &set, err) < 0)
 		return -1;
+	book = rules_practice(r);
 	for (size_t i = 0; i < set->n; i++) {
 		if (strcmp(set->rules[i].spec->id, r->subject) != 0)
 			continue;
 		if (r->cli->json) {
-			o = rule_json(&set->rules[i], true);
+			o = rule_json(&set->rules[i], book, true);
 			(void)puts(json_text(o));
 		} else {
-			show_text(&set->rules[i]);
+			show_text(&set->rules[i], book);
 		}
 		return CLI_OK;
 	}

@@ -111,6 +111,8 @@ static void print_finding(const struct redisReply *run)
 	line("category",
 	     arena_printf(a, "%s%s%s%s", f.category, *f.subcategory ? "/" : "", f.subcategory,
 			  f.transient ? " (trying again can help)" : ""));
+	if (*f.category_title && *f.rule)
+		line("that is", f.category_title);
 	if (*f.rule)
 		line("confidence", arena_printf(a, "%.0f %% (%s)", f.confidence * 100, f.rule));
 	line("job", f.job);
@@ -121,6 +123,8 @@ static void print_finding(const struct redisReply *run)
 		     arena_printf(a, "%6" PRIu64 "  %s", f.evidence[i].line, f.evidence[i].text));
 	print_list("failed tests", f.failed_tests, f.n_failed_tests);
 	print_list("what to do", f.suggestions, f.n_suggestions);
+	if (*f.link)
+		line("more", f.link);
 	line("fingerprint", f.fingerprint);
 	if (run_number(run, "finding_generation") < run_number(run, "generation"))
 		line("", "(of an earlier attempt)");

@@ -32,6 +32,8 @@ void finding_init(struct finding *f)
 		.subcategory = "",
 		.rule = "",
 		.title = "",
+		.category_title = "",
+		.link = "",
 		.job = "",
 		.test_framework = "",
 	};
@@ -92,6 +94,10 @@ struct json_object *finding_to_json(const struct finding *f)
 	json_add_bool(o, "transient", f->transient);
 	json_add_str(o, "rule", f->rule);
 	json_add_str(o, "title", f->title);
+	if (*f->category_title)
+		json_add_str(o, "category_title", f->category_title);
+	if (*f->link)
+		json_add_str(o, "link", f->link);
 	if (f->job && *f->job)
 		json_add_str(o, "job", f->job);
 	json_add(o, "evidence", evidence_to_json(f));
@@ -178,6 +184,8 @@ int finding_from_json(struct json_object *o, struct arena *a, struct finding *ou
 	f.transient = json_flag(o, "transient", false);
 	f.rule = copy_str(o, "rule", a);
 	f.title = copy_str(o, "title", a);
+	f.category_title = copy_str(o, "category_title", a);
+	f.link = copy_str(o, "link", a);
 	f.job = copy_str(o, "job", a);
 	read_evidence(o, a, &f);
 	f.n_failed_tests =

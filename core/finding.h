@@ -32,7 +32,10 @@ struct finding {
 	bool transient;          /* trying again can help */
 	const char *rule;        /* id of the winning rule, "" for unknown */
 	const char *title;       /* plain language */
-	const char *job;         /* name of the job whose log said it, when known */
+	const char *
+		category_title; /* the same of category and subcategory, in the reader's language */
+	const char *link;       /* where to read more */
+	const char *job;        /* name of the job whose log said it, when known */
 	struct finding_line evidence[FINDING_EVIDENCE_MAX];
 	size_t n_evidence;
 	const char *failed_tests[FINDING_TESTS_MAX];

@@ -86,6 +86,7 @@ static const struct known {
 	{ "provider_requests_total", METRIC_COUNTER, "Requests to providers by host and code." },
 	{ "regex_gave_up_total", METRIC_COUNTER, "Rule matches that hit a limit." },
 	{ "region_up", METRIC_GAUGE, "1 when the region answers." },
+	{ "rules_demoted", METRIC_GAUGE, "Rules that keep being wrong, by what about." },
 	{ "security_violations_total", METRIC_COUNTER, "Requests refused for safety." },
 	{ "spool_bytes", METRIC_GAUGE, "Bytes of events that wait on disk for Redis." },
 	{ "stream_lag", METRIC_GAUGE, "Events not yet read by the dispatchers." },

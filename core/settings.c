@@ -34,6 +34,8 @@ static const struct conf_option options[] = {
 	{ "tls.cert_file", CONF_STR, NULL, NULL, NULL,
 	  "Certificate with its chain (PEM): the listeners then speak TLS; read again on SIGHUP." },
 	{ "tls.key_file", CONF_STR, NULL, NULL, NULL, "Key of the certificate (PEM)." },
+	{ "locale", CONF_STR, "en", NULL, NULL,
+	  "Language in which causes are explained: en or de." },
 	{ "log_level", CONF_STR, "info", NULL, NULL, "error, warn, info or debug." },
 	{ "log_format", CONF_STR, "json", NULL, NULL, "json, or text for people." },
 	{ "drain_timeout", CONF_DURATION, "20s", "0s", "10m",

@@ -118,7 +118,16 @@ static bool (*const vetoes[])(const struct question *) = {
 /* --- what could be tried ------------------------------------------------- */
 
 /* Why not that one: in the order in which they say more. */
-enum obstacle { NOT_FOR_THIS, DETERMINISTIC, NOT_THERE, NOT_ALLOWED, TRIED_ENOUGH, NO_GAIN, NONE };
+enum obstacle {
+	NOT_FOR_THIS,
+	DETERMINISTIC,
+	NOT_THERE,
+	NOT_ALLOWED,
+	TRIED_ENOUGH,
+	NO_GAIN,
+	IN_VAIN,
+	NONE
+};
 
 static enum obstacle obstacle(const struct question *q, const struct healer *h)
 {
@@ -135,6 +144,8 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 	if (h->risk == RISK_RETRY &&
 	    facts->reruns >= (uint64_t)facts->policy->limits.reruns_per_run)
 		return TRIED_ENOUGH;
+	if (h->repeats && facts->doubt)
+		return IN_VAIN;
 	return NONE;
 }
 
@@ -205,6 +216,9 @@ static void say_why_nothing(const struct question *q, const struct choice *c)
 	char words[64];
 
 	switch (c->why) {
+	case IN_VAIN:
+		say(q, "%s", q->facts->doubt);
+		return;
 	case NO_GAIN:
 		say(q,
 		    "%s: a try helps in %.0f %% of such cases, and would cost more than that is "

@@ -21,6 +21,7 @@ struct decide_facts {
 	 */
 	const char *deploy_job;
 	const char *no_log_why; /* why the log could not be read; NULL: it was */
+	const char *doubt; /* why practice says that trying again is in vain; NULL: it is not */
 	const struct policy_answer *policy;
 	const struct provider_api *provider; /* NULL: we have no access to it */
 	bool observe;                        /* whatever the policy says, nothing is done */

@@ -61,26 +61,31 @@ void detector_free(struct detector *d)
 	free(d);
 }
 
-const char *detector_rules_dir(void)
+const char *detector_shipped(const char *name, char *out, size_t cap)
 {
-	static char found[600];
-	static const char *const places[] = { "conf/rules", "../share/pipeline-guard/rules" };
+	static const char *const places[] = { "conf", "../share/pipeline-guard" };
 	char self[500];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
-	if (n <= 0)
-		return GUARD_RULES_DIR;
-	self[n] = '\0';
+	self[n > 0 ? n : 0] = '\0';
 	slash = strrchr(self, '/');
 	if (slash)
 		*slash = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
-		(void)snprintf(found, sizeof(found), "%s/%s", self, places[i]);
-		if (access(found, R_OK) == 0)
-			return found;
+	for (size_t i = 0; slash && i < ARRAY_LEN(places); i++) {
+		(void)snprintf(out, cap, "%s/%s/%s", self, places[i], name);
+		if (access(out, R_OK) == 0)
+			return out;
 	}
-	return GUARD_RULES_DIR;
+	(void)snprintf(out, cap, "%s/%s", GUARD_CONF_DIR, name);
+	return out;
+}
+
+const char *detector_rules_dir(void)
+{
+	static char found[600];
+
+	return detector_shipped("rules", found, sizeof(found));
 }
 
 int detector_load_model(struct detector *d, const char *path, struct err *err)

@@ -46,6 +46,8 @@ int detector_new_cached(const char *rules_dir, const char *cache_folder, struct 
 void detector_free(struct detector *);
 DEFINE_OWNED(struct detector, detector_free)
 
+/* Where a folder of data is that came with this release: beside the executable or its sources. */
+const char *detector_shipped(const char *name, char *out, size_t cap);
 /* Where the rules are when nobody says: next to the executable, else where they were built. */
 const char *detector_rules_dir(void);
 size_t detector_rule_count(const struct detector *);

@@ -27,11 +27,13 @@
 #include "dispatcher/consumer.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
+#include "dispatcher/knowledge.h"
 #include "dispatcher/monitor.h"
 #include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/record.h"
 #include "dispatcher/rule_cache.h"
+#include "dispatcher/trust.h"
 #include "dispatcher/work.h"
 #include "web/admin.h"
 
@@ -45,6 +47,8 @@ static const struct conf_option options[] = {
 	{ "text_model", CONF_STR, NULL, NULL, NULL,
 	  "File of the text model that is asked where no rule is sure; default: the one that came "
 	  "with this release; empty: none." },
+	{ "rules.trust_refresh", CONF_DURATION, "30s", "50ms", "1h",
+	  "How often it is read how well the rules do in practice." },
 	{ "diagnose.delay", CONF_DURATION, "0s", "0s", "10m",
 	  "Wait this long after a failure before reading its log." },
 	{ "diagnose.jobs", CONF_INT, "3", "1", "16",
@@ -140,6 +144,7 @@ static const struct {
 	N("heal.person_minutes", person_minutes),
 	N("heal.ci_price", ci_price_percent),
 	N("heal.concurrent", concurrent_heals),
+	N("rules.trust_refresh", trust_refresh_ms),
 	N("diagnose.delay", diagnose_delay_ms),
 	N("diagnose.tries", diagnose_tries),
 	N("diagnose.jobs", diagnose_jobs),
@@ -484,6 +489,7 @@ static int set_up(struct daemon *d, struct err *err)
 	make_name(e);
 	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
 	    load_policy(e, &e->policy, err) < 0 || load_rules(e, &e->detector, err) < 0 ||
+	    knowledge_load(NULL, conf_str(e->conf, "locale"), &e->knowledge, err) < 0 ||
 	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
 	e->audit = audit_new(e->base, e->writer, &e->ks, e->conf, "dispatcher");
@@ -495,6 +501,7 @@ static int set_up(struct daemon *d, struct err *err)
 	if (!d->force)
 		abort();
 	e->owners = owners_new();
+	e->trust = trust_new(e);
 	e->work = work_new(e);
 	e->consumer = consumer_new(e, on_ready, d);
 	return monitor_new(e, &e->monitor, err);
@@ -520,11 +527,13 @@ static void tear_down(struct daemon *d)
 	audit_free(e->audit);
 	work_free(e->work);
 	consumer_free(e->consumer);
+	trust_free(e->trust);
 	monitor_free(e->monitor);
 	for (unsigned i = 0; i < e->n_providers; i++)
 		e->providers[i].ops->close(e->providers[i].api);
 	http_client_free(e->http);
 	owners_free(e->owners);
+	knowledge_free(e->knowledge);
 	detector_free(e->detector);
 	policy_free(e->policy);
 	free_event(d->term);

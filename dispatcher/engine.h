@@ -17,12 +17,14 @@ struct consumer;
 struct detector;
 struct event_base;
 struct http_client;
+struct knowledge;
 struct monitor;
 struct policy;
 struct policy_answer;
 struct owners;
 struct redis;
 struct run;
+struct trust_watch;
 struct work;
 
 enum { ENGINE_PROVIDERS_MAX = 4, ENGINE_NAME_MAX = 96 };
@@ -35,7 +37,7 @@ struct engine_options {
 	int64_t dead_max, dead_keep_ms;
 	int64_t max_deliveries, concurrency, batch;
 	int64_t diagnose_delay_ms, diagnose_tries, diagnose_jobs;
-	int64_t concurrent_heals, approve_ms, person_minutes, ci_price_percent;
+	int64_t concurrent_heals, approve_ms, person_minutes, ci_price_percent, trust_refresh_ms;
 	int64_t breaker_failures, breaker_window_ms, breaker_open_ms, breaker_cap_ms;
 };
 
@@ -62,6 +64,8 @@ struct engine {
 	struct detector *detector;
 	struct policy *policy;
 	struct owners *owners;
+	struct knowledge *knowledge; /* what to say of a cause */
+	struct trust_watch *trust;   /* in the rules */
 
 	struct consumer *consumer;
 	struct work *work;

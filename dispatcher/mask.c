@@ -309,6 +309,19 @@ static bool mask_assignment(struct cursor *c)
 	return true;
 }
 
+/* One character: as it is, or harmless. */
+static void copy_char(struct cursor *c)
+{
+	size_t n;
+	bool bad = neutralise_is_bad(c->at, (size_t)(c->end - c->at), &n);
+
+	if (!bad)
+		emit(c, c->at, n);
+	else
+		emit(c, *c->at == '\t' ? " " : "?", 1);
+	c->at += n;
+}
+
 /* curl -u name:password; but `-u 1000:1000` is a user and a group. */
 static bool mask_user_option(struct cursor *c)
 {
@@ -332,23 +345,11 @@ static bool mask_user_option(struct cursor *c)
 		value++;
 	if (value == colon)
 		return false;
-	emit(c, c->at, (size_t)(colon + 1 - c->at));
+	while (c->at <= colon)
+		copy_char(c);
 	emit(c, hidden, strlen(hidden));
 	c->at = end;
 	return true;
-}
-
-/* One character: as it is, or harmless. */
-static void copy_char(struct cursor *c)
-{
-	size_t n;
-	bool bad = neutralise_is_bad(c->at, (size_t)(c->end - c->at), &n);
-
-	if (!bad)
-		emit(c, c->at, n);
-	else
-		emit(c, *c->at == '\t' ? " " : "?", 1);
-	c->at += n;
 }
 
 /* A line of a PEM body has no other mark than its shape. */

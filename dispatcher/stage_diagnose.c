@@ -14,15 +14,18 @@
 #include "core/text.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
+#include "dispatcher/cluster.h"
 #include "dispatcher/codeowners.h"
 #include "dispatcher/decide.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/failure_reason.h"
 #include "dispatcher/flake_ledger.h"
 #include "dispatcher/git_finding.h"
+#include "dispatcher/knowledge.h"
 #include "dispatcher/learn.h"
 #include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
+#include "dispatcher/trust.h"
 #include "dispatcher/work.h"
 
 enum { JOBS_MAX = 16 };
@@ -113,10 +116,27 @@ static uint64_t reruns_so_far(const struct task *t)
 	return t->run.generation > 0 ? t->run.generation - 1 : 0;
 }
 
+/* Told to read it again, a person gets no second failure out of one. */
+static void diagnosis_recorded(struct task *t)
+{
+	const struct diagnose *d = t->state;
+
+	if (t->run.finding_generation < t->run.generation)
+		cluster_count(t, &d->best);
+}
+
+static const struct finding *explained(struct task *t)
+{
+	struct diagnose *d = t->state;
+
+	knowledge_complete(t->e->knowledge, t->arena, &d->best);
+	return &d->best;
+}
+
 static void on_learned(struct task *t, const struct learned *learned)
 {
 	struct diagnose *d = t->state;
-	const struct finding *f = &d->best;
+	const struct finding *f = explained(t);
 	OWNED(json_putp) struct json_object *json = finding_to_json(f);
 	struct policy_answer policy;
 	struct decide_facts facts = {
@@ -124,6 +144,7 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.conclusion = t->run.conclusion,
 		.deploy_job = d->deploy_job,
 		.no_log_why = d->no_log_why,
+		.doubt = trust_doubt(t->e->trust, f, t->arena),
 		.policy = &policy,
 		.provider = d->ops,
 		.observe = t->e->decide.observe,
@@ -159,6 +180,7 @@ static void on_learned(struct task *t, const struct learned *learned)
 	log_info("diagnosed", KV("run", t->ref), KV("repo", t->run.repo),
 		 KV("category", f->category), KV("rule", f->rule),
 		 KV("strategy", decision.healer->name), KV("reason", decision.reason));
+	t->recorded = diagnosis_recorded;
 	task_settle(t, &s);
 }
 
@@ -257,6 +279,7 @@ static void weigh(struct task *t, const struct api_result *r)
 
 	detector_scan(t->e->detector, &in, t->arena, &f);
 	failure_reason_weigh(job->failure_reason, t->arena, &f);
+	trust_weigh(t->e->trust, &f);
 	if (d->deploy_is_stage && stage_was_skipped(&in, d->deploy_job))
 		d->deploy_job = NULL;
 	f.job = job->name;

@@ -324,6 +324,15 @@ static void add_tests(const struct scan *s, struct arena *a, struct finding *f)
 		}
 }
 
+static size_t telling_line(const struct finding *f)
+{
+	const char *lines[FINDING_EVIDENCE_MAX];
+
+	for (size_t i = 0; i < f->n_evidence; i++)
+		lines[i] = f->evidence[i].text;
+	return fingerprint_telling(lines, f->n_evidence);
+}
+
 static void fingerprint(struct finding *f, const struct hit *best)
 {
 	enum { TESTS = 3 };
@@ -336,7 +345,7 @@ static void fingerprint(struct finding *f, const struct hit *best)
 	if (n == 0 && best)
 		lines[n++] = best->text;
 	else if (n == 0 && f->n_evidence)
-		lines[n++] = f->evidence[f->n_evidence - 1].text;
+		lines[n++] = f->evidence[telling_line(f)].text;
 	fingerprint_of(f->category, lines, n, f->fingerprint);
 }
 
@@ -385,6 +394,8 @@ static void say(const struct verdict *v, struct arena *a, struct finding *f)
 	f->transient = spec->transient;
 	f->rule = arena_strdup(a, spec->id);
 	f->title = arena_strdup(a, spec->title);
+	if (spec->link)
+		f->link = arena_strdup(a, spec->link);
 	for (unsigned i = 0; i < spec->suggestions_count; i++)
 		f->suggestions[f->n_suggestions++] = arena_strdup(a, spec->suggestions[i]);
 	add_evidence(v, 0, a, f);
@@ -393,9 +404,6 @@ static void say(const struct verdict *v, struct arena *a, struct finding *f)
 static void say_unknown(const struct scan *s, struct arena *a, struct finding *f)
 {
 	f->title = "The cause is not known";
-	f->suggestions[f->n_suggestions++] = "Read the end of the log of the step that failed.";
-	f->suggestions[f->n_suggestions++] =
-		"If it happens again, write a rule for it, and the next one is named.";
 	add_last_words(s, a, f);
 	f->n_failed_tests = 0;
 	f->test_framework = "";

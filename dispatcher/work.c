@@ -14,6 +14,7 @@
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/consumer.h"
+#include "dispatcher/trust.h"
 
 enum {
 	TAKE_MAX = 32,
@@ -259,7 +260,8 @@ static void on_settled(const struct redisReply *reply, void *arg)
 {
 	struct task *t = arg;
 
-	(void)settled_ok(t, reply);
+	if (settled_ok(t, reply) && t->recorded)
+		t->recorded(t);
 	task_end(t);
 }
 
@@ -378,6 +380,11 @@ void task_step(struct task *t, const struct settle *s, void (*then)(struct task 
 	send_settle(t, s, "step", on_stepped);
 }
 
+static void outcome_recorded(struct task *t)
+{
+	trust_learn(t, t->result);
+}
+
 void task_outcome(struct task *t, const char *result, const char *detail)
 {
 	const struct plan *p = &t->plan;
@@ -445,6 +452,8 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);
 	audit_write(t->e->audit, "outcome", "plan", p->id, "repo", r->repo, "strategy", p->strategy,
 		    "mode", p->mode, "result", result, "detail", detail, (char *)NULL);
+	t->result = result;
+	t->recorded = outcome_recorded;
 	log_info("plan finished", KV("plan", p->id), KV("repo", r->repo),
 		 KV("strategy", p->strategy), KV("result", result), KV("detail", detail));
 	task_settle(t, &s);

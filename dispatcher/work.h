@@ -56,8 +56,11 @@ struct task {
 	struct api_call *call; /* outstanding provider call; the stage keeps it current */
 	void *state;           /* zeroed, of the stage's size */
 
-	bool settling;  /* its end is on the way */
-	unsigned asked; /* answers of Redis that are still to come, while it has not ended */
+	bool settling; /* its end is on the way */
+	/* Called when its end is in Redis; what follows from that is told there and then. */
+	void (*recorded)(struct task *);
+	const char *result; /* of its plan, once that ended */
+	unsigned asked;     /* answers of Redis that are still to come, while it has not ended */
 	void (*stepped)(struct task *);
 	struct {
 		void (*go)(struct task *);

@@ -93,6 +93,18 @@ static void get_flakes(struct admin *a, struct http_request *req, const char *re
 	api_flakes(&a->api, req);
 }
 
+static void get_clusters(struct admin *a, struct http_request *req, const char *rest)
+{
+	UNUSED(rest);
+	api_clusters(&a->api, req);
+}
+
+static void post_feedback(struct admin *a, struct http_request *req, const char *rest)
+{
+	UNUSED(rest);
+	api_feedback(&a->api, req);
+}
+
 static void get_stream(struct admin *a, struct http_request *req, const char *rest)
 {
 	OWNED(buf_done) struct buf text;
@@ -148,11 +160,13 @@ static const struct route {
 	{ "/api/v1/outcomes", false, get_outcomes },
 	{ "/api/v1/dead", false, get_dead },
 	{ "/api/v1/flakes", false, get_flakes },
+	{ "/api/v1/clusters", false, get_clusters },
 	{ "/api/v1/stream", false, get_stream },
 	{ "/api/v1/stop", true, post_stop },
 	{ "/api/v1/go", true, post_go },
 	{ "/api/v1/approve/", true, post_approve },
 	{ "/api/v1/reject/", true, post_reject },
+	{ "/api/v1/feedback", true, post_feedback },
 };
 
 static const struct route *route_find(const char *path, const char **rest)

@@ -9,12 +9,14 @@
 #include "core/audit.h"
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/cluster_view.h"
 #include "core/flake.h"
 #include "core/http_server.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/redis.h"
+#include "core/rule_trust.h"
 #include "core/text.h"
 #include "web/run_view.h"
 
@@ -585,6 +587,167 @@ void api_flakes(struct api *api, struct http_request *req)
 		redis_arg(&cmd, last);
 		batch_add(q->batch, &cmd, on_ledgers, p);
 	}
+}
+
+/* --- clusters --------------------------------------------------------------------------- */
+
+static void on_cluster(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	struct json_object *o;
+
+	if (!usable(q, reply))
+		return;
+	o = cluster_json(q->rows[index].ref, reply);
+	if (o)
+		json_object_array_add(q->list, o);
+}
+
+static void ask_cluster(struct question *q, const char *fingerprint, unsigned index)
+{
+	char name[REF_BYTES + 16], key[KEY_MAX];
+	struct redis_cmd cmd;
+
+	(void)snprintf(name, sizeof(name), "cluster:%s", fingerprint);
+	key_region(q->api->ks, name, key);
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, "HGETALL");
+	redis_arg(&cmd, key);
+	batch_add(q->batch, &cmd, on_cluster, index);
+}
+
+static void on_clusters(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+
+	UNUSED(index);
+	if (!usable(q, reply))
+		return;
+	for (size_t i = 0; i < redis_len(reply); i++) {
+		const char *fingerprint = redis_str(redis_at(reply, i));
+
+		if (fingerprint)
+			add_row(q, fingerprint, strlen(fingerprint), 0);
+	}
+	for (size_t i = 0; i < q->n_rows; i++)
+		ask_cluster(q, q->rows[i].ref, (unsigned)i);
+}
+
+static void answer_clusters(void *arg)
+{
+	struct question *q = arg;
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+
+	if (q->failed) {
+		answer_error(q->req, 503, "Redis does not answer");
+		return;
+	}
+	json_add(o, "clusters", TAKE(q->list));
+	json_add_i64(o, "now_ms", clock_wall_ms());
+	answer(q->req, 200, o);
+}
+
+void api_clusters(struct api *api, struct http_request *req)
+{
+	struct question *q = question_new(api, req, answer_clusters);
+	char key[KEY_MAX], last[24];
+	struct redis_cmd cmd;
+
+	if (!q)
+		return;
+	q->list = json_object_new_array();
+	(void)snprintf(last, sizeof(last), "%zu", q->limit - 1);
+	key_region(api->ks, "clusters", key);
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, "ZREVRANGE");
+	redis_arg(&cmd, key);
+	redis_arg(&cmd, "0");
+	redis_arg(&cmd, last);
+	batch_add(q->batch, &cmd, on_clusters, 0);
+}
+
+/* --- feedback ----------------------------------------------------------------------------- */
+
+/* A batch knows no second try, so the script goes along whole. */
+static void send_whole(struct question *q, struct redis_cmd *cmd, const struct redis_script *script,
+		       batch_fn *fn, unsigned index)
+{
+	cmd->argv[0] = "EVAL";
+	cmd->len[0] = strlen("EVAL");
+	cmd->argv[1] = script->body;
+	cmd->len[1] = strlen(script->body);
+	batch_add(q->batch, cmd, fn, index);
+}
+
+static void on_noted(const struct redisReply *reply, void *arg, unsigned index)
+{
+	UNUSED(index);
+	(void)usable(arg, reply);
+}
+
+static void on_judged(const struct redisReply *reply, void *arg, unsigned right)
+{
+	struct question *q = arg;
+	const char *said = redis_str(redis_at(reply, 0)), *rule = redis_str(redis_at(reply, 1));
+	char key[KEY_MAX];
+	struct redis_cmd cmd;
+
+	if (!usable(q, reply) || !said)
+		return;
+	(void)text_copy(q->reason, sizeof(q->reason), said, strlen(said));
+	if (strcmp(said, "ok") != 0 || !rule)
+		return;
+	q->list = json_object_new_object();
+	json_add_str(q->list, "run", q->rows[0].ref);
+	json_add_str(q->list, "rule", rule);
+	json_add_bool(q->list, "right", right != 0);
+	key_region(q->api->ks, "rules", key);
+	trust_note_cmd(&cmd, key, TRUST_CATEGORY, rule, right != 0);
+	send_whole(q, &cmd, &trust_note_script, on_noted, 0);
+}
+
+static void answer_feedback(void *arg)
+{
+	struct question *q = arg;
+
+	if (q->failed)
+		answer_error(q->req, 503, "Redis does not answer");
+	else if (q->list)
+		answer(q->req, 200, q->list);
+	else if (strcmp(q->reason, "already") == 0)
+		answer_error(q->req, 409, "somebody has judged this diagnosis already");
+	else
+		answer_error(q->req, 404, "no rule named a cause for that run");
+}
+
+void api_feedback(struct api *api, struct http_request *req)
+{
+	OWNED(json_putp) struct json_object *body = NULL;
+	const char *ref;
+	char key[KEY_MAX];
+	struct redis_cmd cmd;
+	struct question *q;
+	struct err err;
+	bool right;
+
+	if (json_parse(req->body, req->body_len, &body, &err) < 0) {
+		answer_error(req, 400, err.msg);
+		return;
+	}
+	ref = json_str(body, "run", "");
+	if (!is_ref(ref, strlen(ref)) ||
+	    !json_object_is_type(json_at(body, "right"), json_type_boolean)) {
+		answer_error(req, 400, "needs run, a reference, and right, true or false");
+		return;
+	}
+	q = question_new(api, req, answer_feedback);
+	if (!q)
+		return;
+	right = json_flag(body, "right", false);
+	add_row(q, ref, strlen(ref), 0);
+	key_part_of(api->ks, key_partition_of_ref(api->ks, ref), "run", ref, key);
+	trust_feedback_cmd(&cmd, key, right);
+	send_whole(q, &cmd, &trust_feedback_script, on_judged, right);
 }
 
 /* --- kill switch ----------------------------------------------------------------------- */

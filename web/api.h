@@ -27,6 +27,9 @@ void api_run(struct api *, struct http_request *, const char *ref);
 void api_outcomes(struct api *, struct http_request *);
 void api_dead(struct api *, struct http_request *);
 void api_flakes(struct api *, struct http_request *);
+void api_clusters(struct api *, struct http_request *);
+/* A person says whether the cause that was named for a run is right. */
+void api_feedback(struct api *, struct http_request *);
 void api_stop(struct api *, struct http_request *);
 void api_go(struct api *, struct http_request *);
 /* A person's answer to what is suggested for a run. */

@@ -233,7 +233,7 @@ function causeCell(run) {
 	const sub = make('span', 'line sub');
 	if (typeof f.confidence === 'number' && f.category !== 'unknown')
 		sub.append(sure(f.confidence), Math.round(100 * f.confidence) + ' % · ');
-	sub.append(clean(words(f.category) + (f.subcategory ? ', ' + words(f.subcategory) : '')));
+	sub.append(clean(text(f.category_title) || words(f.category) + (f.subcategory ? ', ' + words(f.subcategory) : '')));
 	cell.append(sub);
 	return cell;
 }

@@ -1,6 +1,7 @@
 /* `pipeline-guard rules`: what it prints, and its exit status. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -191,6 +192,183 @@ static void wrong_usage_is_2_and_nothing_there_is_3(struct rig *r)
 	says(out, "no log there has a label");
 }
 
+/* --- practice ------------------------------------------------------------------------------ */
+
+#define RULES "pg:{local}:rules"
+#define TOKEN "admin-token-of-the-rules-test"
+
+static struct proc *start(struct rig *r)
+{
+	rig_write(r, "admin-token", TOKEN, 0600);
+	rig_hide(r, TOKEN, "admin-token");
+	(void)receiver_start(r, rig_printf(r, "admin_token_file=%s", rig_path(r, "admin-token")),
+			     NULL);
+	(void)simulator_start(r, NULL);
+	return dispatcher_start(r, "dispatcher",
+				rules_only(r, "markers.yaml", "network.yaml", NULL),
+				"rules.trust_refresh=50ms", NULL);
+}
+
+static int64_t reruns(struct rig *r, uint64_t run)
+{
+	return sim_number(r, run, "rerun_accepted") + sim_number(r, run, "rerun_refused");
+}
+
+static void a_rule_that_is_wrong_too_often_causes_no_reruns(struct rig *r)
+{
+	struct proc *d = start(r);
+	const char *out, *rule, *field, *answers;
+	uint64_t run;
+
+	/* What every re-run that ended says is counted. */
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"same\"}");
+	assert_string_equal(plan_result(r, run, 1), "same_failure");
+	rule = plan_field(r, run, 1, "rule");
+	field = rig_printf(r, "transient:%s", rule);
+	WAIT(r, strncmp(redis_text_of(r, "HGET %s %s", RULES, field), "0.0000 1.0000 ", 14) == 0);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	WAIT(r, strncmp(redis_text_of(r, "HGET %s %s", RULES, field), "1.0000 ", 7) == 0);
+
+	/* Many more in vain. */
+	answers = rig_printf(r, "1 %d %lld", 14, (long long)clock_wall_ms());
+	(void)redis_do(r, "HSET %s %s %s", RULES, field, answers);
+	WAIT(r, strstr(proc_output(d), "a rule keeps being wrong"));
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	says(plan_field(r, run, 1, "reason"), "lately it did in about 1 of 15 cases");
+	assert_int_equal(reruns(r, run), 0);
+	assert_int_equal(rules(r, &out, "list", NULL), 0);
+	says(out, "7 % of 15.0, demoted");
+	assert_int_equal(rules(r, &out, "show", rule, "--json", NULL), 0);
+	assert_true(json_flag(json(r, out), "live.transient.demoted", false));
+
+	/* It is said once, and it is not for ever. */
+	assert_null(strstr(strstr(proc_output(d), "a rule keeps being wrong") + 1,
+			   "a rule keeps being wrong"));
+	(void)redis_do(r, "HSET %s %s %s", RULES, field,
+		       rig_printf(r, "9 11 %lld", (long long)clock_wall_ms()));
+	WAIT(r, strstr(proc_output(d), "a rule is trusted again"));
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+}
+
+static struct answer feedback(struct rig *r, const char *ref, const char *right)
+{
+	const char *body = rig_printf(r, "{\"run\":\"%s\",\"right\":%s}", ref, right);
+
+	return http_ask(r, receiver_admin_port(r), "POST", "/api/v1/feedback",
+			"Authorization: Bearer " TOKEN "\r\n", body, strlen(body));
+}
+
+static void people_say_whether_a_cause_is_right(struct rig *r)
+{
+	struct proc *d = start(r);
+	const char *out, *ref, *field;
+	struct answer a;
+	uint64_t run, other;
+
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	other = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_string_equal(plan_result(r, other, 1), "healed");
+	field = rig_printf(r, "category:%s", plan_field(r, run, 1, "rule"));
+	ref = plan_field(r, run, 1, "run");
+	assert_int_equal(rules(r, &out, "reject", ref, "--json", NULL), 0);
+	assert_false(json_flag(json(r, out), "right", true));
+	assert_int_equal(rules(r, &out, "confirm", ref, NULL), 1);
+	says(out, "judged this diagnosis already");
+	ref = plan_field(r, other, 1, "run");
+	a = feedback(r, ref, "false");
+	assert_int_equal(a.status, 200);
+	assert_string_equal(answer_str(&a, "run"), ref);
+	assert_int_equal(feedback(r, ref, "false").status, 409);
+	assert_int_equal(feedback(r, "github:1:2", "true").status, 404);
+	assert_int_equal(feedback(r, ref, "7").status, 400);
+	assert_int_equal(rules(r, &out, "reject", "github:1:2", NULL), 1);
+	assert_true(strncmp(redis_text_of(r, "HGET %s %s", RULES, field), "0.0000 ", 7) == 0);
+	says(redis_text_of(r, "HGET %s %s", RULES, field), " 2.0000 ");
+
+	/* A rule whose causes are wrong is not sure enough to act upon. */
+	(void)redis_do(r, "HSET %s %s %s", RULES, field,
+		       rig_printf(r, "0 6 %lld", (long long)clock_wall_ms()));
+	WAIT(r, strstr(proc_output(d), "its causes are less trusted"));
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	says(plan_field(r, run, 1, "reason"), "% sure of network failure");
+	assert_int_equal(reruns(r, run), 0);
+}
+
+static int64_t times(struct rig *r, const char *fingerprint)
+{
+	return strtoll(redis_text_of(r, "HGET pg:{local}:cluster:%s count", fingerprint), NULL, 10);
+}
+
+static void failures_of_one_kind_are_counted(struct rig *r)
+{
+	const char *out, *fingerprint;
+	struct json_object *o;
+	struct answer a;
+	uint64_t run;
+
+	(void)start(r);
+	run = sim_run(r, "{\"cause\":\"unknown_exit\",\"rerun\":\"same\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	fingerprint = run_field(r, run, "fingerprint");
+	WAIT(r, times(r, fingerprint) == 1);
+	sim_post(r, rig_printf(r, "/_sim/runs/%llu/rerun", (unsigned long long)run), "{}");
+	assert_string_equal(plan_result(r, run, 2), "escalated");
+	assert_string_equal(run_field(r, run, "fingerprint"), fingerprint);
+	WAIT(r, times(r, fingerprint) == 2);
+	assert_int_equal(redis_int_of(r, "ZCARD pg:{local}:clusters"), 1);
+	assert_in_range(redis_int_of(r, "TTL pg:{local}:cluster:%s", fingerprint), 34 * 86400,
+			35 * 86400);
+	assert_int_equal(rules(r, &out, "next", "--json", NULL), 0);
+	o = json(r, out);
+	assert_int_equal(json_i64(o, "clusters.0.count", 0), 2);
+	assert_true(*json_str(o, "clusters.0.example", "") != '\0');
+	assert_true(json_i64(o, "clusters.0.first_seen_ms", 0) > 0);
+	assert_string_equal(json_str(o, "clusters.0.fingerprint", ""), fingerprint);
+	assert_int_equal(rules(r, &out, "next", NULL), 0);
+	says(out, fingerprint);
+	a = http_get(r, receiver_admin_port(r), "/api/v1/clusters?limit=5");
+	assert_int_equal(a.status, 200);
+	assert_int_equal(json_i64(a.json, "clusters.0.count", 0), 2);
+	assert_string_equal(json_str(a.json, "clusters.0.repositories.0", ""),
+			    run_field(r, run, "repo"));
+
+	/* To read the logs again is no second failure. */
+	(void)redis_do(r, "ZADD %s 1 diagnose:%s", DUE, plan_field(r, run, 1, "run"));
+	(void)redis_do(r, "HDEL %s diagnosed", run_key(r, run));
+	WAIT(r, strcmp(run_field(r, run, "diagnosed"), "2") == 0);
+	assert_int_equal(times(r, fingerprint), 2);
+
+	/* One that has a name is no rule to write. */
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	WAIT(r, times(r, run_field(r, run, "fingerprint")) == 1);
+	assert_int_equal(rules(r, &out, "next", "--json", NULL), 0);
+	assert_int_equal(json_object_array_length(json_at(json(r, out), "clusters")), 1);
+}
+
+static void the_clusters_stay_few(struct rig *r)
+{
+	uint64_t run;
+
+	(void)redis_do(
+		r, "EVAL %s 0",
+		"for i = 1, 2100 do "
+		"redis.call('ZADD', 'pg:{local}:clusters', redis.call('TIME')[1] * 1000 - i, "
+		"'f' .. i) "
+		"redis.call('HSET', 'pg:{local}:cluster:f' .. i, 'count', 1) end");
+	(void)start(r);
+	run = sim_run(r, "{\"cause\":\"unknown_exit\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	WAIT(r, redis_int_of(r, "ZCARD pg:{local}:clusters") == 2000);
+	assert_int_equal(redis_int_of(r, "EXISTS pg:{local}:cluster:f2100"), 0);
+	assert_int_equal(redis_int_of(r, "EXISTS pg:{local}:cluster:f1"), 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +376,10 @@ int main(int argc, char **argv)
 		RIG_TEST(the_rules_are_listed_and_shown),
 		RIG_TEST(logs_say_how_good_the_rules_are),
 		RIG_TEST(unnamed_failures_are_next),
+		RIG_TEST(a_rule_that_is_wrong_too_often_causes_no_reruns),
+		RIG_TEST(people_say_whether_a_cause_is_right),
+		RIG_TEST(failures_of_one_kind_are_counted),
+		RIG_TEST(the_clusters_stay_few),
 		RIG_TEST(wrong_usage_is_2_and_nothing_there_is_3),
 	};
 

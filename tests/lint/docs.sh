@@ -1,5 +1,5 @@
 #!/bin/sh
-# docs/configuration.md is what the program prints, and links between documents lead somewhere.
+# docs/configuration.md and causes.md are what the program prints, and links between documents lead somewhere.
 # Usage: docs.sh SOURCE_DIR PIPELINE_GUARD
 cd "$1" || exit 2
 guard=$2
@@ -7,6 +7,11 @@ status=0
 
 if ! "$guard" config --markdown | diff -u docs/configuration.md -; then
 	echo "^ docs/configuration.md is stale: pipeline-guard config --markdown > docs/configuration.md" >&2
+	status=1
+fi
+
+if ! "$guard" rules causes --markdown | diff -u docs/causes.md -; then
+	echo "^ docs/causes.md is stale: pipeline-guard rules causes --markdown > docs/causes.md" >&2
 	status=1
 fi
 

@@ -28,6 +28,24 @@ static void the_same_failure_elsewhere_has_the_same_fingerprint(void **state)
 		{ "ports and hosts by number", "10.0.0.7:5432 refused",
 		  "192.168.1.20:6379 refused" },
 		{ "indentation", "  no   rate", "\tno rate" },
+		{ "units", "gave up after 1m 23s", "gave up after 45 seconds" },
+		{ "sizes", "needs 12.5 GB here", "needs 980 MB here" },
+		{ "shares", "93.4% of disk", "100 % of disk" },
+		{ "months and days", "at Mon, 02 Jan 2026 10:00:00",
+		  "at Tue, 13 Oct 2026 1:22:33" },
+		{ "dates of logs", "Nov 25 10:00:01 ci tax: died", "Dec 1 23:59:59 ci tax: died" },
+		{ "temporary folders", "cannot open /tmp/tmp.aB3xYz9QwE",
+		  "cannot open /tmp/go-buildKx" },
+		{ "files in them", "/tmp/tmp.aB3x/src/tax.c: no rate",
+		  "/tmp/q9/src/tax.c: no rate" },
+		{ "containers", "container 3f4a9c0b1d2e died", "container 0a1b2c3d4e5f died" },
+		{ "pods", "pod web-7d4b9c6f58-x2k8p gone", "pod web-5c6d7e8f90-q9w1z gone" },
+		{ "refs", "refs/heads/feature/tax not found", "refs/heads/fix-9 not found" },
+		{ "branches", "fatal: Remote branch feature/tax not found",
+		  "fatal: Remote branch fix-vat not found" },
+		{ "quoted branches", "branch 'a/b' is behind", "branch 'main' is behind" },
+		{ "ports", "listen tcp :43211: in use", "listen tcp :8080: in use" },
+		{ "job numbers", "job #1234 of 99 failed", "job #7 of 8 failed" },
 	};
 	char a[FINGERPRINT_HEX + 1], b[FINGERPRINT_HEX + 1];
 
@@ -47,12 +65,43 @@ static void different_failures_differ(void **state)
 		  "could not resolve git.example.org" },
 		{ "tests", "ShopTest.addsTax", "ShopTest.addsRebate" },
 		{ "a word that could be hex", "no facade", "no decade" },
+		{ "a word that could be a day", "sun is down", "mon is down" },
+		{ "a word that begins as a unit", "got 3 messages", "got 3 samples" },
+		{ "versions of words", "utf8 is wrong", "utf16le is wrong" },
+		{ "files of one folder", "/tmp/x/tax.c: no", "/tmp/x/vat.c: no" },
+		{ "commands", "branch of tax", "trunk of tax" },
+		{ "packages", "cannot find log4j", "cannot find slf4j" },
 	};
 	char a[FINGERPRINT_HEX + 1], b[FINGERPRINT_HEX + 1];
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
 		assert_case(strcmp(of(cases[i].one, a), of(cases[i].other, b)) != 0, cases[i].why);
+}
+
+static void the_telling_line_is_the_last_that_speaks_of_trouble(void **state)
+{
+	static const struct {
+		const char *why, *lines[4];
+		size_t n, telling;
+	} cases[] = {
+		{ "one line", { "done" }, 1, 0 },
+		{ "the trouble", { "error: no rate", "cleaning up", "bye" }, 3, 0 },
+		{ "the last trouble", { "error: no rate", "ERROR: no tax", "bye" }, 3, 1 },
+		{ "an exit status is none",
+		  { "cannot pay", "Process completed with exit code 1.", "Error: exit status 1" },
+		  3,
+		  0 },
+		{ "no trouble at all", { "cannot pay", "0 errors, 0 failures", "no error" }, 3, 0 },
+		{ "a number of them", { "10 errors found", "bye" }, 2, 0 },
+		{ "a name", { "cannot pay", "test handles_errors ... ok" }, 2, 0 },
+		{ "nothing speaks of it", { "a", "b" }, 2, 1 },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_case(fingerprint_telling(cases[i].lines, cases[i].n) == cases[i].telling,
+			    cases[i].why);
 }
 
 static void category_and_every_line_count(void **state)
@@ -100,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_same_failure_elsewhere_has_the_same_fingerprint),
 		cmocka_unit_test(different_failures_differ),
+		cmocka_unit_test(the_telling_line_is_the_last_that_speaks_of_trouble),
 		cmocka_unit_test(category_and_every_line_count),
 		cmocka_unit_test(it_never_changes),
 		cmocka_unit_test(a_long_line_is_cut),

@@ -68,6 +68,7 @@ static void secrets_are_hidden_and_the_rest_stays(void **state)
 		{ "  \"private_key_id\": \"" LETTERS "\",", "  \"private_key_id\": \"[masked]\"," },
 		{ "+ curl -u kim:" PASS " https://example.org",
 		  "+ curl -u kim:[masked] https://example.org" },
+		{ "curl -u k\x11m:" PASS, "curl -u k?m:[masked]" },
 		{ "curl --user=kim:" PASS, "curl --user=kim:[masked]" },
 		{ "Authorization: token " LETTERS, "Authorization: token [masked]" },
 		{ "PRIVATE-TOKEN: " LETTERS, "PRIVATE-TOKEN: [masked]" },
