@@ -309,6 +309,24 @@ static void a_command_without_a_known_word_is_guessed_from(void **state)
 	}
 }
 
+/* The command of the step that failed, not of one before or after it. */
+static void the_command_is_that_of_the_failed_step(void **state)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f = reach(T "##[group]Run npm ci\n" T "added 12 packages\n" T
+				   "##[group]Run make docs\n" T "it went wrong\n" GITHUB_FAIL T
+				   "##[group]Run npm test\n" T "tidied\n",
+				 (struct detect_input){ .len = 0 }, a);
+
+	UNUSED(state);
+	assert_string_equal(f.category, "build_failure");
+	assert_string_equal(f.subcategory, "docs");
+	f = reach(T "##[group]Run npm ci\n" T "it went wrong\n" T "##[group]Run npm test\n" T
+		    "tidied\n",
+		  (struct detect_input){ .failed_step = "Run npm ci" }, a);
+	assert_string_equal(f.category, "dependency_failure");
+}
+
 /* The first five are the ones that people read. */
 static void the_deciding_line_is_among_few(void **state)
 {
@@ -433,6 +451,7 @@ int main(void)
 		cmocka_unit_test(builds_that_passed_have_no_cause),
 		cmocka_unit_test(unsure_is_unknown),
 		cmocka_unit_test(a_command_without_a_known_word_is_guessed_from),
+		cmocka_unit_test(the_command_is_that_of_the_failed_step),
 		cmocka_unit_test(the_deciding_line_is_among_few),
 		cmocka_unit_test(facts_of_the_provider_count),
 		cmocka_unit_test(the_failed_step_outranks_the_others),
