@@ -374,8 +374,7 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 		return -1;
 	if (pattern_match(r->code, m, "", 0) == RULE_HIT ||
 	    pattern_match(r->command, m, "", 0) == RULE_HIT)
-		return err_set(err, ERR_CONFIG, "rule %s: it matches an empty line",
-			       spec->id);
+		return err_set(err, ERR_CONFIG, "rule %s: it matches an empty line", spec->id);
 	if ((r->command && prove_cheap(spec, r->command, err) < 0) ||
 	    (r->code && prove_cheap(spec, r->code, err) < 0) ||
 	    (r->capture && prove_cheap(spec, r->capture, err) < 0) ||
