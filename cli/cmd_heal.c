@@ -9,6 +9,7 @@
 #include "cli/run_print.h"
 #include "cli/term.h"
 #include "core/approve.h"
+#include "core/buf.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -26,6 +27,7 @@ static const char usage[] =
 	"still that failed attempt, and limits and the stop switch hold.\n"
 	"\n"
 	"  pipeline-guard heal 30433642\n"
+	"  pipeline-guard heal --strategy rerun_all 30433642\n"
 	"  pipeline-guard heal --dry-run https://github.com/acme/shop/actions/runs/30433642\n"
 	"  pipeline-guard heal --diagnose 30433642      # read its logs again, change no plan\n"
 	"  pipeline-guard heal --approve 30433642       # do what the guard suggested\n"
@@ -47,7 +49,7 @@ struct request {
 /*
  * KEYS due work run plan runs feed
  * ARGV 1 ref, 2 plan, 3 generation, 4 strategy, 5 risk, 6 user, 7 settle_ms, 8 force, 9 dry run,
- *      10 ttl_s, 11 words that mark a deployment's reason, 12 diagnose only
+ *      10 ttl_s, 11 words that mark a deployment's reason, 12 diagnose only, 13 runs all jobs
  *
  * A plan is made anew only when it is done and nothing of it reached the provider: it ended
  * without a call, or its call was refused and had the settle time to show if it did arrive (the
@@ -59,7 +61,7 @@ static struct redis_script heal_script = {
 	.name = "heal",
 	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local cur = redis.call('HMGET', KEYS[3], 'generation', 'rank', 'failed', "
-		"'conclusion', 'status') "
+		"'conclusion', 'status', 'deploy_ran') "
 		"if not cur[1] then return {'gone', ''} end "
 		"if cur[1] ~= ARGV[3] then return {'moved', cur[1]} end "
 		"if cur[3] ~= '1' or cur[2] ~= '3' then "
@@ -106,6 +108,10 @@ static struct redis_script heal_script = {
 		"local decided = p[7] or p[6] or '' "
 		"if ARGV[8] ~= '1' then "
 		"  if string.find(decided, ARGV[11], 1, true) then return {'force', decided} end "
+		"  if ARGV[13] == '1' and (cur[6] or '') ~= '' then "
+		"    return {'force', 'all jobs would run again, and \"' .. cur[6] .. '\" deploys "
+		"or publishes'} "
+		"  end "
 		"  if cur[4] == 'startup_failure' then "
 		"    return {'force', 'the workflow could not start: trying again does not change "
 		"that'} "
@@ -164,6 +170,7 @@ static int ask_for(struct query *q, const struct cli *cli, const struct request 
 	redis_arg_i64(&cmd, PLAN_TTL_S);
 	redis_arg(&cmd, heal_deploy_words);
 	redis_arg(&cmd, want->diagnose ? "1" : "0");
+	redis_arg(&cmd, healer->repeats_all ? "1" : "0");
 	return query_script(q, &heal_script, &cmd, out, err);
 }
 
@@ -239,6 +246,19 @@ static int say(const struct cli *cli, const struct request *want, const char *re
 
 /* --- the command ------------------------------------------------------------------- */
 
+static int no_such_strategy(const char *name, struct err *err)
+{
+	OWNED(buf_done) struct buf known;
+
+	buf_init(&known, 1024);
+	for (size_t i = 0; healers[i]; i++)
+		if (healers[i]->acts_on_provider)
+			buf_printf(&known, "%s%s", known.len ? ", " : "", healers[i]->name);
+	return err_set(err, ERR_CONFIG,
+		       "strategy \"%.60s\" is none that can be asked for; there is %s", name,
+		       buf_text(&known));
+}
+
 static int check(const struct cli *cli, const struct request *want, struct err *err)
 {
 	const struct healer *healer = healer_find(want->strategy);
@@ -251,10 +271,7 @@ static int check(const struct cli *cli, const struct request *want, struct err *
 	if ((want->approve || want->reject) && want->dry_run)
 		return err_set(err, ERR_CONFIG, "--dry-run does not go with --approve or --reject");
 	if (!healer || !healer->acts_on_provider)
-		return err_set(err, ERR_CONFIG,
-			       "strategy \"%.60s\" is none that can be asked for; there is "
-			       "rerun_failed_jobs",
-			       want->strategy);
+		return no_such_strategy(want->strategy, err);
 	return 0;
 }
 

@@ -123,10 +123,11 @@ enum obstacle {
 	DETERMINISTIC,
 	NOT_THERE,
 	NOT_ALLOWED,
+	REPEATS_DEPLOY,
 	TRIED_ENOUGH,
 	NO_GAIN,
 	IN_VAIN,
-	NONE
+	NONE,
 };
 
 static enum obstacle obstacle(const struct question *q, const struct healer *h)
@@ -137,10 +138,12 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 		return NOT_FOR_THIS;
 	if (h->repeats && !q->finding->transient)
 		return DETERMINISTIC;
-	if (h->works_on && (!facts->provider || !h->works_on(facts->provider)))
+	if (!healer_works_on(h, facts->provider))
 		return NOT_THERE;
 	if (!policy_allows(facts->policy, h->name))
 		return NOT_ALLOWED;
+	if (h->repeats_all && facts->deploy_ran)
+		return REPEATS_DEPLOY;
 	if (h->risk == RISK_RETRY &&
 	    facts->reruns >= (uint64_t)facts->policy->limits.reruns_per_run)
 		return TRIED_ENOUGH;
@@ -169,7 +172,9 @@ struct choice {
 static void weigh(const struct question *q, const struct healer *h, struct choice *out)
 {
 	const struct learned_one *known = learned_of(q, h);
-	double ci_minutes = h->risk == RISK_RETRY ? q->facts->ci_minutes : 0;
+	double ci_minutes = h->repeats_all          ? q->facts->ci_minutes_all
+			    : h->risk == RISK_RETRY ? q->facts->ci_minutes
+						    : 0;
 
 	out->healer = h;
 	out->success = known ? known->success : healer_target(h, q->finding)->success;
@@ -232,6 +237,12 @@ static void say_why_nothing(const struct question *q, const struct choice *c)
 		    n, n == 1 ? "" : "s", p->limits.reruns_per_run,
 		    p->limits.reruns_per_run == 1 ? "" : "s");
 		return;
+	case REPEATS_DEPLOY:
+		say(q,
+		    "to run all of it again would repeat \"%.80s\", which deploys or publishes: "
+		    "that is a person's decision",
+		    q->facts->deploy_ran);
+		return;
 	case NOT_ALLOWED:
 		say(q, "the policy (%.80s) allows no strategy for it", p->rule);
 		return;
@@ -243,6 +254,58 @@ static void say_why_nothing(const struct question *q, const struct choice *c)
 		    in_words(q->finding->category, words));
 		return;
 	}
+}
+
+/* "Retry-After: 120", "try again in 5 minutes", "retry after 30s": seconds; 0: it says nothing. */
+static int64_t asked_to_wait_s(const char *line)
+{
+	static const char *const words[] = { "retry-after", "retry after", "again in" };
+	static const struct {
+		char first;
+		int64_t s;
+	} units[] = { { 'm', 60 }, { 'h', 3600 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		const char *at = strcasestr(line, words[i]);
+		size_t digits;
+		int64_t n = 0;
+
+		if (!at)
+			continue;
+		at += strlen(words[i]);
+		at += strspn(at, " :=\"'");
+		digits = strspn(at, "0123456789");
+		if (!digits || digits > 6)
+			continue;
+		for (size_t k = 0; k < digits; k++)
+			n = n * 10 + (at[k] - '0');
+		at += digits;
+		if (strncmp(at, "ms", 2) == 0)
+			return 1;
+		at += strspn(at, " ");
+		for (size_t k = 0; k < ARRAY_LEN(units); k++)
+			if (*at == units[k].first)
+				n *= units[k].s;
+		return n;
+	}
+	return 0;
+}
+
+/* Doubles with every try; what the log asks for is not undercut, but does not bind us for days. */
+static int64_t backoff_ms(const struct question *q)
+{
+	const struct decide_facts *facts = q->facts;
+	int64_t wait = facts->backoff_ms, asked = 0;
+
+	for (uint64_t i = 0; i < facts->reruns && wait < facts->backoff_max_ms; i++)
+		wait *= 2;
+	for (size_t i = 0; i < q->finding->n_evidence; i++) {
+		int64_t ms = asked_to_wait_s(q->finding->evidence[i].text) * 1000;
+
+		asked = ms > asked ? ms : asked;
+	}
+	wait = asked > wait ? asked : wait;
+	return wait < facts->backoff_max_ms ? wait : facts->backoff_max_ms;
 }
 
 static void say_why_this(const struct question *q, const struct choice *c)
@@ -273,9 +336,11 @@ static enum policy_mode mode_for(const struct decide_facts *facts, const struct 
 void decide(const struct decide_facts *facts, const struct finding *finding, struct decision *out)
 {
 	struct question q = { facts, finding, out->reason };
+	enum policy_mode mode;
 	struct choice choice;
 
 	out->healer = NULL;
+	out->delay_ms = 0;
 	for (size_t i = 0; i < ARRAY_LEN(vetoes) && !out->healer; i++)
 		if (vetoes[i](&q))
 			out->healer = &healer_escalate;
@@ -291,7 +356,11 @@ void decide(const struct decide_facts *facts, const struct finding *finding, str
 	}
 	if (!out->healer)
 		out->healer = &healer_escalate;
-	out->mode = policy_mode_name(mode_for(facts, out->healer));
+	mode = mode_for(facts, out->healer);
+	out->mode = policy_mode_name(mode);
+	/* What a person approves is done then. */
+	if (out->healer->backs_off && mode == POLICY_ACT)
+		out->delay_ms = backoff_ms(&q);
 }
 
 bool decide_is_deploy(const char *name)

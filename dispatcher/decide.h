@@ -20,6 +20,8 @@ struct decide_facts {
 	/* A failed or possibly dependent deploy or publish job; NULL: none; "": not all were seen.
 	 */
 	const char *deploy_job;
+	/* One that ran, whatever came of it: it would run again if all jobs did. */
+	const char *deploy_ran;
 	const char *no_log_why; /* why the log could not be read; NULL: it was */
 	const char *doubt; /* why practice says that trying again is in vain; NULL: it is not */
 	const struct policy_answer *policy;
@@ -29,6 +31,9 @@ struct decide_facts {
 	/* In minutes: what a heal saves a person; what the failed jobs took; what a minute of CI
 	 * time is worth in minutes of a person. */
 	double person_minutes, ci_minutes, ci_price;
+	double ci_minutes_all; /* as ci_minutes, of all jobs */
+	/* The first wait of a strategy that backs off, and the longest. */
+	int64_t backoff_ms, backoff_max_ms;
 };
 
 /* How the reason begins of a plan that was made without a log; `status` looks for it. */
@@ -38,6 +43,7 @@ enum { DECIDE_REASON_MAX = 240 };
 struct decision {
 	const struct healer *healer;
 	const char *mode; /* "act", "suggest" or "observe" */
+	int64_t delay_ms; /* not before that */
 	char reason[DECIDE_REASON_MAX];
 };
 

@@ -65,7 +65,7 @@ static const struct column plan_columns[] = {
 	NUMBER(plan, sent_at_ms), NUMBER(plan, sends),
 	NUMBER(plan, reruns),     NUMBER(plan, held_ms),
 	TEXT(plan, subcategory),  TEXT(plan, asked_by),
-	TEXT(plan, answer),
+	TEXT(plan, answer),       NUMBER(plan, due_at_ms),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

@@ -122,8 +122,10 @@ static void finish(struct task *t, const char *result, const char *detail)
 /* Of a plan whose call was certainly not applied. */
 static void again(struct task *t, int64_t at_least_ms, const char *why)
 {
+	const struct plan *p = &t->plan;
+	uint64_t since = p->due_at_ms > p->created_at_ms ? p->due_at_ms : p->created_at_ms;
 	/* Time in which nobody could try does not count. */
-	int64_t age = task_now_ms(t) - (int64_t)(t->plan.created_at_ms + t->plan.held_ms);
+	int64_t age = task_now_ms(t) - (int64_t)(since + p->held_ms);
 
 	release(t);
 	if (age > t->e->opt.give_up_ms)

@@ -41,8 +41,10 @@ struct diagnose {
 	double failed_s;             /* what those jobs took */
 	const char *no_log_why;
 	const char *deploy_job;
-	double ci_minutes;    /* that running again what failed takes */
-	bool deploy_is_stage; /* of a build: the log may say that it was skipped */
+	const char *deploy_ran;
+	double ci_minutes;     /* that running again what failed takes */
+	double ci_minutes_all; /* ... all jobs */
+	bool deploy_is_stage;  /* of a build: the log may say that it was skipped */
 };
 
 static void next_log(struct task *t);
@@ -54,7 +56,8 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 {
 	const struct finding *f = &((struct diagnose *)t->state)->best;
 	struct arena *a = t->arena;
-	const char *now = arena_printf(a, "%" PRId64, task_now_ms(t));
+	int64_t now_ms = task_now_ms(t);
+	const char *now = arena_printf(a, "%" PRId64, now_ms);
 	const char *pairs[] = {
 		"v",
 		"1",
@@ -93,7 +96,7 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 		"created_at_ms",
 		now,
 		"due_at_ms",
-		now,
+		arena_printf(a, "%" PRId64, now_ms + d->delay_ms),
 		"sends",
 		"0",
 		"trace",
@@ -104,6 +107,7 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 	_Static_assert(sizeof(pairs) <= sizeof(s->plan_pairs), "a plan fits");
 	memcpy(s->plan_pairs, pairs, sizeof(pairs));
 	s->next_item = arena_printf(a, "act:%s", t->plan_id);
+	s->next_delay_ms = d->delay_ms;
 }
 
 /* Attempts that people made count too, where the provider counts them. */
@@ -143,6 +147,7 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.reruns = reruns_so_far(t),
 		.conclusion = t->run.conclusion,
 		.deploy_job = d->deploy_job,
+		.deploy_ran = d->deploy_ran,
 		.no_log_why = d->no_log_why,
 		.doubt = trust_doubt(t->e->trust, f, t->arena),
 		.policy = &policy,
@@ -151,6 +156,9 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.learned = learned,
 		.person_minutes = (double)t->e->opt.person_minutes,
 		.ci_minutes = d->ci_minutes,
+		.ci_minutes_all = d->ci_minutes_all,
+		.backoff_ms = t->e->opt.backoff_ms,
+		.backoff_max_ms = t->e->opt.backoff_max_ms,
 		.ci_price = (double)t->e->opt.ci_price_percent / 100,
 	};
 	const char *generation = arena_printf(t->arena, "%" PRIu64, t->run.generation);
@@ -161,7 +169,8 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.stat = arena_printf(t->arena, "findings:%s", f->category),
 		.run_pairs = { "finding", arena_strdup(t->arena, json_text(json)),
 			       "finding_generation", generation, "diagnosed", generation,
-			       "fingerprint", f->fingerprint, "category", f->category },
+			       "fingerprint", f->fingerprint, "category", f->category, "deploy_ran",
+			       d->deploy_ran ? d->deploy_ran : "" },
 	};
 	struct decision decision;
 
@@ -388,14 +397,14 @@ static bool would_repeat(const struct api_job *job)
 }
 
 /* As long as it took the last time; begun minutes are paid for, job by job. */
-static double minutes_to_repeat(const struct api_result *r)
+static double minutes_to_repeat(const struct api_result *r, bool all)
 {
 	int64_t minutes = 0;
 
 	for (unsigned i = 0; i < r->n_jobs; i++) {
 		const struct api_job *job = &r->jobs[i];
 
-		if (would_repeat(job) && job->started_at_ms > 0 &&
+		if ((all || would_repeat(job)) && job->started_at_ms > 0 &&
 		    job->completed_at_ms > job->started_at_ms)
 			minutes += (job->completed_at_ms - job->started_at_ms + 59999) / 60000;
 	}
@@ -425,6 +434,19 @@ static const char *deploy_in_the_way(struct task *t, const struct api_result *r)
 	return r->more_jobs ? "" : NULL;
 }
 
+/* One that running all jobs again would repeat. */
+static const char *deploy_that_ran(struct task *t, const struct api_result *r)
+{
+	for (unsigned i = 0; i < r->n_jobs; i++) {
+		const struct api_job *job = &r->jobs[i];
+
+		if ((decide_is_deploy(job->name) || decide_is_deploy(job->stage)) &&
+		    strcmp(job->conclusion, "skipped") != 0)
+			return arena_strdup(t->arena, job->name);
+	}
+	return r->more_jobs ? "one of many that were not read" : NULL;
+}
+
 /* A build is repeated as a whole, with the stages that passed. */
 static const char *deploy_stage(struct task *t, const struct api_result *r)
 {
@@ -444,6 +466,7 @@ static void look_for_deploy(struct task *t, const struct api_result *r)
 	struct diagnose *d = t->state;
 
 	d->deploy_job = deploy_in_the_way(t, r);
+	d->deploy_ran = deploy_that_ran(t, r);
 	if (d->deploy_job || !d->ops->steps_are_stages)
 		return;
 	d->deploy_job = deploy_stage(t, r);
@@ -479,7 +502,8 @@ static void on_jobs(const struct api_result *r, void *arg)
 		return;
 	}
 	look_for_deploy(t, r);
-	d->ci_minutes = minutes_to_repeat(r);
+	d->ci_minutes = minutes_to_repeat(r, false);
+	d->ci_minutes_all = minutes_to_repeat(r, true);
 	d->failed.complete = !r->more_jobs;
 	for (unsigned i = 0; i < r->n_jobs; i++) {
 		if (!ci_conclusion_failed(r->jobs[i].conclusion))

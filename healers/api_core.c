@@ -313,6 +313,11 @@ struct api_call *api_rerun_failed_jobs(struct api *api, const struct api_run *ru
 	return api_submit(begin(api, ASK_RERUN, true, run, fn, arg));
 }
 
+struct api_call *api_rerun_all(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(begin(api, ASK_RERUN_ALL, true, run, fn, arg));
+}
+
 struct api_call *api_list_runs(struct api *api, const struct api_scan *scan, api_fn *fn, void *arg)
 {
 	return api_submit(api_begin_scan(api, ASK_RUNS, false, scan, fn, arg));

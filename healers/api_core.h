@@ -37,6 +37,7 @@ enum api_ask {
 	ASK_ARCHIVE,
 	ASK_FILE,
 	ASK_RERUN,
+	ASK_RERUN_ALL,
 	ASK_RUNS,
 	ASK_REPOS,
 	ASK_HOOKS,
@@ -140,6 +141,7 @@ struct api_call *api_get_log(struct api *, const struct api_run *, const struct 
 struct api_call *api_get_file(struct api *, const struct api_run *, const char *path, api_fn *,
 			      void *arg);
 struct api_call *api_rerun_failed_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
+struct api_call *api_rerun_all(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_list_runs(struct api *, const struct api_scan *, api_fn *, void *arg);
 struct api_call *api_list_repos(struct api *, const struct api_scan *, api_fn *, void *arg);
 void api_cancel(struct api_call *); /* NULL is fine */

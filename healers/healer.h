@@ -7,6 +7,7 @@
 #define GUARD_HEALERS_HEALER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
@@ -55,6 +56,8 @@ struct heal_target {
 	double success;          /* how often it works, before anything was learned; 0..1 */
 };
 
+enum { HEALER_CALLS_MAX = 2 };
+
 struct healer {
 	const char *name;    /* stable: stored in plans and outcomes, learned from */
 	const char *summary; /* one line for people */
@@ -62,9 +65,17 @@ struct healer {
 	const struct heal_target *targets; /* NULL: never chosen for what failed */
 	/* It only tries the same again, so it is of use for a transient failure alone. */
 	bool repeats;
+	/* It runs again what passed, too: a deployment among that is a person's decision. */
+	bool repeats_all;
+	/* Not at once: after a time that grows with every try of the run. */
+	bool backs_off;
 	const char *because; /* after the category in a plan's reason */
-	/* Whether it can work there; NULL: everywhere. */
-	bool (*works_on)(const struct provider_api *);
+	/*
+	 * What is asked of the provider, in this order: HEALER_CALL of each, 0 after the last.
+	 * Only the last one counts as the action; those before it may be repeated at will.
+	 */
+	size_t calls[HEALER_CALLS_MAX + 1];
+	const char *did;       /* after the last: "the failed jobs run again" */
 	bool acts_on_provider; /* false: nothing leaves this machine (escalate) */
 	const char *done_as;   /* result of a plan whose healer awaits nothing: "escalated" */
 	bool awaits; /* true: the outcome is known only when the next attempt of the run completes
@@ -77,13 +88,20 @@ struct healer {
 	void (*cancel)(struct attempt *);
 };
 
+/* One of provider_api's functions of the type api_act_fn. */
+#define HEALER_CALL(member) offsetof(struct provider_api, member)
+
 extern const struct healer healer_rerun_failed_jobs;
+extern const struct healer healer_retry_with_backoff;
+extern const struct healer healer_rerun_all;
 extern const struct healer healer_escalate;
 
 /* All healers, NULL-terminated, and by name (NULL when unknown). */
 extern const struct healer *const healers[];
 const struct healer *healer_find(const char *name);
 const char *heal_risk_name(enum heal_risk);
+/* Whether that provider has what the healer calls; NULL: none is known. */
+bool healer_works_on(const struct healer *, const struct provider_api *);
 /* What it is for that fits the finding best; NULL: it is not for that. */
 const struct heal_target *healer_target(const struct healer *, const struct finding *);
 

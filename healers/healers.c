@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "healers/healer_calls.h"
 
 const struct healer *const healers[] = {
 	&healer_rerun_failed_jobs,
+	&healer_retry_with_backoff,
+	&healer_rerun_all,
 	&healer_escalate,
 	NULL,
 };
@@ -29,6 +32,14 @@ const char *heal_risk_name(enum heal_risk risk)
 		return "change";
 	}
 	return "?";
+}
+
+bool healer_works_on(const struct healer *h, const struct provider_api *provider)
+{
+	for (const size_t *call = h->calls; *call; call++)
+		if (!provider || !healer_call(provider, *call))
+			return false;
+	return true;
 }
 
 /* A named category beats "*", and a named subcategory beats both. */

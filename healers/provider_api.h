@@ -136,6 +136,10 @@ struct api_result {
 	const char *cursor; /* of the next page, "" after the last */
 };
 typedef void api_fn(const struct api_result *, void *arg);
+struct api;
+struct api_call;
+/* Something that is done to a run. */
+typedef struct api_call *api_act_fn(struct api *, const struct api_run *, api_fn *, void *arg);
 
 /* Owns tokens, rate-limit state and the call table of one provider host. */
 struct api;
@@ -188,8 +192,9 @@ struct provider_api {
 	struct api_call *(*get_file)(struct api *, const struct api_run *, const char *path,
 				     api_fn *, void *arg);
 	/* What failed in run->generation; API_OK: accepted, API_WAIT: it runs again already. */
-	struct api_call *(*rerun_failed_jobs)(struct api *, const struct api_run *, api_fn *,
-					      void *arg);
+	api_act_fn *rerun_failed_jobs;
+	/* The same with what passed. NULL: that would be a new run, not this one again. */
+	api_act_fn *rerun_all;
 
 	/*
 	 * For the monitor; NULL where a provider has no such thing. Runs that began (or changed,

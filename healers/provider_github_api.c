@@ -62,6 +62,7 @@ static const char *need_of(enum api_ask ask)
 	case ASK_FILE:
 		return "contents: read";
 	case ASK_RERUN:
+	case ASK_RERUN_ALL:
 		return "actions: write";
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
@@ -70,6 +71,12 @@ static const char *need_of(enum api_ask ask)
 		return "repository hooks: write";
 	}
 	return "actions: read";
+}
+
+/* What takes a token that may write. */
+static bool changes_run(enum api_ask ask)
+{
+	return ask == ASK_RERUN || ask == ASK_RERUN_ALL;
 }
 
 /* An App's hook is no repository's, nor are its installations: it asks in its own name. */
@@ -418,6 +425,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 		take_archive(c, r);
 		return;
 	case ASK_RERUN:
+	case ASK_RERUN_ALL:
 	case ASK_REDELIVER:
 		api_report(c);
 		return;
@@ -537,9 +545,11 @@ static char *url_of(const struct api_call *c)
 	case ASK_REDELIVER:
 		return hook_url(c);
 	case ASK_RERUN:
+	case ASK_RERUN_ALL:
 		break;
 	}
-	return xasprintf("%s/runs/%" PRIu64 "/rerun-failed-jobs", runs, c->run.run_id);
+	return xasprintf("%s/runs/%" PRIu64 "/%s", runs, c->run.run_id,
+			 c->ask == ASK_RERUN ? "rerun-failed-jobs" : "rerun");
 }
 
 static void send_request(struct api_call *c)
@@ -604,7 +614,7 @@ static void on_token(const char *authorization, const struct api_result *refusal
 static void ask_token(struct api_call *c)
 {
 	github_call(c)->wait = github_auth_get(github_of(c)->auth, for_app(c) ? NULL : &c->run,
-					       c->ask == ASK_RERUN, on_token, c);
+					       changes_run(c->ask), on_token, c);
 }
 
 /* --- the table ---------------------------------------------------------- */
@@ -714,6 +724,7 @@ const struct provider_api provider_api_github = {
 	.get_log = api_get_log,
 	.get_file = api_get_file,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.rerun_all = api_rerun_all,
 	.list_runs = api_list_runs,
 	.list_repos = list_repos,
 	.own_hook = own_hook,

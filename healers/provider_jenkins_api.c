@@ -932,6 +932,7 @@ const struct provider_api provider_api_jenkins = {
 	.list_jobs = api_list_jobs,
 	.get_log = api_get_log,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.rerun_all = api_rerun_failed_jobs, /* a build is repeated as a whole anyway */
 	.list_runs = api_list_runs,
 	.list_repos = api_list_repos,
 	.cancel = api_cancel,

@@ -34,6 +34,8 @@ const GROUPS = [
 ];
 const STRATEGIES = {
 	rerun_failed_jobs: 'Re-run failed jobs',
+	retry_with_backoff: 'Re-run failed jobs later',
+	rerun_all: 'Re-run all jobs',
 	escalate: 'Ask a person',
 };
 const RESULTS = {

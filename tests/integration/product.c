@@ -106,6 +106,7 @@ int receiver_admin_port(struct rig *r)
 /* Short enough for a test, long enough that a slow machine is not taken for a dead one. */
 static const char *const dispatcher_sets[] = {
 	"heal.settle=300ms",
+	"heal.backoff=200ms",
 	"dispatcher.lease=5s",
 	"dispatcher.poll=20ms",
 	"retry.base=50ms",

@@ -178,6 +178,19 @@ const struct cause causes[] = {
 			 "npm ERR! code E429\n"
 			 "npm ERR! 429 Too Many Requests - GET https://{host}/{npm}\n",
 			 1 } } },
+	{ .id = "artifact_gone",
+	  .category = "infrastructure_failure",
+	  .subcategory = "artifact",
+	  .transient = true,
+	  .upstream = true,
+	  .place = IN_TEST,
+	  .stories = { { "actions/download-artifact@v4",
+			 "Downloading single artifact\n"
+			 "##[error]Unable to download artifact(s): Artifact not found for name: "
+			 "dist\n"
+			 "        Please ensure that your artifact is not expired and the artifact "
+			 "was uploaded using a compatible version of toolkit/upload-artifact.\n",
+			 1 } } },
 	{ .id = "runner_lost",
 	  .category = "infrastructure_failure",
 	  .subcategory = "runner_lost",

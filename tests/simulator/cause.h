@@ -30,6 +30,7 @@ struct cause {
 	const char *conclusion; /* of job and run; NULL: "failure" */
 	bool no_failed_step;    /* the runner was lost: the log just stops */
 	bool flaky;             /* another attempt passes sometimes */
+	bool upstream;          /* ... only when the jobs before it run again, too */
 	unsigned weight;        /* how often it is drawn; 0: only when asked for */
 	struct story stories[STORIES_MAX];
 };

@@ -578,7 +578,10 @@ enum rerun_answer run_rerun(struct run *r, bool only_failed, enum actor actor)
 	else if (r->rerun_accepted++ == 0)
 		r->first_rerun_ms = clock_wall_ms();
 	r->told_us = 0;
+	r->rerun_all += !only_failed;
 	cause = next_cause(r);
+	if (only_failed && r->cause && r->cause->upstream)
+		cause = r->cause;
 	a = add_attempt(r, actor == ACTOR_PERSON ? people[0] : "pipeline-guard[bot]");
 	for (unsigned i = 0; i < old->n_jobs; i++)
 		copy_job(r, a, &old->jobs[i],

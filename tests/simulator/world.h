@@ -109,7 +109,7 @@ struct run {
 	struct event *timer;
 
 	/* The ledger. */
-	unsigned rerun_accepted, rerun_refused, rerun_by_person;
+	unsigned rerun_accepted, rerun_refused, rerun_by_person, rerun_all;
 	unsigned log_reads;
 	unsigned webhooks, webhooks_ok, webhooks_failed, webhooks_duplicate;
 	int64_t first_rerun_ms;   /* when the API took the first re-run */

@@ -131,6 +131,7 @@ static void first_row_that_applies_decides(void **state)
 		struct decision d;
 
 		facts.policy = &acting;
+		facts.provider = &provider_api_github;
 		facts.person_minutes = 15;
 		finding_init(&f);
 		f.category = cases[i].category;
@@ -147,7 +148,12 @@ static void first_row_that_applies_decides(void **state)
 static struct decision decided(const struct policy_answer *policy, bool observe)
 {
 	struct decide_facts facts = {
-		.conclusion = "failure", .policy = policy, .observe = observe, .person_minutes = 15
+		.conclusion = "failure",
+		.policy = policy,
+		.provider = &provider_api_github,
+		.observe = observe,
+		.person_minutes = 15,
+
 	};
 	struct finding f;
 	struct decision d;
@@ -217,6 +223,7 @@ static void what_never_helps_or_costs_too_much_is_not_tried(void **state)
 		struct decide_facts facts = {
 			.conclusion = "failure",
 			.policy = &acting,
+			.provider = &provider_api_github,
 			.learned = &learned,
 			.person_minutes = 15,
 			.ci_minutes = cases[i].ci_minutes,
@@ -226,13 +233,143 @@ static void what_never_helps_or_costs_too_much_is_not_tried(void **state)
 		struct decision d;
 
 		finding_init(&f);
-		f.category = "network_failure";
+		f.category = "timeout";
 		f.transient = true;
 		f.confidence = 0.9;
 		decide(&facts, &f, &d);
 		assert_case(strcmp(d.healer->name, cases[i].strategy) == 0, cases[i].why);
 		assert_case(strstr(d.reason, cases[i].reason) != NULL, d.reason);
 	}
+}
+
+struct line {
+	const char *why, *category, *subcategory, *evidence;
+	const struct provider_api *provider;
+	uint64_t reruns;
+	const char *deploy_ran, *strategy, *reason;
+	int64_t delay_ms;
+};
+
+static void chosen_for(const struct line *c, struct decision *d)
+{
+	struct policy_answer often = acting;
+	struct decide_facts facts = {
+		.reruns = c->reruns,
+		.conclusion = "failure",
+		.deploy_ran = c->deploy_ran,
+		.policy = &often,
+		.provider = c->provider,
+		.person_minutes = 15,
+		.backoff_ms = 60000,
+		.backoff_max_ms = 600000,
+	};
+	struct finding f;
+
+	often.limits.reruns_per_run = 10;
+	finding_init(&f);
+	f.category = c->category;
+	f.subcategory = c->subcategory;
+	f.transient = true;
+	f.confidence = 0.9;
+	if (c->evidence) {
+		f.evidence[0].text = c->evidence;
+		f.n_evidence = 1;
+	}
+	decide(&facts, &f, d);
+}
+
+static void what_fits_the_failure_best_is_chosen(void **state)
+{
+#define GH &provider_api_github
+#define GL &provider_api_gitlab
+	static const struct line cases[] = {
+		{ "a broken line", "network_failure", "reset", NULL, GH, 0, NULL,
+		  "rerun_failed_jobs", "next try", 0 },
+		{ "a limit has to pass", "rate_limit", "registry", NULL, GH, 0, NULL,
+		  "retry_with_backoff", "over after a while", 60000 },
+		{ "longer with every try", "rate_limit", "registry", NULL, GL, 2, NULL,
+		  "retry_with_backoff", "", 240000 },
+		{ "but not for ever", "rate_limit", "registry", NULL, GH, 9, NULL,
+		  "retry_with_backoff", "", 600000 },
+		{ "as the log asks for", "rate_limit", "registry", "HTTP 429, Retry-After: 120", GH,
+		  0, NULL, "retry_with_backoff", "", 120000 },
+		{ "in minutes", "rate_limit", "registry", "please try again in 7 minutes", GH, 0,
+		  NULL, "retry_with_backoff", "", 420000 },
+		{ "within bounds", "rate_limit", "registry", "retry after 99999s", GH, 0, NULL,
+		  "retry_with_backoff", "", 600000 },
+		{ "not less than ours", "rate_limit", "registry", "Retry after 250ms", GH, 0, NULL,
+		  "retry_with_backoff", "", 60000 },
+		{ "an artifact expired", "infrastructure_failure", "artifact", NULL, GH, 0, NULL,
+		  "rerun_all", "earlier jobs", 0 },
+		{ "GitLab has no such thing", "infrastructure_failure", "artifact", NULL, GL, 0,
+		  NULL, "rerun_failed_jobs", "", 0 },
+		{ "what it would repeat", "infrastructure_failure", "artifact", NULL, GH, 0,
+		  "deploy", "rerun_failed_jobs", "", 0 },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct decision d;
+
+		chosen_for(&cases[i], &d);
+		assert_case(strcmp(d.healer->name, cases[i].strategy) == 0, cases[i].why);
+		assert_case(strstr(d.reason, cases[i].reason) != NULL, d.reason);
+		assert_case(d.delay_ms == cases[i].delay_ms, cases[i].why);
+	}
+}
+
+/* What passed would be run again, and one of it is a deployment. */
+static void all_jobs_are_not_repeated_when_one_deployed(void **state)
+{
+	static const char *const only[] = { "rerun_all" };
+	struct policy_answer policy = acting;
+	struct decide_facts facts = { .conclusion = "failure",
+				      .policy = &policy,
+				      .provider = GH,
+				      .deploy_ran = "ship to prod",
+				      .person_minutes = 15 };
+	struct decision d;
+	struct finding f;
+
+	UNUSED(state);
+	policy.strategies = only;
+	policy.n_strategies = 1;
+	finding_init(&f);
+	f.category = "infrastructure_failure";
+	f.subcategory = "artifact";
+	f.transient = true;
+	f.confidence = 0.9;
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "escalate");
+	assert_non_null(strstr(d.reason, "\"ship to prod\", which deploys or publishes"));
+	facts.deploy_ran = NULL;
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "rerun_all");
+}
+
+/* What is only suggested is done when a person approves it. */
+static void nobody_waits_for_a_suggestion(void **state)
+{
+	struct policy_answer suggesting = acting;
+	struct decide_facts facts = { .conclusion = "failure",
+				      .policy = &suggesting,
+				      .provider = GH,
+				      .person_minutes = 15,
+				      .backoff_ms = 60000,
+				      .backoff_max_ms = 600000 };
+	struct decision d;
+	struct finding f;
+
+	UNUSED(state);
+	suggesting.mode = POLICY_SUGGEST;
+	finding_init(&f);
+	f.category = "rate_limit";
+	f.transient = true;
+	f.confidence = 0.9;
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "retry_with_backoff");
+	assert_string_equal(d.mode, "suggest");
+	assert_int_equal(d.delay_ms, 0);
 }
 
 static void tells_deploy_jobs_by_name(void **state)
@@ -291,6 +428,9 @@ int main(void)
 		cmocka_unit_test(first_row_that_applies_decides),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
+		cmocka_unit_test(what_fits_the_failure_best_is_chosen),
+		cmocka_unit_test(all_jobs_are_not_repeated_when_one_deployed),
+		cmocka_unit_test(nobody_waits_for_a_suggestion),
 		cmocka_unit_test(tells_deploy_jobs_by_name),
 	};
 

@@ -862,6 +862,48 @@ static void a_rerun_ends_in_one_of_four_ways(void **state)
 	}
 }
 
+/* Every strategy goes to its own address; the words of the answers mean the same in all. */
+static void each_strategy_calls_what_it_says(void **state)
+{
+	static const struct {
+		const struct healer *healer;
+		const char *path;
+	} rows[] = {
+		{ &healer_rerun_failed_jobs, "/api/v3/repos/o/r/actions/runs/7/rerun-failed-jobs" },
+		{ &healer_retry_with_backoff,
+		  "/api/v3/repos/o/r/actions/runs/7/rerun-failed-jobs" },
+		{ &healer_rerun_all, "/api/v3/repos/o/r/actions/runs/7/rerun" },
+	};
+	struct world *w = *state;
+
+	w->status = 201;
+	w->body = "{}";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct healed h = { 0 };
+
+		heal(w, rows[i].healer, w->api, false, &h);
+		assert_int_equal(h.status, HEAL_OK);
+		assert_string_equal(w->method, "POST");
+		assert_string_equal(w->path, rows[i].path);
+		assert_string_equal(h.detail, rows[i].healer->did);
+	}
+}
+
+static void a_strategy_is_refused_where_it_cannot_be(void **state)
+{
+	struct attempt attempt = { .healer = &healer_rerun_all,
+				   .provider = &provider_api_gitlab,
+				   .api = ((struct world *)*state)->api };
+	struct err err = { 0 };
+
+	assert_int_equal(healer_rerun_all.start(&attempt, &err), -1);
+	assert_string_equal(err.msg, "rerun_all cannot be done with gitlab");
+	assert_false(healer_works_on(&healer_rerun_all, &provider_api_gitlab));
+	assert_true(healer_works_on(&healer_rerun_all, &provider_api_jenkins));
+	assert_false(healer_works_on(&healer_rerun_all, NULL));
+	assert_true(healer_works_on(&healer_escalate, NULL));
+}
+
 static void escalating_asks_nobody_but_a_person(void **state)
 {
 	struct world *w = *state;
@@ -913,6 +955,8 @@ int main(void)
 		T(the_api_may_be_closed_in_a_callback),
 		T(a_bad_address_is_refused_at_start),
 		T(a_rerun_ends_in_one_of_four_ways),
+		T(each_strategy_calls_what_it_says),
+		T(a_strategy_is_refused_where_it_cannot_be),
 		T(escalating_asks_nobody_but_a_person),
 #undef T
 		cmocka_unit_test(healers_are_found_by_name),

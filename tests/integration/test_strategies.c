@@ -1,0 +1,160 @@
+/* What each strategy does at the provider, whoever is killed meanwhile, and what it leaves alone.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/integration/product.h"
+
+/* Work of a dead dispatcher is due again when its lease ends. */
+#define QUICK "dispatcher.lease=1500ms", "dispatcher.claim_idle=500ms"
+
+static const char *rules(struct rig *r)
+{
+	return rules_only(r, "markers.yaml", "network.yaml", "ci_systems.yaml", "limits.yaml",
+			  "cache.yaml", NULL);
+}
+
+#define dispatcher(r, name, ...) dispatcher_start((r), (name), QUICK, rules(r), __VA_ARGS__)
+
+static void start_world(struct rig *r)
+{
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, NULL);
+}
+
+static int64_t plan_number(struct rig *r, uint64_t run, const char *field)
+{
+	return strtoll(plan_field(r, run, 1, field), NULL, 10);
+}
+
+static int64_t accepted(struct rig *r, uint64_t run)
+{
+	return sim_number(r, run, "rerun_accepted");
+}
+
+static bool in_state(struct rig *r, uint64_t run, const char *state)
+{
+	return strcmp(plan_field(r, run, 1, "state"), state) == 0;
+}
+
+static void healed_once_by(struct rig *r, uint64_t run, const char *strategy)
+{
+	const char *result = plan_result(r, run, 1);
+
+	if (strcmp(result, "healed") != 0)
+		fail_msg("%s (%s; %s)", result, plan_field(r, run, 1, "reason"),
+			 plan_field(r, run, 1, "detail"));
+	assert_string_equal(plan_field(r, run, 1, "strategy"), strategy);
+	assert_int_equal(accepted(r, run), 1);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	assert_int_equal(sim_total(r, "rerun_twice"), 0);
+}
+
+static uint64_t killed_at(struct rig *r, const char *point, const char *wish)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	doomed = dispatcher_start_doomed(r, "doomed", point, QUICK, rules(r), NULL);
+	run = sim_run(r, wish);
+	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
+	assert_true(in_state(r, run, "sent"));
+	return run;
+}
+
+/* --- retry_with_backoff --------------------------------------------------------------------- */
+
+#define LIMITED "{\"cause\":\"rate_limit_docker\",\"rerun\":\"pass\"}"
+
+/* The wait is in Redis, not in a process. */
+static void a_limit_is_given_time_whoever_dies_meanwhile(struct rig *r)
+{
+	struct proc *first;
+	uint64_t run;
+
+	start_world(r);
+	first = dispatcher(r, "first", "heal.backoff=3s", NULL);
+	run = sim_run(r, LIMITED);
+	WAIT(r, in_state(r, run, "planned"));
+	assert_int_equal(plan_number(r, run, "due_at_ms") - plan_number(r, run, "created_at_ms"),
+			 3000);
+	proc_kill(first);
+	(void)dispatcher(r, "heir", "heal.backoff=3s", NULL);
+	healed_once_by(r, run, "retry_with_backoff");
+	assert_true(sim_number(r, run, "first_rerun_ms") >= plan_number(r, run, "due_at_ms"));
+}
+
+/* Age counts from when it was due, or a long wait would be given up before its end. */
+static void waiting_makes_no_plan_old(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"status\",\"status\":503,\"times\":1}");
+	(void)dispatcher(r, "dispatcher", "heal.backoff=2s", "heal.give_up=1500ms", NULL);
+	run = sim_run(r, LIMITED);
+	healed_once_by(r, run, "retry_with_backoff");
+}
+
+static void a_person_who_runs_it_again_meanwhile_is_respected(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", "heal.backoff=3s", NULL);
+	run = sim_run(r, LIMITED);
+	WAIT(r, in_state(r, run, "planned"));
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	assert_string_equal(plan_result(r, run, 1), "superseded");
+	assert_int_equal(accepted(r, run), 0);
+}
+
+/* --- rerun_all ------------------------------------------------------------------------------ */
+
+#define GONE "{\"cause\":\"artifact_gone\",\"rerun\":\"pass\",\"workflow\":\"CI\"}"
+
+static void what_earlier_jobs_made_is_made_again(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", NULL);
+	run = sim_run(r, GONE);
+	healed_once_by(r, run, "rerun_all");
+	assert_int_equal(sim_number(r, run, "rerun_all"), 1);
+}
+
+static void rerun_all_is_sent_once_whoever_is_killed(struct rig *r)
+{
+	uint64_t run = killed_at(r, "after_send", GONE);
+
+	(void)dispatcher(r, "heir", NULL);
+	healed_once_by(r, run, "rerun_all");
+	assert_int_equal(sim_number(r, run, "rerun_refused"), 0);
+}
+
+static void rerun_all_that_did_not_leave_is_sent_again(struct rig *r)
+{
+	uint64_t run = killed_at(r, "before_send", GONE);
+
+	(void)dispatcher(r, "heir", NULL);
+	healed_once_by(r, run, "rerun_all");
+	assert_string_equal(plan_field(r, run, 1, "sends"), "2");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(a_limit_is_given_time_whoever_dies_meanwhile),
+		RIG_TEST(waiting_makes_no_plan_old),
+		RIG_TEST(a_person_who_runs_it_again_meanwhile_is_respected),
+		RIG_TEST(what_earlier_jobs_made_is_made_again),
+		RIG_TEST(rerun_all_is_sent_once_whoever_is_killed),
+		RIG_TEST(rerun_all_that_did_not_leave_is_sent_again),
+	};
+
+	return rig_main(tests);
+}
