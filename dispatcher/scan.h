@@ -10,7 +10,7 @@
 
 enum {
 	HITS_KEPT = 12,    /* per rule */
-	HITS_PER_PART = 4, /* of those, from one part of the log */
+	HITS_PER_PART = 6, /* of those, from one part of the log */
 	PARTS_MAX = 4096,  /* further parts count as the last one */
 	TESTS_KEPT = 200,
 	TAIL_LINES = 18,

@@ -283,31 +283,122 @@ static void add_last_words(const struct scan *s, struct arena *a, struct finding
 		add_line(f, t->line[i], t->text[i], a);
 }
 
+/* A line that could be shown. */
+struct witness {
+	const struct hit *hit;
+	double value;
+	enum rule_class class;
+	bool best; /* of its rule */
+};
+
+/* Causes before what follows from them; one of each rule before the second of one. */
+static int by_telling(const void *a, const void *b)
+{
+	const struct witness *x = a, *y = b;
+	bool x_cause = x->class != RULE_CONSEQUENCE, y_cause = y->class != RULE_CONSEQUENCE;
+
+	if (x_cause != y_cause)
+		return x_cause ? -1 : 1;
+	if (x->best != y->best)
+		return x->best ? -1 : 1;
+	if (x->value != y->value)
+		return x->value > y->value ? -1 : 1;
+	return (x->hit->line > y->hit->line) - (x->hit->line < y->hit->line);
+}
+
+static size_t count_hits(const struct verdict *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n; i++)
+		n += v->scan->tallies[v->scores[i].rule].n_hits;
+	return n;
+}
+
+/* All hits of the rules that say the same, the most telling first. */
+static struct witness *witnesses(const struct verdict *v, const char *category, struct arena *a,
+				 size_t *n)
+{
+	struct witness *all = arena_alloc(a, (count_hits(v) + 1) * sizeof(*all));
+
+	*n = 0;
+	for (size_t i = 0; i < v->n; i++) {
+		const struct rule_spec *spec = spec_of(v, i);
+		const struct tally *t = &v->scan->tallies[v->scores[i].rule];
+
+		if (strcmp(spec->category, category) != 0)
+			continue;
+		for (unsigned k = 0; k < t->n_hits; k++) {
+			const struct hit *h = &t->hits[k];
+
+			if (v->trust_passed && v->scan->parts[h->part] == PART_PASSED &&
+			    h != v->scores[i].hit)
+				continue;
+			all[(*n)++] = (struct witness){ .hit = h,
+							.value = hit_score(v, spec, h),
+							.class = spec->class,
+							.best = h == v->scores[i].hit };
+		}
+	}
+	qsort(all, *n, sizeof(*all), by_telling);
+	return all;
+}
+
+/* It says what a line above says, of another place. */
+static bool is_repeat(const struct finding *f, const char *text)
+{
+	char shape[FINGERPRINT_LINE_MAX], known[FINGERPRINT_LINE_MAX];
+
+	(void)fingerprint_normalise(text, shape);
+	for (size_t i = 0; i < f->n_evidence; i++) {
+		(void)fingerprint_normalise(f->evidence[i].text, known);
+		if (strcmp(shape, known) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What speaks for the categories that come near: people may see that it is one of those. */
+static void add_rivals(const struct verdict *v, size_t winner, struct arena *a, struct finding *f)
+{
+	static const double near = 0.6;
+	const char *category = spec_of(v, winner)->category, *said = category;
+
+	for (size_t i = 0; i < v->n && v->scores[i].value >= near * v->scores[winner].value; i++) {
+		const struct rule_spec *spec = spec_of(v, i);
+
+		if (!v->scores[i].hit || strcmp(spec->category, category) == 0 ||
+		    strcmp(spec->category, said) == 0)
+			continue;
+		said = spec->category;
+		add_line(f, v->scores[i].hit->line, v->scores[i].hit->text, a);
+	}
+}
+
 /*
- * Lines that say why come first: the winner's, then the best of each rule that agrees, then what
- * else they hit. Shown in the order of the log. A guess from the command alone shows the end.
+ * Lines that say why come first: the winner's, then those that agree and say something else each,
+ * then the best of what else it may be, then repetitions. Shown in the order of the log. A guess
+ * from the command alone shows the end.
  */
 static void add_evidence(const struct verdict *v, size_t winner, struct arena *a, struct finding *f)
 {
-	const char *category = spec_of(v, winner)->category;
 	const struct hit *best = v->scores[winner].hit;
+	struct witness *all = NULL;
+	size_t n = 0;
 
-	if (best)
+	if (best) {
 		add_line(f, best->line, best->text, a);
-	else if (spec_of(v, winner)->command)
+		all = witnesses(v, spec_of(v, winner)->category, a, &n);
+	} else if (spec_of(v, winner)->command) {
 		add_last_words(v->scan, a, f);
-	for (size_t i = 0; best && i < v->n; i++)
-		if (strcmp(spec_of(v, i)->category, category) == 0 && v->scores[i].hit)
-			add_line(f, v->scores[i].hit->line, v->scores[i].hit->text, a);
-	for (size_t i = 0; best && i < v->n; i++) {
-		const struct tally *t = &v->scan->tallies[v->scores[i].rule];
-
-		if (strcmp(spec_of(v, i)->category, category) != 0)
-			continue;
-		for (unsigned k = 0; k < t->n_hits; k++)
-			if (!v->trust_passed || v->scan->parts[t->hits[k].part] != PART_PASSED)
-				add_line(f, t->hits[k].line, t->hits[k].text, a);
 	}
+	for (size_t i = 0; i < n && f->n_evidence < EVIDENCE; i++)
+		if (!is_repeat(f, all[i].hit->text))
+			add_line(f, all[i].hit->line, all[i].hit->text, a);
+	if (best)
+		add_rivals(v, winner, a, f);
+	for (size_t i = 0; i < n; i++)
+		add_line(f, all[i].hit->line, all[i].hit->text, a);
 	/* What only sums up has its reason above it. */
 	if (spec_of(v, winner)->class == RULE_CONSEQUENCE)
 		add_last_words(v->scan, a, f);

@@ -342,6 +342,24 @@ static void the_deciding_line_is_among_few(void **state)
 	assert_int_equal(f.evidence[4].line, 8);
 }
 
+/* Repetitions leave room for what is said once, and for what else it may be. */
+static void evidence_says_different_things(void **state)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f = reach("a.c:1:1: error: x\na.c:2:1: error: x\na.c:3:1: error: x\n"
+				 "a.c:4:1: error: x\na.c:5:1: error: z\n"
+				 "make: *** [a.o] Error 1\nmake: *** [b.o] Error 1\n"
+				 "Tests run: 12, Failures: 1, Errors: 0, Skipped: 2\n",
+				 (struct detect_input){ .len = 0 }, a);
+	static const uint64_t lines[] = { 1, 5, 6, 7, 8 };
+
+	UNUSED(state);
+	assert_string_equal(f.category, "build_failure");
+	assert_int_equal(f.n_evidence, ARRAY_LEN(lines));
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		assert_int_equal(f.evidence[i].line, lines[i]);
+}
+
 static void facts_of_the_provider_count(void **state)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
@@ -453,6 +471,7 @@ int main(void)
 		cmocka_unit_test(a_command_without_a_known_word_is_guessed_from),
 		cmocka_unit_test(the_command_is_that_of_the_failed_step),
 		cmocka_unit_test(the_deciding_line_is_among_few),
+		cmocka_unit_test(evidence_says_different_things),
 		cmocka_unit_test(facts_of_the_provider_count),
 		cmocka_unit_test(the_failed_step_outranks_the_others),
 		cmocka_unit_test(evidence_is_bounded_ordered_and_unique),

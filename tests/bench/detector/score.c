@@ -228,33 +228,40 @@ static void print_tests(const struct sample *s, const struct finding *f)
 }
 
 /*
- * By text: the publisher counts lines from 0 in some logs and from 1 in others, and some name only
- * what is in the line.
+ * By text: the publisher counts lines from 0 in some logs and from 1 in others, some name only
+ * what is in the line, and some join lines and leave out the word in front of each.
  */
 static bool points_at(const char *line, const char *evidence)
 {
-	enum { ENOUGH = 80 };
-	size_t n = strlen(evidence);
+	enum { ENOUGH = 80, WORDS = 2, FEW = 30 };
 
-	return memmem(line, strlen(line), evidence, n < ENOUGH ? n : ENOUGH) ||
-	       strstr(evidence, line);
+	for (size_t i = 0; i <= WORDS; i++) {
+		size_t n = strlen(evidence);
+
+		if (i > 0 && n < FEW)
+			return false;
+		if (memmem(line, strlen(line), evidence, n < ENOUGH ? n : ENOUGH) ||
+		    (i == 0 && strstr(evidence, line)))
+			return true;
+		evidence += strcspn(evidence, " ");
+		evidence += strspn(evidence, " ");
+	}
+	return false;
 }
 
-static void count_lines(struct tally *t, const struct sample *s, const struct finding *f)
+static bool is_located(const struct sample *s, const struct finding *f)
 {
-	bool found = false;
-
 	for (size_t i = 0; i < f->n_evidence && i < FIRST_LINES; i++)
 		for (size_t k = 0; k < s->n_lines; k++)
-			found |= points_at(s->lines[k], f->evidence[i].text);
-	t->to_locate++;
-	t->located += found;
+			if (points_at(s->lines[k], f->evidence[i].text))
+				return true;
+	return false;
 }
 
 static bool count(struct tally *t, const struct sample *s, const struct finding *f)
 {
-	if (s->n_lines)
-		count_lines(t, s, f);
+	t->to_locate += s->n_lines > 0;
+	t->located += s->n_lines && is_located(s, f);
 	if (s->tests_known)
 		count_tests(t, s, f);
 	if (!s->want)
@@ -366,6 +373,16 @@ static void print_miss(const struct sample *s, const struct finding *f)
 		(void)printf("    %" PRIu64 ": %.160s\n", f->evidence[0].line, f->evidence[0].text);
 }
 
+static void print_unlocated(const struct sample *s, const struct finding *f)
+{
+	(void)printf("%s %s by %s: other lines than people's: %s\n", s->set,
+		     s->held_out ? "held" : "tune", f->rule, strrchr(s->path, '/') + 1);
+	for (size_t i = 0; i < f->n_evidence && i < FIRST_LINES; i++)
+		(void)printf("    %" PRIu64 ": %.160s\n", f->evidence[i].line, f->evidence[i].text);
+	for (size_t i = 0; i < s->n_lines; i++)
+		(void)printf("    - %.160s\n", s->lines[i]);
+}
+
 static double now_s(void)
 {
 	struct timespec ts;
@@ -396,8 +413,12 @@ static void score_one(const struct detector *d, const struct options *o, struct 
 	speed->seconds += now_s() - began;
 	speed->bytes += (double)s->len;
 	bool right = count(t, s, &f);
-	if (!right && (o->list_all || (o->list && !s->held_out)))
+	bool shown = o->list_all || (o->list && !s->held_out);
+
+	if (!right && shown)
 		print_miss(s, &f);
+	if (s->n_lines && shown && !is_located(s, &f))
+		print_unlocated(s, &f);
 	if (o->tests && s->tests_known && (o->list_all || !s->held_out)) {
 		(void)printf("%s (%s)\n", strrchr(s->path, '/') + 1, f.rule);
 		print_tests(s, &f);

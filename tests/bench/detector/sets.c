@@ -24,7 +24,7 @@ static void closep(FILE **f)
  */
 static bool is_held_out(const char *project, uint64_t seed)
 {
-	OWNED(freep) char *lot = xasprintf("november %s", project);
+	OWNED(freep) char *lot = xasprintf("linden %s", project);
 	uint64_t h = 14695981039346656037ULL ^ seed;
 
 	for (const char *p = lot; *p; p++)
