@@ -107,5 +107,6 @@ void run_api(const struct run *run, struct api_run *out)
 		.run_id = run->run_id,
 		.generation = run->generation,
 		.installation = run->installation,
+		.default_branch = run->default_branch,
 	};
 }

@@ -276,6 +276,8 @@ static void call(struct task *t)
 	}
 	test_hook_kill("before_send");
 	planned_run(t, &a->attempt.run);
+	/* This one was counted before it was written. */
+	a->attempt.run.resumed = t->plan.sends > 0;
 	a->attempt.healer = a->healer;
 	a->attempt.provider = a->ops;
 	a->attempt.api = a->api;

@@ -180,6 +180,7 @@ static void call_free(struct api_call *c)
 	free(c->events);
 	free(c->repos);
 	free(c->repo);
+	free(c->default_branch);
 	free(c->job_name);
 	free(c->file);
 	free(c);
@@ -232,6 +233,8 @@ static struct api_call *begin(struct api *api, enum api_ask ask, bool writes,
 	c->repo = xstrdup(run->repo ? run->repo : "");
 	c->run = *run;
 	c->run.repo = c->repo;
+	c->default_branch = xstrdup(run->default_branch ? run->default_branch : "");
+	c->run.default_branch = c->default_branch;
 	c->page = 1;
 	c->result.retry_after_ms = -1;
 	c->result.budget_left = -1;
@@ -247,7 +250,9 @@ static struct api_call *begin(struct api *api, enum api_ask ask, bool writes,
 struct api_call *api_begin_scan(struct api *api, enum api_ask ask, bool writes,
 				const struct api_scan *scan, api_fn *fn, void *arg)
 {
-	struct api_run run = { scan->repo, scan->repo_id, 0, 0, scan->installation };
+	struct api_run run = { .repo = scan->repo,
+			       .repo_id = scan->repo_id,
+			       .installation = scan->installation };
 	struct api_call *c = begin(api, ask, writes, &run, fn, arg);
 
 	c->arena = arena_new();
@@ -311,6 +316,11 @@ struct api_call *api_rerun_failed_jobs(struct api *api, const struct api_run *ru
 				       void *arg)
 {
 	return api_submit(begin(api, ASK_RERUN, true, run, fn, arg));
+}
+
+struct api_call *api_clear_caches(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(begin(api, ASK_CLEAR, true, run, fn, arg));
 }
 
 struct api_call *api_rerun_all(struct api *api, const struct api_run *run, api_fn *fn, void *arg)

@@ -38,6 +38,9 @@ enum api_ask {
 	ASK_FILE,
 	ASK_RERUN,
 	ASK_RERUN_ALL,
+	ASK_CLEAR,
+	ASK_CACHES,
+	ASK_UNCACHE,
 	ASK_RUNS,
 	ASK_REPOS,
 	ASK_HOOKS,
@@ -98,8 +101,8 @@ struct api_call {
 	bool writes;
 	api_fn *fn;
 	void *arg;
-	char *repo;
-	struct api_run run;
+	char *repo, *default_branch;
+	struct api_run run; /* its texts are copies */
 	uint64_t job_id;
 	char *job_name;
 	char *file; /* path in the repository */
@@ -141,6 +144,7 @@ struct api_call *api_get_log(struct api *, const struct api_run *, const struct 
 struct api_call *api_get_file(struct api *, const struct api_run *, const char *path, api_fn *,
 			      void *arg);
 struct api_call *api_rerun_failed_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
+struct api_call *api_clear_caches(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_rerun_all(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_list_runs(struct api *, const struct api_scan *, api_fn *, void *arg);
 struct api_call *api_list_repos(struct api *, const struct api_scan *, api_fn *, void *arg);

@@ -94,6 +94,7 @@ struct healer {
 extern const struct healer healer_rerun_failed_jobs;
 extern const struct healer healer_retry_with_backoff;
 extern const struct healer healer_rerun_all;
+extern const struct healer healer_clear_cache_and_rerun;
 extern const struct healer healer_escalate;
 
 /* All healers, NULL-terminated, and by name (NULL when unknown). */

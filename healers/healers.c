@@ -6,11 +6,8 @@
 #include "healers/healer_calls.h"
 
 const struct healer *const healers[] = {
-	&healer_rerun_failed_jobs,
-	&healer_retry_with_backoff,
-	&healer_rerun_all,
-	&healer_escalate,
-	NULL,
+	&healer_rerun_failed_jobs,     &healer_retry_with_backoff, &healer_rerun_all,
+	&healer_clear_cache_and_rerun, &healer_escalate,           NULL,
 };
 
 const struct healer *healer_find(const char *name)

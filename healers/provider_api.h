@@ -34,7 +34,9 @@ struct api_run {
 	uint64_t repo_id;
 	uint64_t run_id;
 	uint64_t generation;
-	uint64_t installation; /* 0: not an App, or look it up */
+	uint64_t installation;      /* 0: not an App, or look it up */
+	const char *default_branch; /* "" or NULL: not known; only clear_caches asks */
+	bool resumed;               /* an earlier try may have done some of what is asked */
 };
 
 enum { API_JOBS_MAX = 256, API_STEPS_MAX = 64 };
@@ -195,6 +197,11 @@ struct provider_api {
 	api_act_fn *rerun_failed_jobs;
 	/* The same with what passed. NULL: that would be a new run, not this one again. */
 	api_act_fn *rerun_all;
+	/*
+	 * Deletes the caches that the run used, one by one, so that repeating it does no more;
+	 * API_REFUSED: there are none, unless it is resumed. NULL: they are no business of the API.
+	 */
+	api_act_fn *clear_caches;
 
 	/*
 	 * For the monitor; NULL where a provider has no such thing. Runs that began (or changed,

@@ -21,6 +21,8 @@
 enum {
 	PAGE_MAX = 100, /* GitHub's maximum */
 	HOOK_PAGES_MAX = 5,
+	CACHES_MAX = 20,          /* deleted for one run */
+	CACHE_USE_MS = 60 * 1000, /* a run may look for its caches before it says that it began */
 };
 
 struct github {
@@ -37,6 +39,12 @@ struct github_call {
 	uint64_t installations[PAGE_MAX];
 	unsigned n_installations, at;
 	bool listed;
+
+	/* ASK_CLEAR: the run, then which caches it used, then the end of each. */
+	char branch[200], pull[48]; /* as refs; pull: "" when it is for none */
+	int64_t began_ms;
+	uint64_t caches[CACHES_MAX];
+	unsigned n_caches, deleted;
 };
 
 static struct github_call *github_call(struct api_call *c)
@@ -58,11 +66,14 @@ static const char *need_of(enum api_ask ask)
 	case ASK_ARCHIVE:
 	case ASK_RUNS:
 	case ASK_REPOS:
+	case ASK_CLEAR:
+	case ASK_CACHES:
 		break;
 	case ASK_FILE:
 		return "contents: read";
 	case ASK_RERUN:
 	case ASK_RERUN_ALL:
+	case ASK_UNCACHE:
 		return "actions: write";
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
@@ -76,7 +87,8 @@ static const char *need_of(enum api_ask ask)
 /* What takes a token that may write. */
 static bool changes_run(enum api_ask ask)
 {
-	return ask == ASK_RERUN || ask == ASK_RERUN_ALL;
+	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CLEAR || ask == ASK_CACHES ||
+	       ask == ASK_UNCACHE;
 }
 
 /* An App's hook is no repository's, nor are its installations: it asks in its own name. */
@@ -354,6 +366,93 @@ static void next_request(struct api_call *c)
 	ask_token(c);
 }
 
+/* --- the caches of a run ------------------------------------------------- */
+
+/* What it could restore: of its own branch, of its pull request, of the default branch. */
+static void read_reach(struct api_call *c, struct json_object *o)
+{
+	struct github_call *g = github_call(c);
+	int64_t pull = json_i64(o, "pull_requests.0.number", 0);
+
+	(void)snprintf(g->branch, sizeof(g->branch), "refs/heads/%.180s",
+		       json_str(o, "head_branch", ""));
+	g->began_ms = time_at(o, "run_started_at");
+	if (pull > 0)
+		(void)snprintf(g->pull, sizeof(g->pull), "refs/pull/%" PRId64 "/merge", pull);
+	else if (text_starts(json_str(o, "event", ""), "pull_request"))
+		(void)snprintf(g->pull, sizeof(g->pull), "refs/pull/");
+}
+
+static void take_used(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	if (!read_run(c, r, o)) {
+		api_report(c);
+		return;
+	}
+	if (c->result.generation != c->run.generation ||
+	    strcmp(c->result.status, "completed") != 0) {
+		api_say(&c->result, API_WAIT, r->status, -1, "the run is already running again");
+		api_report(c);
+		return;
+	}
+	read_reach(c, o);
+	c->ask = ASK_CACHES;
+	next_request(c);
+}
+
+static bool used_by_run(const struct github_call *g, struct json_object *cache)
+{
+	const char *ref = json_str(cache, "ref", "");
+
+	if (time_at(cache, "last_accessed_at") < g->began_ms - CACHE_USE_MS)
+		return false;
+	if (strcmp(ref, g->branch) == 0)
+		return true;
+	if (text_starts(ref, "refs/heads/"))
+		return *g->call.default_branch &&
+		       strcmp(ref + strlen("refs/heads/"), g->call.default_branch) == 0;
+	/* Of a fork's pull request nobody says the number. */
+	return *g->pull &&
+	       (text_ends(g->pull, "/") ? text_starts(ref, g->pull) : strcmp(ref, g->pull) == 0);
+}
+
+static void next_cache(struct api_call *c)
+{
+	struct github_call *g = github_call(c);
+
+	if (g->deleted < g->n_caches) {
+		c->ask = ASK_UNCACHE;
+		next_request(c);
+		return;
+	}
+	if (!g->n_caches && !c->run.resumed)
+		api_refuse(&c->result, 0, "the run used no cache that could be deleted");
+	else
+		api_say(&c->result, API_OK, 204, -1, "%s", "");
+	api_report(c);
+}
+
+static void take_caches(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	struct json_object *list = json_at(o, "actions_caches");
+	struct github_call *g = github_call(c);
+	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	if (!json_object_is_type(list, json_type_array)) {
+		api_garbled(c, r->status, "a list of caches");
+		api_report(c);
+		return;
+	}
+	for (size_t i = 0; i < n && g->n_caches < CACHES_MAX; i++) {
+		struct json_object *cache = json_object_array_get_idx(list, i);
+		int64_t id = json_i64(cache, "id", 0);
+
+		if (id > 0 && used_by_run(g, cache))
+			g->caches[g->n_caches++] = (uint64_t)id;
+	}
+	next_cache(c);
+}
+
 static void take_archive(struct api_call *c, const struct http_reply *r)
 {
 	struct tail_buf log;
@@ -381,6 +480,12 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 		api_garbled(c, r->status, "JSON");
 	} else if (c->ask == ASK_RUN) {
 		(void)read_run(c, r, o);
+	} else if (c->ask == ASK_CLEAR) {
+		take_used(c, r, o);
+		return;
+	} else if (c->ask == ASK_CACHES) {
+		take_caches(c, r, o);
+		return;
 	} else if (c->ask == ASK_RUNS) {
 		read_events(c, r, o);
 	} else if (c->ask == ASK_HOOKS) {
@@ -407,12 +512,18 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 {
 	switch (c->ask) {
 	case ASK_RUN:
+	case ASK_CLEAR:
+	case ASK_CACHES:
 	case ASK_JOBS:
 	case ASK_RUNS:
 	case ASK_REPOS:
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
 		take_json(c, r);
+		return;
+	case ASK_UNCACHE:
+		github_call(c)->deleted++;
+		next_cache(c);
 		return;
 	case ASK_LOG:
 	case ASK_FILE:
@@ -478,6 +589,11 @@ static void on_reply(const struct http_reply *r, void *arg)
 		next_request(c);
 		return;
 	}
+	/* Somebody else was faster, or GitHub made room. */
+	if (c->ask == ASK_UNCACHE && r->status == 404) {
+		take_answer(c, r);
+		return;
+	}
 	if (c->ask == ASK_LOG && (r->status == 404 || r->status == 410)) {
 		c->ask = ASK_ARCHIVE;
 		next_request(c);
@@ -515,12 +631,19 @@ static char *hook_url(const struct api_call *c)
 
 static char *url_of(const struct api_call *c)
 {
+	const struct github_call *g = (const struct github_call *)c;
 	OWNED(freep) char *runs = xasprintf("%s/repos/%s/actions", c->api->url, c->repo);
 	uint64_t attempt = c->run.generation ? c->run.generation : 1;
 
 	switch (c->ask) {
 	case ASK_RUN:
+	case ASK_CLEAR:
 		return xasprintf("%s/runs/%" PRIu64, runs, c->run.run_id);
+	case ASK_CACHES:
+		return xasprintf("%s/caches?sort=last_accessed_at&direction=desc&per_page=%d", runs,
+				 PAGE_MAX);
+	case ASK_UNCACHE:
+		return xasprintf("%s/caches/%" PRIu64, runs, g->caches[g->deleted]);
 	case ASK_JOBS:
 		return xasprintf("%s/runs/%" PRIu64 "/attempts/%" PRIu64
 				 "/jobs?per_page=%d&page=%u",
@@ -552,6 +675,13 @@ static char *url_of(const struct api_call *c)
 			 c->ask == ASK_RERUN ? "rerun-failed-jobs" : "rerun");
 }
 
+static const char *method_of(enum api_ask ask)
+{
+	if (ask == ASK_UNCACHE)
+		return "DELETE";
+	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_REDELIVER ? "POST" : "GET";
+}
+
 static void send_request(struct api_call *c)
 {
 	const struct conf *conf = c->api->conf;
@@ -559,7 +689,7 @@ static void send_request(struct api_call *c)
 	OWNED(freep)
 	char *version = xasprintf("X-GitHub-Api-Version: %s", conf_str(conf, "github.api_version"));
 	struct http_call_options o = {
-		.method = c->writes ? "POST" : "GET",
+		.method = method_of(c->ask),
 		.url = url,
 		.headers = { "Accept: application/vnd.github+json", version,
 			     "Cache-Control: no-cache" },
@@ -725,6 +855,7 @@ const struct provider_api provider_api_github = {
 	.get_file = api_get_file,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
 	.rerun_all = api_rerun_all,
+	.clear_caches = api_clear_caches,
 	.list_runs = api_list_runs,
 	.list_repos = list_repos,
 	.own_hook = own_hook,

@@ -145,6 +145,78 @@ static void rerun_all_that_did_not_leave_is_sent_again(struct rig *r)
 	assert_string_equal(plan_field(r, run, 1, "sends"), "2");
 }
 
+/* --- clear_cache_and_rerun ------------------------------------------------------------------ */
+
+#define DAMAGED "{\"cause\":\"cache_corrupt\",\"workflow\":\"CI\"}"
+
+/* Two of the four that the repository has; those it did not use are there still. */
+static void cleared_and_healed(struct rig *r, uint64_t run)
+{
+	healed_once_by(r, run, "clear_cache_and_rerun");
+	assert_int_equal(sim_number(r, run, "caches"), 12);
+}
+
+static void a_damaged_cache_is_deleted_and_made_anew(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", NULL);
+	run = sim_run(r, DAMAGED);
+	cleared_and_healed(r, run);
+}
+
+static void killed_before_anything_was_deleted(struct rig *r)
+{
+	uint64_t run = killed_at(r, "before_send", DAMAGED);
+
+	assert_int_equal(sim_number(r, run, "caches"), 15);
+	(void)dispatcher(r, "heir", NULL);
+	cleared_and_healed(r, run);
+}
+
+static void killed_when_all_was_done(struct rig *r)
+{
+	uint64_t run = killed_at(r, "after_send", DAMAGED);
+
+	(void)dispatcher(r, "heir", NULL);
+	cleared_and_healed(r, run);
+	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
+}
+
+/* The caches are gone, the run was not repeated: that there is none left is no reason to stop. */
+static void killed_between_the_caches_and_the_rerun(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"hang\",\"times\":1}");
+	doomed = dispatcher(r, "doomed", NULL);
+	run = sim_run(r, DAMAGED);
+	WAIT(r, sim_number(r, run, "caches") == 12);
+	proc_kill(doomed);
+	assert_int_equal(accepted(r, run), 0);
+	(void)dispatcher(r, "heir", NULL);
+	cleared_and_healed(r, run);
+	assert_string_equal(plan_field(r, run, 1, "sends"), "2");
+}
+
+/* The token may read: nothing is deleted, nothing is run, and the text says what it lacks. */
+static void without_the_right_nothing_happens(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"acme/shop\",\"access\":\"read\"}");
+	(void)dispatcher(r, "dispatcher", NULL);
+	run = sim_run(r, "{\"cause\":\"cache_corrupt\",\"repo\":\"acme/shop\"}");
+	assert_string_equal(plan_result(r, run, 1), "refused");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "actions: write"));
+	assert_int_equal(sim_number(r, run, "caches"), 15);
+	assert_int_equal(sim_number(r, run, "attempt"), 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +226,11 @@ int main(int argc, char **argv)
 		RIG_TEST(what_earlier_jobs_made_is_made_again),
 		RIG_TEST(rerun_all_is_sent_once_whoever_is_killed),
 		RIG_TEST(rerun_all_that_did_not_leave_is_sent_again),
+		RIG_TEST(a_damaged_cache_is_deleted_and_made_anew),
+		RIG_TEST(killed_before_anything_was_deleted),
+		RIG_TEST(killed_when_all_was_done),
+		RIG_TEST(killed_between_the_caches_and_the_rerun),
+		RIG_TEST(without_the_right_nothing_happens),
 	};
 
 	return rig_main(tests);

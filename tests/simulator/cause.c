@@ -260,6 +260,7 @@ const struct cause causes[] = {
 	{ .id = "cache_corrupt",
 	  .category = "cache_corruption",
 	  .subcategory = "archive",
+	  .cached = true,
 	  .place = IN_ANY,
 	  .weight = 5,
 	  .stories = { { "actions/cache@v4",

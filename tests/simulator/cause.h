@@ -31,6 +31,7 @@ struct cause {
 	bool no_failed_step;    /* the runner was lost: the log just stops */
 	bool flaky;             /* another attempt passes sometimes */
 	bool upstream;          /* ... only when the jobs before it run again, too */
+	bool cached;            /* ... only when the caches that it used are gone */
 	unsigned weight;        /* how often it is drawn; 0: only when asked for */
 	struct story stories[STORIES_MAX];
 };

@@ -69,6 +69,7 @@ static void put_ledger(struct buf *b, const struct run *r)
 	js_i64(b, "rerun_refused", r->rerun_refused);
 	js_i64(b, "rerun_by_person", r->rerun_by_person);
 	js_i64(b, "rerun_all", r->rerun_all);
+	js_i64(b, "caches", r->caches);
 	js_i64(b, "log_reads", r->log_reads);
 	js_i64(b, "webhooks", r->webhooks);
 	js_i64(b, "webhooks_ok", r->webhooks_ok);

@@ -6,8 +6,9 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const calls[] = { "get_run", "list_jobs", "log",        "log_file", "rerun",
-				     "token",   "list_runs", "list_repos", "hooks",    "other" };
+static const char *const calls[] = { "get_run", "list_jobs", "log",       "log_file",
+				     "rerun",   "token",     "list_runs", "list_repos",
+				     "hooks",   "caches",    "other" };
 static const char *const kinds[] = { "status",     "hang",           "drop",
 				     "garbage",    "redirect",       "apply_then_drop",
 				     "slow",       "truncate",       "truncated_zip",

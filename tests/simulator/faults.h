@@ -19,6 +19,7 @@ enum call {
 	CALL_LIST_RUNS,
 	CALL_LIST_REPOS,
 	CALL_HOOKS, /* hooks and their deliveries */
+	CALL_CACHES,
 	CALL_OTHER,
 };
 

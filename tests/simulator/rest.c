@@ -304,6 +304,68 @@ static void rerun_job(struct ask *a)
 	rerun(a, true);
 }
 
+/* --- caches ---------------------------------------------------------------- */
+
+static void put_cache(struct buf *b, const struct cache *c)
+{
+	js_open(b, NULL, '{');
+	js_u64(b, "id", c->id);
+	js_str(b, "ref", c->ref);
+	js_str(b, "key", c->key);
+	js_str(b, "version", "73885106f58cc52a7df9ec4d4a5622a5614813162cb516c759a30af6bf56e6f0");
+	js_time(b, "last_accessed_at", c->accessed_ms);
+	js_time(b, "created_at", c->created_ms);
+	js_u64(b, "size_in_bytes", 22052221);
+	js_close(b, '}');
+}
+
+static void list_caches(struct ask *a)
+{
+	struct world *w = a->sim->world;
+	struct page p = ask_page(a, PER_PAGE);
+	uint64_t skip = (p.number - 1) * p.per_page, seen = 0;
+	char ref[256] = "";
+	struct buf b, rows;
+	struct cache c;
+
+	(void)http_request_query(a->http, "ref", ref, sizeof(ref));
+	buf_init(&rows, ANSWER_MAX);
+	for (size_t i = world_count(w); i-- > world_first(w);) {
+		const struct run *r = world_at(w, i);
+
+		for (unsigned k = 0; k < RUN_CACHES; k++) {
+			if (strcasecmp(r->repo->full_name, a->repo) != 0 || !run_cache(r, k, &c) ||
+			    (*ref && strcmp(ref, c.ref) != 0))
+				continue;
+			if (seen >= skip && seen < skip + p.per_page)
+				put_cache(&rows, &c);
+			seen++;
+		}
+	}
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_u64(&b, "total_count", seen);
+	js_open(&b, "actions_caches", '[');
+	buf_append(&b, buf_text(&rows), rows.len);
+	js_close(&b, ']');
+	js_close(&b, '}');
+	(void)js_done(&b);
+	ask_link(a, &p, seen);
+	ask_reply_cached(a, buf_text(&b), b.len, true);
+	buf_done(&b);
+	buf_done(&rows);
+}
+
+static void delete_cache(struct ask *a)
+{
+	const struct repo *repo = world_find_repo(a->sim->world, a->repo);
+
+	if (world_delete_cache(a->sim->world, repo, a->ids[0]))
+		ask_reply(a, 204, "application/json", NULL, 0);
+	else
+		not_found(a);
+}
+
 /* --- the App -------------------------------------------------------------- */
 
 static void put_installation(struct buf *b, const struct sim *sim, const char *owner)
@@ -605,6 +667,8 @@ static const struct route routes[] = {
 	{ "GET", REPO "/actions/jobs/{n}", CALL_OTHER, get_job, false, false },
 	{ "GET", REPO "/actions/jobs/{n}/logs", CALL_LOG, get_job_log, false, false },
 	{ "POST", REPO "/actions/jobs/{n}/rerun", CALL_RERUN, rerun_job, true, false },
+	{ "GET", REPO "/actions/caches", CALL_CACHES, list_caches, false, false },
+	{ "DELETE", REPO "/actions/caches/{n}", CALL_CACHES, delete_cache, true, false },
 	{ "GET", REPO "/actions/runs", CALL_LIST_RUNS, list_runs, false, false },
 	{ "GET", REPO "/hooks", CALL_HOOKS, list_hooks, false, false },
 	{ "GET", REPO "/hooks/{n}/deliveries", CALL_HOOKS, list_deliveries, false, false },

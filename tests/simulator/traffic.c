@@ -22,12 +22,18 @@ static const struct scene {
 	enum rerun_rule rule;
 	int64_t job_ms, after_ms;
 } opening[] = {
-	{ "network_dns", RERUN_PASS, 1000, 0 },     { "test_assertion", RERUN_SAME, 900, 300 },
-	{ NULL, RERUN_BY_CAUSE, 900, 500 },         { "rate_limit_docker", RERUN_PASS, 1200, 700 },
-	{ "build_compile", RERUN_SAME, 1200, 800 }, { NULL, RERUN_BY_CAUSE, 1100, 600 },
-	{ "runner_lost", RERUN_PASS, 1300, 600 },   { "auth_denied", RERUN_SAME, 1200, 800 },
-	{ "cache_corrupt", RERUN_SAME, 1100, 800 }, { "network_reset", RERUN_PASS, 1200, 900 },
-	{ "network_503", RERUN_SAME, 1200, 900 },   { NULL, RERUN_BY_CAUSE, 1000, 700 },
+	{ "network_dns", RERUN_PASS, 1000, 0 },
+	{ "test_assertion", RERUN_SAME, 900, 300 },
+	{ NULL, RERUN_BY_CAUSE, 900, 500 },
+	{ "rate_limit_docker", RERUN_PASS, 1200, 700 },
+	{ "build_compile", RERUN_SAME, 1200, 800 },
+	{ NULL, RERUN_BY_CAUSE, 1100, 600 },
+	{ "runner_lost", RERUN_PASS, 1300, 600 },
+	{ "auth_denied", RERUN_SAME, 1200, 800 },
+	{ "cache_corrupt", RERUN_BY_CAUSE, 1100, 800 },
+	{ "network_reset", RERUN_PASS, 1200, 900 },
+	{ "network_503", RERUN_SAME, 1200, 900 },
+	{ NULL, RERUN_BY_CAUSE, 1000, 700 },
 	{ "test_flaky", RERUN_PASS, 1200, 900 },
 };
 

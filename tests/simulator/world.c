@@ -496,6 +496,37 @@ static void first_attempt(struct run *r)
 		victim(r, a)->cause = r->cause;
 }
 
+/* --- caches ----------------------------------------------------------------- */
+
+bool run_cache(const struct run *r, unsigned i, struct cache *out)
+{
+	enum { DAY_MS = 86400 * 1000 };
+	/* Its own branch's, the default branch's, an old one, and another branch's. */
+	static const char *const keys[RUN_CACHES] = { "Linux-node", "Linux-build", "Linux-lint",
+						      "Linux-node" };
+	const char *const refs[RUN_CACHES] = { r->branch, "main", r->branch, "somebody/else" };
+
+	if (i >= RUN_CACHES || !(r->caches & 1U << i))
+		return false;
+	out->id = r->id * RUN_CACHES + i;
+	(void)snprintf(out->key, sizeof(out->key), "%s-%.12s", keys[i], r->sha);
+	(void)snprintf(out->ref, sizeof(out->ref), "refs/heads/%s", refs[i]);
+	out->created_ms = r->created_ms - DAY_MS;
+	out->accessed_ms = i == 2 ? out->created_ms : run_last(r)->started_ms;
+	return true;
+}
+
+bool world_delete_cache(struct world *w, const struct repo *repo, uint64_t id)
+{
+	struct run *r = world_find(w, id / RUN_CACHES);
+	unsigned bit = 1U << id % RUN_CACHES;
+
+	if (!r || r->repo != repo || !(r->caches & bit))
+		return false;
+	r->caches &= ~bit;
+	return true;
+}
+
 /* --- re-runs -------------------------------------------------------------- */
 
 void world_outage(struct world *w, const struct cause *cause, int64_t ms)
@@ -513,15 +544,17 @@ static const struct cause *next_cause(struct run *r)
 {
 	struct world *w = r->world;
 	enum rerun_rule rule = r->rule;
+	bool clean = r->cause && r->cause->cached && !(r->caches & ((1U << RUN_CACHES_USED) - 1));
 	bool heals = rng_chance(&w->rng, w->opt.heal_rate);
 	bool lucky = rng_chance(&w->rng, w->opt.flaky_rate);
 
 	if (outage(w))
 		return outage(w);
 	if (rule == RERUN_BY_CAUSE && r->cause)
-		rule = r->cause->transient ? (heals ? RERUN_PASS : RERUN_SAME)
-		       : r->cause->flaky   ? RERUN_FLAKY
-					   : RERUN_SAME;
+		rule = clean                 ? RERUN_PASS
+		       : r->cause->transient ? (heals ? RERUN_PASS : RERUN_SAME)
+		       : r->cause->flaky     ? RERUN_FLAKY
+					     : RERUN_SAME;
 	if (rule == RERUN_PASS || (rule == RERUN_FLAKY && lucky))
 		return NULL;
 	return rule == RERUN_DIFFERENT ? r->different : r->cause;
@@ -736,6 +769,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	copy_text(r->branch, wish->branch, branches[rng_below(&w->rng, ARRAY_LEN(branches))]);
 	copy_text(r->title, NULL, titles[rng_below(&w->rng, ARRAY_LEN(titles))]);
 	copy_text(r->failing_job, wish->failing_job, "");
+	r->caches = cause && cause->cached ? (1U << RUN_CACHES) - 1 : 0;
 	r->silent = wish->silent;
 	r->logs_expired = wish->logs_expired;
 	r->timer = evtimer_new(w->base, on_timer, r);

@@ -100,7 +100,8 @@ struct run {
 	char sha[41], branch[NAME_MAX_BYTES];
 	char failing_job[NAME_MAX_BYTES]; /* "" by cause */
 	char title[NAME_MAX_BYTES];
-	bool silent; /* no webhooks */
+	unsigned caches; /* those that are left: bits of what run_cache() knows */
+	bool silent;     /* no webhooks */
 	bool logs_expired;
 
 	struct attempt *attempts[RUN_ATTEMPTS_MAX];
@@ -181,6 +182,18 @@ void world_outage(struct world *, const struct cause *, int64_t ms);
 
 enum rerun_answer { RERUN_ACCEPTED, RERUN_RUNNING, RERUN_TOO_OLD, RERUN_TOO_OFTEN, RERUN_NOTHING };
 enum rerun_answer run_rerun(struct run *, bool only_failed, enum actor);
+
+/* A cache of the repository that this run brought along. */
+struct cache {
+	uint64_t id;
+	char key[80], ref[NAME_MAX_BYTES + 16];
+	int64_t created_ms, accessed_ms;
+};
+enum { RUN_CACHES = 4, RUN_CACHES_USED = 2 };
+/* The first RUN_CACHES_USED are those that it unpacked. False: that one is gone. */
+bool run_cache(const struct run *, unsigned i, struct cache *out);
+/* By its id; false when there is none. */
+bool world_delete_cache(struct world *, const struct repo *, uint64_t id);
 
 struct attempt *run_attempt(const struct run *, unsigned number); /* 1..; NULL: none such */
 struct attempt *run_last(const struct run *);

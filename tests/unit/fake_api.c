@@ -12,6 +12,7 @@
 #include "core/http_client.h"
 #include "core/mem.h"
 #include "fake_http.h"
+#include "healers/healer_calls.h"
 
 static const struct conf_table *const tables[] = { &provider_api_conf };
 
@@ -168,6 +169,14 @@ void fake_api_ask(struct fake_api *f, enum fake_call call, const struct api_run 
 		(void)f->ops->rerun_failed_jobs(f->api, run, on_result, out);
 		break;
 	}
+	wait_report(f, out);
+}
+
+void fake_api_act(struct fake_api *f, size_t call, const struct api_run *run,
+		  struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)healer_call(f->ops, call)(f->api, run, on_result, out);
 	wait_report(f, out);
 }
 

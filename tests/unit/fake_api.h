@@ -79,6 +79,8 @@ enum fake_call { FAKE_GET_RUN, FAKE_LIST_JOBS, FAKE_GET_LOG, FAKE_GET_FILE, FAKE
 /* Asks and waits; fails when it is not answered exactly once. */
 void fake_api_ask(struct fake_api *, enum fake_call, const struct api_run *, const struct api_job *,
 		  struct fake_report *out);
+/* The same for something that is done: HEALER_CALL() of it. */
+void fake_api_act(struct fake_api *, size_t call, const struct api_run *, struct fake_report *out);
 enum fake_list { FAKE_RUNS, FAKE_REPOS };
 void fake_api_list(struct fake_api *, enum fake_list, const struct api_scan *,
 		   struct fake_report *out);
