@@ -172,6 +172,9 @@ static const struct state_case {
 	{ "needs_you",
 	  { "rank", "3", "failed", "1", "diagnosed", "1", "plan", "p:1", "plan_state", "done",
 	    "outcome", "escalated", "strategy", "escalate" } },
+	{ "needs_you",
+	  { "rank", "3", "failed", "1", "diagnosed", "1", "plan", "p:1", "plan_state", "suggested",
+	    "strategy", "rerun_failed_jobs" } },
 };
 
 static const char *state_ref(struct rig *r, size_t i)
@@ -416,15 +419,23 @@ static void every_state_has_its_word_and_is_counted_alike(struct rig *r)
 			answer_str(&a, rig_printf(r, "runs.%zu.state", ARRAY_LEN(states) - 1 - i)),
 			states[i].state);
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		size_t newest = i, n = 0;
+
+		for (size_t k = 0; k < ARRAY_LEN(states); k++) {
+			if (strcmp(states[k].state, states[i].state) != 0)
+				continue;
+			newest = k;
+			n++;
+		}
 		a = http_get(r, port, rig_printf(r, "/api/v1/runs?state=%s", states[i].state));
-		assert_case(list_length(&a, "runs") == 1, states[i].state);
-		assert_string_equal(answer_str(&a, "runs.0.ref"), state_ref(r, i));
+		assert_case(list_length(&a, "runs") == n, states[i].state);
+		assert_string_equal(answer_str(&a, "runs.0.ref"), state_ref(r, newest));
 	}
 	WAIT(r, status_number(r, port, "runs.last_24h") == (int64_t)ARRAY_LEN(states));
 	assert_int_equal(status_number(r, port, "runs.active"), 2);
-	assert_int_equal(status_number(r, port, "runs.failed"), 4);
+	assert_int_equal(status_number(r, port, "runs.failed"), 5);
 	assert_int_equal(status_number(r, port, "runs.healing"), 1);
-	assert_int_equal(status_number(r, port, "runs.needs_you"), 1);
+	assert_int_equal(status_number(r, port, "runs.needs_you"), 2);
 	assert_int_equal(proc_stop(receiver), 0);
 }
 
