@@ -55,6 +55,11 @@ count 0 'projected:' 'the least'
 count 2 'kind: PodDisruptionBudget' 'the least'
 count 2 'kind: NetworkPolicy' 'the least'
 
+renders 'policy and audit' --set "$redis,$token,audit.existingSecret=a" --set policy.defaults.mode=suggest
+count 1 'POLICY_FILE' 'policy and audit'
+count 1 '^  policy.yaml: ' 'policy and audit'
+count 2 'AUDIT_KEY_FILE' 'policy and audit'
+
 renders 'a token' --set "$redis,$token" --set github.webhook.existingSecret=hook,admin.existingSecret=a
 count 1 'GITHUB_TOKEN_FILE' 'a token'
 count 1 'GITHUB_WEBHOOK_SECRET_FILE' 'a token'

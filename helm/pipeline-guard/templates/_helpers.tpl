@@ -94,7 +94,9 @@ webhook secret.
   (list "GITLAB_TOKEN_FILE" "gitlab_token" $v.gitlab.token)
   (list "JENKINS_TOKEN_FILE" "jenkins_token" $v.jenkins.token) -}}
 {{- end -}}
-{{- $files = append $files (list "ADMIN_TOKEN_FILE" "admin_token" $v.admin) -}}
+{{- $files = concat $files (list
+  (list "ADMIN_TOKEN_FILE" "admin_token" $v.admin)
+  (list "AUDIT_KEY_FILE" "audit_key" $v.audit)) -}}
 {{- $named := list -}}
 {{- range $files -}}
 {{- if (index . 2).existingSecret -}}
