@@ -9,6 +9,7 @@
 #include "core/conf.h"
 #include "core/crypto.h"
 #include "core/mem.h"
+#include "core/standard_webhooks.h"
 #include "core/text.h"
 
 /* A header of the list; the list is long enough for every sender, and ends with NULL. */
@@ -39,28 +40,15 @@ static int sign_hub(const struct saved_webhook *w, const char *secret, const cha
 static int sign_standard(const struct saved_webhook *w, const char *secret, const char *delivery,
 			 char **headers, struct err *err)
 {
-	const char *text = secret + (text_starts(secret, "whsec_") ? strlen("whsec_") : 0);
-	OWNED(freep) char *time = xasprintf("%" PRId64, clock_wall_ms() / 1000);
 	OWNED(freep) char *signature = NULL;
-	unsigned char key[256], mac[SHA256_BYTES];
-	const struct bytes pieces[] = { { delivery, strlen(delivery) },
-					{ ".", 1 },
-					{ time, strlen(time) },
-					{ ".", 1 },
-					{ w->body, w->body_len } };
-	size_t n = 0;
+	int64_t now_s = clock_wall_ms() / 1000;
 
-	if (text_starts(secret, "whpk_") ||
-	    !base64_decode(text, strlen(text), key, sizeof(key), &n))
-		return err_set(err, ERR_CONFIG,
-			       "to sign as Standard Webhooks has it, it takes a key that starts "
-			       "with whsec_");
-	hmac_sha256_of(key, n, pieces, ARRAY_LEN(pieces), mac);
-	explicit_bzero(key, sizeof(key));
-	signature = base64_encode(mac, sizeof(mac));
+	if (standard_webhooks_sign(secret, delivery, now_s, w->body, w->body_len, &signature, err) <
+	    0)
+		return -1;
 	add(headers, xasprintf("webhook-id: %s", delivery));
-	add(headers, xasprintf("webhook-timestamp: %s", time));
-	add(headers, xasprintf("webhook-signature: v1,%s", signature));
+	add(headers, xasprintf("webhook-timestamp: %" PRId64, now_s));
+	add(headers, xasprintf("webhook-signature: %s", signature));
 	return 0;
 }
 

@@ -92,3 +92,27 @@ void neutralise_markdown(struct buf *out, const char *text)
 			buf_puts(out, gap);
 	}
 }
+
+void neutralise_slack(struct buf *out, const char *text)
+{
+	/* The three that Slack asks to be escaped; a backtick would end the code it stands in. */
+	static const char *const instead[128] = {
+		['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['`'] = "'",
+		['\t'] = " ",    ['\n'] = " ",   ['\r'] = " "
+	};
+	size_t left = strlen(text), n;
+
+	for (; left; text += n, left -= n) {
+		bool bad = neutralise_is_bad(text, left, &n);
+		unsigned char c = (unsigned char)*text;
+
+		if (c < 128 && instead[c])
+			buf_puts(out, instead[c]);
+		else if (bad)
+			buf_putc(out, '?');
+		else
+			buf_append(out, text, n);
+		if (c == '@' || c == '#')
+			buf_puts(out, gap);
+	}
+}

@@ -26,4 +26,10 @@ void neutralise_text(struct buf *out, const char *text);
  */
 void neutralise_markdown(struct buf *out, const char *text);
 
+/*
+ * For mrkdwn of Slack, on one line: nobody is notified and nothing is linked. Between backticks it
+ * is shown as it is; elsewhere a word may at most come out bold.
+ */
+void neutralise_slack(struct buf *out, const char *text);
+
 #endif

@@ -38,14 +38,23 @@ static void check_markdown(const char *text)
 	}
 }
 
+/* Nothing that Slack reads as more than text. */
+static void check_slack(const char *text)
+{
+	FUZZ_ASSERT(!strpbrk(text, "<>`\n"));
+	for (; *text; text++)
+		FUZZ_ASSERT(*text != '@' || !isalnum((unsigned char)text[1]));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	OWNED(freep) char *text = xstrndup((const char *)data, size);
-	OWNED(buf_done) struct buf plain, markdown;
+	OWNED(buf_done) struct buf plain, markdown, slack;
 	char masked[ROOM];
 
 	buf_init(&plain, 1 << 20);
 	buf_init(&markdown, 1 << 20);
+	buf_init(&slack, 1 << 20);
 	neutralise_text(&plain, text);
 	neutralise_markdown(&markdown, text);
 	if (!plain.overflow && plain.len)
@@ -53,6 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!markdown.overflow && markdown.len) {
 		check_shown(buf_text(&markdown), true);
 		check_markdown(buf_text(&markdown));
+	}
+	neutralise_slack(&slack, text);
+	if (!slack.overflow && slack.len) {
+		check_shown(buf_text(&slack), true);
+		check_slack(buf_text(&slack));
 	}
 	FUZZ_ASSERT(mask_text((const char *)data, size, masked, sizeof(masked)) < sizeof(masked));
 	check_shown(masked, false);

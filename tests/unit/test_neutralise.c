@@ -82,11 +82,30 @@ static void markdown_notifies_links_and_formats_nothing(void **state)
 	check(neutralise_markdown, rows, ARRAY_LEN(rows));
 }
 
+static void slack_notifies_nobody_and_stays_in_its_code(void **state)
+{
+	static const struct row rows[] = {
+		{ "", "", "nothing" },
+		{ "plain_text-12 *b*", "plain_text-12 *b*", "is left alone" },
+		{ "<!channel>", "&lt;!channel&gt;", "everybody" },
+		{ "<@U123> <#C1|x>", "&lt;@" GAP "U123&gt; &lt;#" GAP "C1|x&gt;", "somebody" },
+		{ "@here", "@" GAP "here", "whoever is there" },
+		{ "&lt;!here&gt;", "&amp;lt;!here&amp;gt;", "what was escaped before" },
+		{ "a`b```c", "a'b'''c", "the end of code" },
+		{ "a\nb\tc", "a b c", "one line" },
+		{ "x \xe2\x80\xae y\x1b[0m \xff", "x ? y?[0m ?", "what is bad in text, too" },
+	};
+
+	UNUSED(state);
+	check(neutralise_slack, rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_shows_what_is_there_and_does_nothing),
 		cmocka_unit_test(markdown_notifies_links_and_formats_nothing),
+		cmocka_unit_test(slack_notifies_nobody_and_stays_in_its_code),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
