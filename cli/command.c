@@ -19,6 +19,7 @@ const struct command *const commands[] = {
 	&cmd_spool,
 	&cmd_heal,
 	&cmd_policy,
+	&cmd_notify,
 	&cmd_replay,
 	&cmd_train,
 	&cmd_git_watch,

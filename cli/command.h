@@ -34,6 +34,7 @@ extern const struct command cmd_heal;
 extern const struct command cmd_help;
 extern const struct command cmd_logs;
 extern const struct command cmd_monitor;
+extern const struct command cmd_notify;
 extern const struct command cmd_policy;
 extern const struct command cmd_receiver;
 extern const struct command cmd_replay;

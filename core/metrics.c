@@ -78,6 +78,7 @@ static const struct known {
 	{ "monitor_leader", METRIC_GAUGE, "1 in the process that is the region's monitor." },
 	{ "monitor_redeliveries_total", METRIC_COUNTER, "Deliveries asked for again." },
 	{ "monitor_source_up", METRIC_GAUGE, "1 when the last check of a source was answered." },
+	{ "notifications_total", METRIC_COUNTER, "Messages to channels, by channel and result." },
 	{ "plans_total", METRIC_COUNTER, "Plans by strategy and mode." },
 	{ "prediction_accuracy", METRIC_GAUGE, "Share of predictions that came true." },
 	{ "predictions_made_total", METRIC_COUNTER, "Predictions made." },

@@ -29,6 +29,7 @@
 #include "dispatcher/engine.h"
 #include "dispatcher/knowledge.h"
 #include "dispatcher/monitor.h"
+#include "dispatcher/notify.h"
 #include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/record.h"
@@ -497,7 +498,8 @@ static int set_up(struct daemon *d, struct err *err)
 	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
 	    load_policy(e, &e->policy, err) < 0 || load_rules(e, &e->detector, err) < 0 ||
 	    knowledge_load(NULL, conf_str(e->conf, "locale"), &e->knowledge, err) < 0 ||
-	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
+	    notify_new(e->conf, &e->notify, err) < 0 || open_redis(e, err) < 0 ||
+	    open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
 	e->audit = audit_new(e->base, e->writer, &e->ks, e->conf, "dispatcher");
 	audit_keep_trimmed(e->audit);
@@ -543,6 +545,7 @@ static void tear_down(struct daemon *d)
 	knowledge_free(e->knowledge);
 	detector_free(e->detector);
 	policy_free(e->policy);
+	notify_free(e->notify);
 	free_event(d->term);
 	free_event(d->interrupt);
 	free_event(d->hangup);

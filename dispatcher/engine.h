@@ -19,6 +19,7 @@ struct event_base;
 struct http_client;
 struct knowledge;
 struct monitor;
+struct notify;
 struct policy;
 struct policy_answer;
 struct owners;
@@ -64,6 +65,7 @@ struct engine {
 	unsigned n_providers;
 	struct detector *detector;
 	struct policy *policy;
+	struct notify *notify; /* who is told */
 	struct owners *owners;
 	struct knowledge *knowledge; /* what to say of a cause */
 	struct trust_watch *trust;   /* in the rules */

@@ -66,6 +66,7 @@ static const struct column plan_columns[] = {
 	NUMBER(plan, reruns),     NUMBER(plan, held_ms),
 	TEXT(plan, subcategory),  TEXT(plan, asked_by),
 	TEXT(plan, answer),       NUMBER(plan, due_at_ms),
+	TEXT(plan, result),       TEXT(plan, detail),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

@@ -462,6 +462,7 @@ static void suggest(struct task *t)
 	struct settle s = {
 		.again_ms = left,
 		.feed = "suggested",
+		.next_item = notify_item(t, "suggested"),
 		.plan_pairs = { "state", "suggested", "mode", "suggest" },
 		.run_pairs = { "plan_state", "suggested", "plan_mode", "suggest" },
 	};

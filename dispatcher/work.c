@@ -14,6 +14,7 @@
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/consumer.h"
+#include "dispatcher/notify.h"
 #include "dispatcher/trust.h"
 
 enum {
@@ -23,7 +24,8 @@ enum {
 };
 
 /* In the order the work flows. */
-static const struct stage *const stages[] = { &stage_diagnose, &stage_act, &stage_await };
+static const struct stage *const stages[] = { &stage_diagnose, &stage_act, &stage_await,
+					      &stage_notify, &stage_deliver };
 
 struct work {
 	struct engine *e;
@@ -72,7 +74,7 @@ static struct redis_script take_script = {
 		    "  local run, plan = {}, {} "
 		    "  if stage == 'diagnose' then "
 		    "    run = hash(ARGV[3] .. id) "
-		    "  elseif stage == 'act' or stage == 'await' then "
+		    "  elseif stage == 'act' or stage == 'await' or stage == 'notify' then "
 		    "    local key = ARGV[4] .. id "
 		    "    if redis.pcall('HGET', key, 'state') == 'planned' then "
 		    "      redis.call('HSET', key, 'state', 'leased', 'epoch', epoch) "
@@ -151,6 +153,8 @@ static struct redis_script settle_script = {
 	"    if newer and cur[2] == '3' then delay = 0 end "
 	"  end "
 	"  redis.call('ZADD', KEYS[1], now + delay, next_item) "
+	/* Whoever holds it, for what was known before, must not end it for what is known now. */
+	"  redis.call('HDEL', KEYS[2], next_item) "
 	"end "
 	"if #run > 0 and redis.call('EXISTS', KEYS[3]) == 1 then "
 	"  redis.call('HSET', KEYS[3], 'updated_at_ms', now, unpack(run)) "
@@ -265,6 +269,19 @@ static void on_settled(const struct redisReply *reply, void *arg)
 	task_end(t);
 }
 
+/* From here only on_settled() follows. */
+static void last_words(struct task *t)
+{
+	t->settling = true;
+	(void)evtimer_del(t->deadline);
+}
+
+void task_end_by(struct task *t, struct redis_script *script, const struct redis_cmd *cmd)
+{
+	last_words(t);
+	redis_send_script(t->e->writer, script, cmd, on_settled, t);
+}
+
 static int count_pairs(const char *const *pairs)
 {
 	int n = 0;
@@ -324,13 +341,6 @@ static void send_settle(struct task *t, const struct settle *s, const char *mode
 	redis_send_script(t->e->writer, &settle_script, &cmd, fn, t);
 }
 
-/* From here only on_settled() follows. */
-static void last_words(struct task *t)
-{
-	t->settling = true;
-	(void)evtimer_del(t->deadline);
-}
-
 void task_settle(struct task *t, const struct settle *s)
 {
 	last_words(t);
@@ -383,6 +393,13 @@ void task_step(struct task *t, const struct settle *s, void (*then)(struct task 
 static void outcome_recorded(struct task *t)
 {
 	trust_learn(t, t->result);
+}
+
+const char *notify_item(struct task *t, const char *word)
+{
+	return notify_wants(t->e->notify, word, t->run.repo)
+		       ? arena_printf(t->arena, "notify:%s", t->plan_id)
+		       : NULL;
 }
 
 void task_outcome(struct task *t, const char *result, const char *detail)
@@ -450,6 +467,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 	(void)snprintf(created, sizeof(created), "%" PRIu64, p->created_at_ms);
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);
+	s.next_item = notify_item(t, result);
 	audit_write(t->e->audit, "outcome", "plan", p->id, "repo", r->repo, "strategy", p->strategy,
 		    "mode", p->mode, "result", result, "detail", detail, (char *)NULL);
 	t->result = result;
@@ -465,7 +483,6 @@ static void bury(struct task *t, const char *reason)
 	char key[ARRAY_LEN(names)][KEY_MAX];
 	struct redis_cmd cmd;
 
-	last_words(t);
 	log_error("dead letter", KV("item", t->item), KV("reason", reason));
 	metrics_add("dead_letter_total", "", 1);
 	redis_script_cmd(&cmd, &bury_script, ARRAY_LEN(names));
@@ -476,7 +493,7 @@ static void bury(struct task *t, const char *reason)
 	redis_arg(&cmd, t->item);
 	redis_arg_i64(&cmd, t->epoch);
 	redis_arg(&cmd, reason);
-	redis_send_script(t->e->writer, &bury_script, &cmd, on_settled, t);
+	task_end_by(t, &bury_script, &cmd);
 }
 
 /* The stage took too long: give the item back while the lease is still ours. */
@@ -504,14 +521,14 @@ static void start(struct task *t, const struct redisReply *run, const struct red
 
 	run_read(run, t->arena, &t->run);
 	plan_read(plan, t->arena, &t->plan);
-	if (!*t->run.repo || (t->stage->has_plan && !*t->plan.id)) {
+	if (!t->stage->alone && (!*t->run.repo || (t->stage->has_plan && !*t->plan.id))) {
 		bury(t, "its run or plan is not in Redis any more");
 		return;
 	}
 	if (t->lost > t->e->opt.max_deliveries) {
 		(void)snprintf(why, sizeof(why), "%" PRId64 " workers died or stalled over it",
 			       t->lost);
-		if (t->stage->has_plan)
+		if (t->stage->has_plan && !t->stage->only_tells)
 			task_outcome(t, "unknown", why);
 		else
 			bury(t, why);

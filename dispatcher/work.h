@@ -18,12 +18,15 @@ struct arena;
 struct event;
 struct redis_cmd;
 struct redisReply;
+struct redis_script;
 struct task;
 
 /* Item "NAME:SUBJECT" is worked on by the stage NAME. */
 struct stage {
 	const char *name;
-	bool has_plan; /* the subject is a plan id, else a run reference */
+	bool has_plan;   /* the subject is a plan id, else a run reference */
+	bool alone;      /* the subject is something else, and neither run nor plan is loaded */
+	bool only_tells; /* losing it is a dead letter and no outcome of a plan */
 	size_t state_size;
 	/* Called once when run (and plan) are loaded. Ends in exactly one task_settle() or
 	 * task_retry(). */
@@ -35,6 +38,8 @@ struct stage {
 extern const struct stage stage_diagnose;
 extern const struct stage stage_act;
 extern const struct stage stage_await;
+extern const struct stage stage_notify;
+extern const struct stage stage_deliver;
 
 enum { ITEM_MAX = 160 };
 
@@ -113,6 +118,18 @@ void task_hold(struct task *, int64_t ms, const char *why);
  * is done; when the lease was lost or Redis is gone, the task ends instead.
  */
 void task_step(struct task *, const struct settle *, void (*then)(struct task *));
+
+/*
+ * The item that tells channels of the plan, for next_item; NULL when none wants to hear that word:
+ * a result, or "suggested".
+ */
+const char *notify_item(struct task *, const char *word);
+
+/*
+ * Ends the task by a script of the stage's own, which checks the epoch, writes what becomes of the
+ * item and answers "ok", or "stale" when it did nothing.
+ */
+void task_end_by(struct task *, struct redis_script *, const struct redis_cmd *);
 
 /*
  * A finished plan: writes plan, run and outcomes entry in one settle. `result`
