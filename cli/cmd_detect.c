@@ -123,8 +123,7 @@ static int detect_all(const struct cli *cli, const struct options *o, struct err
 	int status = CLI_OK;
 
 	if (check(cli, o, err) < 0 ||
-	    detector_new_cached(o->rules, rule_cache_folder(NULL, cache) ? cache : NULL, &d, err) <
-		    0 ||
+	    detector_new(o->rules, rule_cache_folder(NULL, cache) ? cache : NULL, &d, err) < 0 ||
 	    detector_load_model(d, o->model, err) < 0)
 		return cli_fail(&cmd_detect, err);
 	for (int i = 0; i < cli->argc; i++) {

@@ -62,7 +62,7 @@ int rules_detector(const struct rules_request *r, struct detector **out, struct 
 {
 	char cache[RULE_CACHE_PATH_MAX];
 
-	return detector_new_cached(r->dir, rule_cache_folder(NULL, cache) ? cache : NULL, out, err);
+	return detector_new(r->dir, rule_cache_folder(NULL, cache) ? cache : NULL, out, err);
 }
 
 static const struct subcommand *find(const char *name)

@@ -328,8 +328,7 @@ static int train(const struct cli *cli, const struct options *o, struct err *err
 		return err_set(err, ERR_CONFIG, "from what? Give --text LABELS");
 	if (!o->out)
 		return err_set(err, ERR_CONFIG, "where to? Give --out FILE");
-	if (detector_new_cached(o->rules, rule_cache_folder(NULL, cache) ? cache : NULL, &d, err) <
-	    0)
+	if (detector_new(o->rules, rule_cache_folder(NULL, cache) ? cache : NULL, &d, err) < 0)
 		return -1;
 	t.detector = d;
 	if (gather(&t, o, cli, err) < 0 ||

@@ -639,6 +639,7 @@ static void report(struct http_call *call)
 		.error = call->error[0] ? call->error : NULL,
 		.body = tail_buf_text(&call->body_in),
 		.body_len = call->body_in.len,
+		.memory = &call->body_in,
 		.dropped_bytes = call->body_in.dropped_bytes,
 		.dropped_lines = call->body_in.dropped_lines,
 		.content_type = call->head.content_type,

@@ -14,6 +14,7 @@
 
 struct event_base;
 struct http_client;
+struct tail_buf;
 struct http_call;
 
 struct http_client *http_client_new(struct event_base *, const char *user_agent);
@@ -53,6 +54,7 @@ struct http_reply {
 	const char *error; /* NULL when there was a whole answer */
 	const char *body;  /* terminated, never NULL */
 	size_t body_len;
+	struct tail_buf *memory;  /* of the body, which may be moved away, then the last to use */
 	uint64_t dropped_bytes;   /* with keep_tail: how many were cut off the front */
 	uint64_t dropped_lines;   /* ... and the newlines among them */
 	const char *content_type; /* "" when absent */

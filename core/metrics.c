@@ -70,6 +70,8 @@ static const struct known {
 	{ "heal_success_rate", METRIC_GAUGE, "Healed share of finished heals of the day." },
 	{ "http_connections", METRIC_GAUGE, "Open connections of the listener." },
 	{ "incident_open", METRIC_GAUGE, "Incidents that hold plans back." },
+	{ "log_slice_seconds", METRIC_HISTOGRAM,
+	  "Time in which reading a piece of a log held up everything else." },
 	{ "metrics_overflow_total", METRIC_COUNTER, "Samples dropped because a slot was full." },
 	{ "model_training_duration_seconds", METRIC_HISTOGRAM, "Time to train the model." },
 	{ "monitor_checks_total", METRIC_COUNTER, "Checks of the monitor by source and result." },

@@ -21,6 +21,12 @@ void tail_buf_done(struct tail_buf *t)
 	*t = (struct tail_buf){ 0 };
 }
 
+void tail_buf_move(struct tail_buf *to, struct tail_buf *from)
+{
+	*to = *from;
+	*from = (struct tail_buf){ 0 };
+}
+
 void tail_buf_reset(struct tail_buf *t)
 {
 	t->len = t->start = 0;

@@ -23,6 +23,8 @@ struct tail_buf {
 void tail_buf_init(struct tail_buf *, size_t max_bytes, bool keep_tail);
 /* Wipes the memory, since what was received may have been a credential. */
 void tail_buf_done(struct tail_buf *);
+/* What is in it belongs to `to` from here on, which had nothing; `from` is only to be done with. */
+void tail_buf_move(struct tail_buf *to, struct tail_buf *from);
 void tail_buf_reset(struct tail_buf *); /* empties, keeps the memory */
 
 /* False, and nothing kept of it, when it does not fit and the tail is not wanted. */

@@ -30,13 +30,8 @@ struct detect_scan {
 	double spent_ms;
 };
 
-int detector_new(const char *rules_dir, struct detector **out, struct err *err)
-{
-	return detector_new_cached(rules_dir, NULL, out, err);
-}
-
-int detector_new_cached(const char *rules_dir, const char *cache_folder, struct detector **out,
-			struct err *err)
+int detector_new(const char *rules_dir, const char *cache_folder, struct detector **out,
+		 struct err *err)
 {
 	OWNED(detector_freep) struct detector *d = xcalloc(1, sizeof(*d));
 
@@ -187,6 +182,11 @@ void detect_scan_feed(struct detect_scan *s, const char *data, size_t n)
 			scan_cleaned(s);
 	}
 	s->spent_ms += now_ms() - began;
+}
+
+double detect_scan_ms(const struct detect_scan *s)
+{
+	return s->spent_ms;
 }
 
 /* Giving up is never silent: a rule that did is counted by name. */

@@ -37,12 +37,12 @@ struct detect_input {
 	bool no_failed_step;     /* the API says: job failed, no step did (a lost runner) */
 };
 
-/* rules_dir NULL: the built-in place (see detector_rules_dir()). Refuses bad rules with file and
- * id. */
-int detector_new(const char *rules_dir, struct detector **out, struct err *) MUST_CHECK;
-/* The same; what takes long is kept in a folder, or taken from it. NULL: no folder. */
-int detector_new_cached(const char *rules_dir, const char *cache_folder, struct detector **out,
-			struct err *) MUST_CHECK;
+/*
+ * rules_dir NULL: the built-in place (see detector_rules_dir()). Refuses bad rules with file and
+ * id. What takes long is kept in the cache folder, or taken from it. NULL: no folder.
+ */
+int detector_new(const char *rules_dir, const char *cache_folder, struct detector **out,
+		 struct err *) MUST_CHECK;
 void detector_free(struct detector *);
 DEFINE_OWNED(struct detector, detector_free)
 
@@ -73,6 +73,8 @@ void detect_scan_feed(struct detect_scan *, const char *data, size_t n);
 void detect_scan_end(struct detect_scan *, struct arena *, struct finding *out);
 void detect_scan_free(struct detect_scan *);
 DEFINE_OWNED(struct detect_scan, detect_scan_free)
+/* What it took so far, the end not among it. */
+double detect_scan_ms(const struct detect_scan *);
 /* The lines that a text model is asked about, after the end; borrowed from the scan. */
 size_t detect_scan_words(const struct detect_scan *, const char *lines[static DETECT_WORDS_MAX]);
 

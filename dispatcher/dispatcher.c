@@ -28,6 +28,7 @@
 #include "dispatcher/detector.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/knowledge.h"
+#include "dispatcher/log_reader.h"
 #include "dispatcher/monitor.h"
 #include "dispatcher/notify.h"
 #include "dispatcher/owners.h"
@@ -410,8 +411,8 @@ static int load_rules(struct engine *e, struct detector **out, struct err *err)
 	OWNED(detector_freep) struct detector *d = NULL;
 	char cache[RULE_CACHE_PATH_MAX];
 
-	if (detector_new_cached(conf_str(e->conf, "rules_dir"),
-				rule_cache_folder(data_dir, cache) ? cache : NULL, &d, err) < 0 ||
+	if (detector_new(conf_str(e->conf, "rules_dir"),
+			 rule_cache_folder(data_dir, cache) ? cache : NULL, &d, err) < 0 ||
 	    detector_load_model(d, conf_str(e->conf, "text_model"), err) < 0)
 		return -1;
 	*out = TAKE(d);
@@ -453,6 +454,7 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 	if (load_rules(e, &fresh, &err) < 0) {
 		log_error("rules not reloaded", KV("why", err.msg));
 	} else {
+		log_reader_use(e->logs, fresh);
 		detector_free(e->detector);
 		e->detector = fresh;
 		log_info("rules reloaded", KV("rules", detector_rule_count(fresh)));
@@ -509,6 +511,7 @@ static int set_up(struct daemon *d, struct err *err)
 	d->force = evtimer_new(e->base, on_force, d);
 	if (!d->force)
 		abort();
+	e->logs = log_reader_new(e->base, e->detector);
 	e->owners = owners_new();
 	e->trust = trust_new(e);
 	e->work = work_new(e);
@@ -535,6 +538,7 @@ static void tear_down(struct daemon *d)
 		audit_anchor(e->audit);
 	audit_free(e->audit);
 	work_free(e->work);
+	log_reader_free(e->logs);
 	consumer_free(e->consumer);
 	trust_free(e->trust);
 	monitor_free(e->monitor);

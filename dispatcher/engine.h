@@ -18,6 +18,7 @@ struct detector;
 struct event_base;
 struct http_client;
 struct knowledge;
+struct log_reader;
 struct monitor;
 struct notify;
 struct policy;
@@ -64,6 +65,7 @@ struct engine {
 	} providers[ENGINE_PROVIDERS_MAX];
 	unsigned n_providers;
 	struct detector *detector;
+	struct log_reader *logs; /* reads them with it */
 	struct policy *policy;
 	struct notify *notify; /* who is told */
 	struct owners *owners;

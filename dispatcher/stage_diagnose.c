@@ -23,6 +23,7 @@
 #include "dispatcher/git_finding.h"
 #include "dispatcher/knowledge.h"
 #include "dispatcher/learn.h"
+#include "dispatcher/log_reader.h"
 #include "dispatcher/owners.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/trust.h"
@@ -35,6 +36,8 @@ struct diagnose {
 	const struct provider_api *ops;
 	struct api_job jobs[JOBS_MAX]; /* failed ones, copied into the arena */
 	unsigned n_jobs, at;
+	struct log_reading *reading; /* the log of that job */
+	bool whole;                  /* it is all there */
 	struct finding best;
 	bool has_best;
 	struct flakes_failed failed; /* tests, of all jobs that were read */
@@ -244,13 +247,9 @@ static const char *failed_step(const struct api_job *job)
 }
 
 /* A declarative Pipeline lists the stages it left out after a failure as failed, too. */
-static bool stage_was_skipped(const struct detect_input *in, const char *stage)
+static const char *stage_skipped(struct task *t, const char *stage)
 {
-	char line[160];
-	int n = snprintf(line, sizeof(line), "Stage \"%.90s\" skipped due to earlier failure(s)",
-			 stage);
-
-	return n > 0 && in->len && memmem(in->text, in->len, line, (size_t)n);
+	return arena_printf(t->arena, "Stage \"%.90s\" skipped due to earlier failure(s)", stage);
 }
 
 /* A re-run cannot help: sure of it, and so of the whole run, whatever its other jobs say. */
@@ -268,13 +267,37 @@ static bool explains_better(const struct task *t, const struct finding *f, const
 	return finding_compare(f, g) < 0;
 }
 
-static void weigh(struct task *t, const struct api_result *r)
+static void on_read(struct finding *f, bool skipped, void *arg)
+{
+	struct task *t = arg;
+	struct diagnose *d = t->state;
+	const struct api_job *job = &d->jobs[d->at];
+
+	d->reading = NULL;
+	failure_reason_weigh(job->failure_reason, t->arena, f);
+	trust_weigh(t->e->trust, f);
+	if (skipped)
+		d->deploy_job = NULL;
+	f->job = job->name;
+	flakes_collect(&d->failed, f, d->whole);
+	if (job->started_at_ms > 0 && job->completed_at_ms > job->started_at_ms)
+		d->failed_s += (double)(job->completed_at_ms - job->started_at_ms) / 1000;
+	metrics_observe_ms("check_duration_seconds", "", f->scan_ms);
+	if (!d->has_best || explains_better(t, f, &d->best))
+		d->best = *f;
+	d->has_best = true;
+	d->at++;
+	next_log(t);
+}
+
+/* Of no log at all, what is known about the job is weighed. */
+static void read_log(struct task *t, const struct api_result *r)
 {
 	struct diagnose *d = t->state;
 	const struct api_job *job = &d->jobs[d->at];
+	bool may_be_skipped = d->deploy_is_stage && d->deploy_job;
+	struct tail_buf none = { 0 };
 	struct detect_input in = {
-		.text = r->log ? r->log : "",
-		.len = r->log_len,
 		.skipped_lines = r->log_skipped_lines,
 		.provider = t->run.provider,
 		.job = job->name,
@@ -284,21 +307,11 @@ static void weigh(struct task *t, const struct api_result *r)
 		.no_failed_step =
 			!d->ops->steps_are_stages && job->n_steps > 0 && !failed_step(job),
 	};
-	struct finding f;
 
-	detector_scan(t->e->detector, &in, t->arena, &f);
-	failure_reason_weigh(job->failure_reason, t->arena, &f);
-	trust_weigh(t->e->trust, &f);
-	if (d->deploy_is_stage && stage_was_skipped(&in, d->deploy_job))
-		d->deploy_job = NULL;
-	f.job = job->name;
-	flakes_collect(&d->failed, &f, r->fate == API_OK && r->log_skipped_lines == 0);
-	if (job->started_at_ms > 0 && job->completed_at_ms > job->started_at_ms)
-		d->failed_s += (double)(job->completed_at_ms - job->started_at_ms) / 1000;
-	metrics_observe_ms("check_duration_seconds", "", f.scan_ms);
-	if (!d->has_best || explains_better(t, &f, &d->best))
-		d->best = f;
-	d->has_best = true;
+	d->whole = r->fate == API_OK && r->log_skipped_lines == 0;
+	d->reading = log_reader_begin(t->e->logs, r->log_memory ? r->log_memory : &none, &in,
+				      may_be_skipped ? stage_skipped(t, d->deploy_job) : NULL,
+				      t->arena, on_read, t);
 }
 
 static void on_log(const struct api_result *r, void *arg)
@@ -313,9 +326,7 @@ static void on_log(const struct api_result *r, void *arg)
 	}
 	if (r->fate == API_REFUSED && !d->no_log_why)
 		d->no_log_why = arena_strdup(t->arena, r->why);
-	weigh(t, r);
-	d->at++;
-	next_log(t);
+	read_log(t, r);
 }
 
 static void on_known(struct task *t, const struct flake *known)
@@ -560,6 +571,7 @@ static void diagnose_cancel(struct task *t)
 {
 	struct diagnose *d = t->state;
 
+	log_reading_cancel(TAKE(d->reading));
 	if (t->call)
 		d->ops->cancel(TAKE(t->call));
 }

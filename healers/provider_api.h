@@ -109,7 +109,8 @@ struct api_result {
 	/* get_log: plain text of one job's log; get_file: the file as it is */
 	const char *log;
 	size_t log_len;
-	uint64_t log_skipped_lines; /* cut off the front of a very large log */
+	struct tail_buf *log_memory; /* of get_log: its bytes, which may be moved away */
+	uint64_t log_skipped_lines;  /* cut off the front of a very large log */
 
 	/* Of what we may ask; -1 and 0 when the provider did not say. */
 	int64_t budget_left, budget_reset_at_ms;

@@ -464,6 +464,7 @@ static void take_archive(struct api_call *c, const struct http_reply *r)
 	} else {
 		c->result.log = tail_buf_text(&log);
 		c->result.log_len = log.len;
+		c->result.log_memory = &log;
 		c->result.log_skipped_lines = log.dropped_lines;
 	}
 	api_report(c);
@@ -529,6 +530,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	case ASK_FILE:
 		c->result.log = r->body;
 		c->result.log_len = r->body_len;
+		c->result.log_memory = r->memory;
 		c->result.log_skipped_lines = r->dropped_lines;
 		api_report(c);
 		return;

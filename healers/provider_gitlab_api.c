@@ -355,6 +355,7 @@ static void take_trace(struct api_call *c, const struct http_reply *r)
 	if (r->body_len) {
 		c->result.log = r->body;
 		c->result.log_len = r->body_len;
+		c->result.log_memory = r->memory;
 		c->result.log_skipped_lines = r->dropped_lines;
 	} else if (log_is_fresh(c)) {
 		api_postpone(&c->result, r->status, API_FRESH_LOG_RETRY_MS,

@@ -653,6 +653,7 @@ static void take_log(struct api_call *c, const struct http_reply *r)
 {
 	c->result.log = r->body;
 	c->result.log_len = r->body_len;
+	c->result.log_memory = r->memory;
 	c->result.log_skipped_lines = r->dropped_lines;
 	api_report(c);
 }

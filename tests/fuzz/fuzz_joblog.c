@@ -16,7 +16,7 @@ static struct detector *load(void)
 	struct detector *d = NULL;
 	struct err err;
 
-	FUZZ_ASSERT(detector_new(NULL, &d, &err) == 0);
+	FUZZ_ASSERT(detector_new(NULL, NULL, &d, &err) == 0);
 	return d;
 }
 

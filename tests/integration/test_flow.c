@@ -130,6 +130,43 @@ static void a_lost_completion_is_asked_for(struct rig *r)
 	assert_int_equal(rerun_calls(r, run), 1);
 }
 
+/* Value of a series of the dispatcher; 0 when it is not there yet. */
+static int64_t measured(struct rig *r, int port, const char *series)
+{
+	const char *at = strstr(http_get(r, port, "/metrics").body, series);
+
+	return at ? strtoll(at + strlen(series), NULL, 10) : 0;
+}
+
+/* A log of some 20 MB is read while the dispatcher answers others. */
+static void a_large_log_holds_nothing_up(struct rig *r)
+{
+	static const char slices[] = "\npipeline_guard_log_slice_seconds_count ";
+	struct proc *dispatcher;
+	int64_t n = 0, before = 0, patience;
+	unsigned seen = 0;
+	uint64_t run;
+	int port;
+
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, "--noise", "200000", NULL);
+	dispatcher = dispatcher_start(r, "dispatcher", few_rules(r), "github.log_max=64m",
+				      "admin_listen=127.0.0.1:0", NULL);
+	port = port_of(strchr(proc_line(dispatcher, "dispatcher ready "), ' '));
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	patience = clock_mono_ms() + PATIENCE_MS;
+	while ((n = measured(r, port, slices)) < 200) {
+		assert_true(clock_mono_ms() < patience);
+		assert_int_equal(http_get(r, port, "/health").status, 200);
+		seen += n > before;
+		before = n;
+	}
+	/* In one piece there would be nothing between none and all. */
+	assert_true(seen > 2);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_string_equal(run_field(r, run, "category"), sim_word(r, run, "category"));
+}
+
 /* --- what does not --------------------------------------------------------------------------- */
 
 static void what_fails_for_good_is_left_to_people(struct rig *r)
@@ -519,6 +556,7 @@ int main(int argc, char **argv)
 		RIG_TEST(webhooks_told_again_change_nothing),
 		RIG_TEST(work_put_back_changes_no_finished_plan),
 		RIG_TEST(a_lost_completion_is_asked_for),
+		RIG_TEST(a_large_log_holds_nothing_up),
 		RIG_TEST(what_fails_for_good_is_left_to_people),
 		RIG_TEST(runs_that_did_not_fail_are_left_alone),
 		RIG_TEST(the_same_failure_again_is_not_run_a_third_time),

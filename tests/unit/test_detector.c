@@ -18,7 +18,7 @@ static struct detector *new_detector(void)
 	struct detector *d = NULL;
 	struct err err;
 
-	assert_ok(detector_new("conf/rules", &d, &err), &err);
+	assert_ok(detector_new("conf/rules", NULL, &d, &err), &err);
 	return d;
 }
 
@@ -177,7 +177,7 @@ static void bad_rules_are_refused_whole(void **state)
 	struct err err = { .kind = ERR_NONE };
 
 	UNUSED(state);
-	assert_int_equal(detector_new("tests/unit", &d, &err), -1);
+	assert_int_equal(detector_new("tests/unit", NULL, &d, &err), -1);
 	assert_null(d);
 	assert_int_equal(err.kind, ERR_CONFIG);
 }

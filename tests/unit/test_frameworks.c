@@ -138,7 +138,7 @@ static void every_framework_names_its_failed_tests(void **state)
 	int n;
 
 	UNUSED(state);
-	assert_ok(detector_new("conf/rules", &d, &err), &err);
+	assert_ok(detector_new("conf/rules", NULL, &d, &err), &err);
 	n = scandir(FOLDER, &names, NULL, alphasort);
 	for (int i = 0; i < n; i++) {
 		char *end = strrchr(names[i]->d_name, '.');

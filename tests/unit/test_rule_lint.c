@@ -50,7 +50,7 @@ static void lint(const char *yaml, struct told *told)
 	assert_true(fprintf(f, "rules:\n%s", yaml) > 0);
 	assert_int_equal(fclose(f), 0);
 	assert_ok(rule_set_load(dir, &set, &err), &err);
-	assert_ok(detector_new(dir, &d, &err), &err);
+	assert_ok(detector_new(dir, NULL, &d, &err), &err);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0);
 	*told = (struct told){ .text = "" };

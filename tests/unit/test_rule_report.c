@@ -41,7 +41,7 @@ static struct detector *detector(void)
 	assert_non_null(f);
 	assert_true(fputs(rules, f) >= 0);
 	assert_int_equal(fclose(f), 0);
-	assert_ok(detector_new(dir, &d, &err), &err);
+	assert_ok(detector_new(dir, NULL, &d, &err), &err);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0);
 	return d;

@@ -18,7 +18,7 @@ static int load(void **state)
 	struct err err;
 
 	UNUSED(state);
-	assert_ok(detector_new("conf/rules", &detector, &err), &err);
+	assert_ok(detector_new("conf/rules", NULL, &detector, &err), &err);
 	return 0;
 }
 

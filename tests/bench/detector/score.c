@@ -458,7 +458,7 @@ static int score(const struct options *o)
 	struct err err = { .kind = ERR_NONE };
 	size_t n = 0;
 
-	if (detector_new(o->rules, &d, &err) < 0) {
+	if (detector_new(o->rules, NULL, &d, &err) < 0) {
 		(void)fprintf(stderr, "score: %s\n", err.msg);
 		return 2;
 	}

@@ -265,7 +265,7 @@ int main(int argc, char **argv)
 	FILE *f = argc == 3 ? fopen(argv[1], "re") : NULL;
 	struct err err;
 
-	if (!f || detector_new(argv[2], &d, &err) < 0) {
+	if (!f || detector_new(argv[2], NULL, &d, &err) < 0) {
 		(void)fprintf(stderr, "usage: scan_speed FILE RULES_DIR\n");
 		return 2;
 	}
