@@ -416,8 +416,8 @@ static double minutes_to_repeat(const struct api_result *r, bool all)
 		const struct api_job *job = &r->jobs[i];
 
 		if ((all || would_repeat(job)) && job->started_at_ms > 0 &&
-		    job->completed_at_ms > job->started_at_ms)
-			minutes += (job->completed_at_ms - job->started_at_ms + 59999) / 60000;
+		    job->completed_at_ms >= job->started_at_ms)
+			minutes += (job->completed_at_ms - job->started_at_ms) / 60000 + 1;
 	}
 	return (double)minutes;
 }
