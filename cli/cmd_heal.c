@@ -28,6 +28,7 @@ static const char usage[] =
 	"\n"
 	"  pipeline-guard heal 30433642\n"
 	"  pipeline-guard heal --strategy rerun_all 30433642\n"
+	"  pipeline-guard heal --strategy cancel_stuck_and_rerun 30433642   # one that hangs\n"
 	"  pipeline-guard heal --dry-run https://github.com/acme/shop/actions/runs/30433642\n"
 	"  pipeline-guard heal --diagnose 30433642      # read its logs again, change no plan\n"
 	"  pipeline-guard heal --approve 30433642       # do what the guard suggested\n"
@@ -49,7 +50,8 @@ struct request {
 /*
  * KEYS due work run plan runs feed
  * ARGV 1 ref, 2 plan, 3 generation, 4 strategy, 5 risk, 6 user, 7 settle_ms, 8 force, 9 dry run,
- *      10 ttl_s, 11 words that mark a deployment's reason, 12 diagnose only, 13 runs all jobs
+ *      10 ttl_s, 11 words that mark a deployment's reason, 12 diagnose only, 13 runs all jobs,
+ *      14 for a run that is going on, which has no plan yet
  *
  * A plan is made anew only when it is done and nothing of it reached the provider: it ended
  * without a call, or its call was refused and had the settle time to show if it did arrive (the
@@ -61,10 +63,13 @@ static struct redis_script heal_script = {
 	.name = "heal",
 	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local cur = redis.call('HMGET', KEYS[3], 'generation', 'rank', 'failed', "
-		"'conclusion', 'status', 'deploy_ran') "
+		"'conclusion', 'status', 'deploy_ran', "
+		"'provider', 'reruns', 'trace') "
 		"if not cur[1] then return {'gone', ''} end "
 		"if cur[1] ~= ARGV[3] then return {'moved', cur[1]} end "
-		"if cur[3] ~= '1' or cur[2] ~= '3' then "
+		"local running = ARGV[14] == '1' "
+		"if running and cur[2] == '3' then return {'over', cur[4] or ''} end "
+		"if not running and (cur[3] ~= '1' or cur[2] ~= '3') then "
 		"  return {'not_failed', (cur[4] and cur[4] ~= '') and cur[4] or cur[5] or ''} "
 		"end "
 		"local dry = ARGV[9] == '1' "
@@ -82,7 +87,7 @@ static struct redis_script heal_script = {
 		"local p = redis.call('HMGET', KEYS[4], 'state', 'result', 'detail', 'sends', "
 		"'sent_at_ms', "
 		"  'reason', 'decided') "
-		"if ARGV[12] == '1' or not p[1] then "
+		"if ARGV[12] == '1' or not (p[1] or running) then "
 		"  local item = 'diagnose:' .. ARGV[1] "
 		"  if held(item) then return {'diagnosing', ''} end "
 		"  if not dry then "
@@ -93,10 +98,10 @@ static struct redis_script heal_script = {
 		"  return {'diagnose', ''} "
 		"end "
 		"if p[1] == 'suggested' then return {'suggested', ''} end "
-		"if p[1] ~= 'done' then return {'open', p[1]} end "
+		"if p[1] and p[1] ~= 'done' then return {'open', p[1]} end "
 		"local fresh = {escalated = 1, observed = 1, gave_up = 1, refused = 1, "
 		"  rejected = 1, expired = 1} "
-		"if not fresh[p[2]] then return {'spent', p[2] or '', p[3] or ''} end "
+		"if p[1] and not fresh[p[2]] then return {'spent', p[2] or '', p[3] or ''} end "
 		"if (tonumber(p[4]) or 0) > 0 and now - (tonumber(p[5]) or 0) < tonumber(ARGV[7]) "
 		"then "
 		"  return {'settling', ''} "
@@ -119,7 +124,17 @@ static struct redis_script heal_script = {
 		"end "
 		"if dry then return {'heal', decided} end "
 		"local reason = 'asked for by ' .. ARGV[6] "
-		"redis.call('HSET', KEYS[4], 'state', 'planned', 'mode', 'act', 'strategy', "
+		"if not p[1] then "
+		"  redis.call('HSET', KEYS[4], 'v', 1, 'id', ARGV[2], 'run', ARGV[1], "
+		"'generation', "
+		"    ARGV[3], 'provider', cur[7] or '', 'reruns', cur[8] or 0, 'category', "
+		"'unknown', "
+		"    'subcategory', '', 'fingerprint', '', 'rule', '', 'confidence', '', 'policy', "
+		"'', "
+		"    'sends', 0, 'trace', cur[9] or '') "
+		"end "
+		"redis.call('HSET', KEYS[4], 'forced', ARGV[8], 'state', 'planned', 'mode', 'act', "
+		"'strategy', "
 		"ARGV[4], "
 		"  'risk', ARGV[5], 'answer', '', 'reason', reason, 'decided', decided, "
 		"'asked_by', ARGV[6], "
@@ -171,6 +186,7 @@ static int ask_for(struct query *q, const struct cli *cli, const struct request 
 	redis_arg(&cmd, heal_deploy_words);
 	redis_arg(&cmd, want->diagnose ? "1" : "0");
 	redis_arg(&cmd, healer->repeats_all ? "1" : "0");
+	redis_arg(&cmd, healer->of_running ? "1" : "0");
 	return query_script(q, &heal_script, &cmd, out, err);
 }
 
@@ -191,6 +207,7 @@ static const struct answer answers[] = {
 	{ "gone", false, "the run is not known here any more" },
 	{ "moved", false, "meanwhile a newer attempt is known: look again with `status`" },
 	{ "not_failed", false, "its newest attempt did not fail: it is" },
+	{ "over", false, "it does not run any more: it ended as" },
 	{ "diagnosing", false, "it is being diagnosed right now" },
 	{ "suggested", false, "a heal is suggested already: --approve or --reject it" },
 	{ "open", false, "a plan for this attempt is under way; it is" },

@@ -395,3 +395,19 @@ bool decide_is_deploy(const char *name)
 	}
 	return false;
 }
+
+const char *decide_deploy_begun(const struct api_result *r, bool steps_are_stages)
+{
+	for (unsigned i = 0; i < r->n_jobs; i++) {
+		const struct api_job *job = &r->jobs[i];
+
+		if (job->started_at_ms > 0 && strcmp(job->conclusion, "skipped") != 0 &&
+		    (decide_is_deploy(job->name) || decide_is_deploy(job->stage)))
+			return job->name;
+		for (unsigned k = 0; steps_are_stages && k < job->n_steps; k++)
+			if (decide_is_deploy(job->steps[k].name) &&
+			    strcmp(job->steps[k].conclusion, "skipped") != 0)
+				return job->steps[k].name;
+	}
+	return r->more_jobs ? "one of many that were not read" : NULL;
+}

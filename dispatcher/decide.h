@@ -49,6 +49,9 @@ struct decision {
 
 void decide(const struct decide_facts *, const struct finding *, struct decision *out);
 
+struct api_result;
+/* The name of such a job that has begun, of a list of jobs or a build's stages; NULL: none. */
+const char *decide_deploy_begun(const struct api_result *, bool steps_are_stages);
 /* A name that says deploy, publish or release: such a job is never repeated without a person. */
 bool decide_is_deploy(const char *job_name);
 

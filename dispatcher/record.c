@@ -67,6 +67,7 @@ static const struct column plan_columns[] = {
 	TEXT(plan, subcategory),  TEXT(plan, asked_by),
 	TEXT(plan, answer),       NUMBER(plan, due_at_ms),
 	TEXT(plan, result),       TEXT(plan, detail),
+	NUMBER(plan, stopped),    NUMBER(plan, forced),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

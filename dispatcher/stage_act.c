@@ -22,14 +22,17 @@
 #include "core/text.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
+#include "dispatcher/decide.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/test_hooks.h"
 #include "dispatcher/work.h"
 
 enum {
 	SENDS_MAX = 3,
+	STOPS_MAX = 3,
 	HELD_MS = 5000,            /* how often a held plan asks again */
 	QUIET_MS = 10 * 60 * 1000, /* how often quiet hours are looked at again */
+	STOP_LOOK_MS = 5000,       /* how often it is looked whether a run has stopped */
 	WATCH_MS = 500,            /* how soon a call that waits for its turn hears of a stop */
 };
 
@@ -41,6 +44,7 @@ struct act {
 	struct attempt attempt;
 	bool attempting;
 	bool admitted;
+	bool over;           /* of_running: the run has ended, so the second call is due */
 	struct event *watch; /* while attempting */
 };
 
@@ -243,6 +247,7 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		else
 			finish(t, a->healer->done_as, t->plan.reason);
 		return;
+	case HEAL_STOPPING:
 	case HEAL_TEMPFAIL:
 		/* The call may have arrived: let it show before anybody looks. */
 		release(t);
@@ -277,7 +282,8 @@ static void call(struct task *t)
 	test_hook_kill("before_send");
 	planned_run(t, &a->attempt.run);
 	/* This one was counted before it was written. */
-	a->attempt.run.resumed = t->plan.sends > 0;
+	a->attempt.run.tries = (unsigned)t->plan.sends;
+	a->attempt.run.stopped = a->over;
 	a->attempt.healer = a->healer;
 	a->attempt.provider = a->ops;
 	a->attempt.api = a->api;
@@ -302,7 +308,8 @@ static void write_sent(struct task *t)
 	struct settle s = {
 		.plan_pairs = { "state", "sent", "sent_at_ms",
 				arena_printf(t->arena, "%" PRId64, task_now_ms(t)), "sends",
-				arena_printf(t->arena, "%" PRIu64, t->plan.sends + 1) },
+				arena_printf(t->arena, "%" PRIu64, t->plan.sends + 1), "stopped",
+				a->over ? "1" : "0" },
 		/* Sending again what did not arrive is the same re-run. */
 		.run_pairs = { "plan_state", "sent", "reruns",
 			       arena_printf(t->arena, "%" PRIu64,
@@ -392,6 +399,7 @@ static void perhaps_applied(struct task *t, const struct api_result *r)
 /* The run is as the plan left it, although a call may have been made. */
 static void not_applied(struct task *t)
 {
+	const struct act *a = t->state;
 	int64_t settled_in = (int64_t)t->plan.sent_at_ms + t->e->opt.settle_ms - task_now_ms(t);
 
 	if (!is_sent(t)) {
@@ -401,7 +409,7 @@ static void not_applied(struct task *t)
 			   "waiting for the provider to settle after an interrupted call");
 	} else if (t->e->decide.observe) {
 		finish(t, "gave_up", "the interrupted call had no effect, and now only observing");
-	} else if (t->plan.sends >= SENDS_MAX) {
+	} else if (t->plan.sends >= SENDS_MAX + (a->over ? STOPS_MAX : 0)) {
 		finish(t, "gave_up", "several calls had no effect");
 	} else {
 		log_warn("the interrupted call did not arrive, sending again",
@@ -410,11 +418,88 @@ static void not_applied(struct task *t)
 	}
 }
 
+/* --- ... of a run that is going on ----------------------------------------------- */
+
+/* What deploys may be half way: nobody but a person knows what stopping it does. */
+static void on_running_jobs(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+	const struct act *a = t->state;
+	const char *deploy;
+
+	t->call = NULL;
+	if (r->fate == API_RETRY || r->fate == API_WAIT) {
+		breaker_retry(t, r->retry_after_ms, r->why, look_again);
+		return;
+	}
+	if (r->fate == API_REFUSED) {
+		finish(t, "refused", r->why);
+		return;
+	}
+	deploy = decide_deploy_begun(r, a->ops->steps_are_stages);
+	if (deploy) {
+		finish(t, "escalated",
+		       arena_printf(t->arena,
+				    "job \"%.80s\" deploys or publishes: stopping it is a person's "
+				    "decision",
+				    deploy));
+		return;
+	}
+	admit(t);
+}
+
+static void stop_running(struct task *t)
+{
+	struct act *a = t->state;
+	int64_t patience = (int64_t)t->plan.sent_at_ms + t->e->opt.stop_within_ms - task_now_ms(t);
+	struct api_run run;
+
+	if (is_sent(t) && patience > 0) {
+		task_retry(t, patience < STOP_LOOK_MS ? patience : STOP_LOOK_MS,
+			   "it is being stopped");
+	} else if (t->plan.sends >= STOPS_MAX) {
+		finish(t, "gave_up", "it was told to stop several times, and goes on");
+	} else if (is_sent(t) || t->plan.forced) {
+		admit(t);
+	} else {
+		planned_run(t, &run);
+		t->call = a->ops->list_jobs(a->api, &run, on_running_jobs, t);
+	}
+}
+
+/* Anybody may have stopped it, but only after we did is it for us to run it again. */
+static void on_running_fence(struct task *t, const struct api_result *r)
+{
+	struct act *a = t->state;
+	bool over = strcmp(r->status, "completed") == 0;
+
+	a->over = (over || t->plan.stopped) && is_sent(t);
+	if (r->generation > t->plan.generation && t->plan.stopped)
+		perhaps_applied(t, r);
+	else if (r->generation > t->plan.generation)
+		finish(t, "superseded", "somebody else re-ran it");
+	else if (r->generation < t->plan.generation)
+		look_again(t, -1, "the provider does not know this attempt yet");
+	else if (!over)
+		stop_running(t);
+	else if (!is_sent(t) || strcmp(r->conclusion, "success") == 0)
+		finish(t, "superseded", "it ended before it was stopped");
+	else if (t->plan.stopped)
+		not_applied(t);
+	else
+		admit(t);
+}
+
 static void on_fence(const struct api_result *r, void *arg)
 {
 	struct task *t = arg;
+	const struct act *a = t->state;
 
 	t->call = NULL;
+	if (r->fate == API_OK && a->healer->of_running) {
+		on_running_fence(t, r);
+		return;
+	}
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
 		breaker_retry(t, r->retry_after_ms, r->why, look_again);
 	else if (r->fate == API_REFUSED)

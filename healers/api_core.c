@@ -318,6 +318,11 @@ struct api_call *api_rerun_failed_jobs(struct api *api, const struct api_run *ru
 	return api_submit(begin(api, ASK_RERUN, true, run, fn, arg));
 }
 
+struct api_call *api_cancel_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	return api_submit(begin(api, ASK_CANCEL, true, run, fn, arg));
+}
+
 struct api_call *api_clear_caches(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
 {
 	return api_submit(begin(api, ASK_CLEAR, true, run, fn, arg));

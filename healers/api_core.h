@@ -41,6 +41,7 @@ enum api_ask {
 	ASK_CLEAR,
 	ASK_CACHES,
 	ASK_UNCACHE,
+	ASK_CANCEL,
 	ASK_RUNS,
 	ASK_REPOS,
 	ASK_HOOKS,
@@ -144,6 +145,7 @@ struct api_call *api_get_log(struct api *, const struct api_run *, const struct 
 struct api_call *api_get_file(struct api *, const struct api_run *, const char *path, api_fn *,
 			      void *arg);
 struct api_call *api_rerun_failed_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
+struct api_call *api_cancel_run(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_clear_caches(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_rerun_all(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_list_runs(struct api *, const struct api_scan *, api_fn *, void *arg);

@@ -24,6 +24,7 @@ enum heal_risk {
 
 enum heal_status {
 	HEAL_OK,       /* done, and the provider confirmed it */
+	HEAL_STOPPING, /* the provider was told to end the run: look again */
 	HEAL_WAIT,     /* already under way: somebody's re-run is running, watch that one */
 	HEAL_TEMPFAIL, /* not done, trying later may help */
 	HEAL_PERMFAIL, /* not done, trying again will not help */
@@ -69,6 +70,11 @@ struct healer {
 	bool repeats_all;
 	/* Not at once: after a time that grows with every try of the run. */
 	bool backs_off;
+	/*
+	 * It is for a run that is still going on. Of its two calls the first ends the run, and the
+	 * second is made when it is over; each start() makes one of them.
+	 */
+	bool of_running;
 	const char *because; /* after the category in a plan's reason */
 	/*
 	 * What is asked of the provider, in this order: HEALER_CALL of each, 0 after the last.
@@ -95,6 +101,7 @@ extern const struct healer healer_rerun_failed_jobs;
 extern const struct healer healer_retry_with_backoff;
 extern const struct healer healer_rerun_all;
 extern const struct healer healer_clear_cache_and_rerun;
+extern const struct healer healer_cancel_stuck_and_rerun;
 extern const struct healer healer_escalate;
 
 /* All healers, NULL-terminated, and by name (NULL when unknown). */

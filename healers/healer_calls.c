@@ -20,7 +20,9 @@ static void on_result(const struct api_result *r, void *arg)
 	s->call = NULL;
 	switch (r->fate) {
 	case API_OK:
-		if (attempt->healer->calls[++s->at])
+		if (attempt->healer->of_running && s->at == 0)
+			attempt->done(attempt, HEAL_STOPPING, -1, "it was told to stop");
+		else if (attempt->healer->calls[++s->at])
 			ask(attempt);
 		else
 			attempt->done(attempt, HEAL_OK, -1, attempt->healer->did);
@@ -53,6 +55,8 @@ int healer_calls_start(struct attempt *attempt, struct err *err)
 	if (!healer_works_on(attempt->healer, attempt->provider))
 		return err_set(err, ERR_CONFIG, "%s cannot be done with %s", attempt->healer->name,
 			       attempt->provider->name);
+	if (attempt->healer->of_running && attempt->run.stopped)
+		((struct healer_calls *)attempt->state)->at = 1;
 	ask(attempt);
 	return 0;
 }

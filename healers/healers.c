@@ -6,8 +6,15 @@
 #include "healers/healer_calls.h"
 
 const struct healer *const healers[] = {
-	&healer_rerun_failed_jobs,     &healer_retry_with_backoff, &healer_rerun_all,
-	&healer_clear_cache_and_rerun, &healer_escalate,           NULL,
+	/* clang-format off */
+	&healer_rerun_failed_jobs,
+	&healer_retry_with_backoff,
+	&healer_rerun_all,
+	&healer_clear_cache_and_rerun,
+	&healer_cancel_stuck_and_rerun,
+	&healer_escalate,
+	NULL,
+	/* clang-format on */
 };
 
 const struct healer *healer_find(const char *name)

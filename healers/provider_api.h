@@ -36,7 +36,9 @@ struct api_run {
 	uint64_t generation;
 	uint64_t installation;      /* 0: not an App, or look it up */
 	const char *default_branch; /* "" or NULL: not known; only clear_caches asks */
-	bool resumed;               /* an earlier try may have done some of what is asked */
+	/* Earlier calls of the same plan, which may have done some of what is asked. */
+	unsigned tries;
+	bool stopped; /* by us: what was cancelled is to run again, too */
 };
 
 enum { API_JOBS_MAX = 256, API_STEPS_MAX = 64 };
@@ -198,6 +200,11 @@ struct provider_api {
 	api_act_fn *rerun_failed_jobs;
 	/* The same with what passed. NULL: that would be a new run, not this one again. */
 	api_act_fn *rerun_all;
+	/*
+	 * Ends a run that is going on, the harder the more often it was tried; it is over only when
+	 * get_run says so. API_OK also when it is over already.
+	 */
+	api_act_fn *cancel_run;
 	/*
 	 * Deletes the caches that the run used, one by one, so that repeating it does no more;
 	 * API_REFUSED: there are none, unless it is resumed. NULL: they are no business of the API.

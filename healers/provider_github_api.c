@@ -74,6 +74,7 @@ static const char *need_of(enum api_ask ask)
 	case ASK_RERUN:
 	case ASK_RERUN_ALL:
 	case ASK_UNCACHE:
+	case ASK_CANCEL:
 		return "actions: write";
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
@@ -88,7 +89,7 @@ static const char *need_of(enum api_ask ask)
 static bool changes_run(enum api_ask ask)
 {
 	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CLEAR || ask == ASK_CACHES ||
-	       ask == ASK_UNCACHE;
+	       ask == ASK_UNCACHE || ask == ASK_CANCEL;
 }
 
 /* An App's hook is no repository's, nor are its installations: it asks in its own name. */
@@ -425,7 +426,7 @@ static void next_cache(struct api_call *c)
 		next_request(c);
 		return;
 	}
-	if (!g->n_caches && !c->run.resumed)
+	if (!g->n_caches && !c->run.tries)
 		api_refuse(&c->result, 0, "the run used no cache that could be deleted");
 	else
 		api_say(&c->result, API_OK, 204, -1, "%s", "");
@@ -539,6 +540,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 		return;
 	case ASK_RERUN:
 	case ASK_RERUN_ALL:
+	case ASK_CANCEL:
 	case ASK_REDELIVER:
 		api_report(c);
 		return;
@@ -591,8 +593,10 @@ static void on_reply(const struct http_reply *r, void *arg)
 		next_request(c);
 		return;
 	}
-	/* Somebody else was faster, or GitHub made room. */
-	if (c->ask == ASK_UNCACHE && r->status == 404) {
+	/* Somebody else was faster, or GitHub made room; or the run is over already. */
+	if ((c->ask == ASK_UNCACHE && r->status == 404) ||
+	    (c->ask == ASK_CANCEL && r->status == 409)) {
+		api_say(&c->result, API_OK, r->status, -1, "%s", "");
 		take_answer(c, r);
 		return;
 	}
@@ -644,6 +648,10 @@ static char *url_of(const struct api_call *c)
 	case ASK_CACHES:
 		return xasprintf("%s/caches?sort=last_accessed_at&direction=desc&per_page=%d", runs,
 				 PAGE_MAX);
+	case ASK_CANCEL:
+		/* By force, its clean-up steps are skipped, too. */
+		return xasprintf("%s/runs/%" PRIu64 "/%s", runs, c->run.run_id,
+				 c->run.tries < 2 ? "cancel" : "force-cancel");
 	case ASK_UNCACHE:
 		return xasprintf("%s/caches/%" PRIu64, runs, g->caches[g->deleted]);
 	case ASK_JOBS:
@@ -681,7 +689,9 @@ static const char *method_of(enum api_ask ask)
 {
 	if (ask == ASK_UNCACHE)
 		return "DELETE";
-	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_REDELIVER ? "POST" : "GET";
+	if (ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CANCEL || ask == ASK_REDELIVER)
+		return "POST";
+	return "GET";
 }
 
 static void send_request(struct api_call *c)
@@ -858,6 +868,7 @@ const struct provider_api provider_api_github = {
 	.rerun_failed_jobs = api_rerun_failed_jobs,
 	.rerun_all = api_rerun_all,
 	.clear_caches = api_clear_caches,
+	.cancel_run = api_cancel_run,
 	.list_runs = api_list_runs,
 	.list_repos = list_repos,
 	.own_hook = own_hook,

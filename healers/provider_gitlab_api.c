@@ -30,7 +30,16 @@ enum {
 };
 
 /* One call may be several requests, one after the other; `at` is the one under way. */
-enum at { AT_PIPELINE, AT_JOBS, AT_TRACE, AT_FILE, AT_RETRY, AT_PIPELINES, AT_PROJECTS };
+enum at {
+	AT_PIPELINE,
+	AT_JOBS,
+	AT_TRACE,
+	AT_FILE,
+	AT_RETRY,
+	AT_CANCEL,
+	AT_PIPELINES,
+	AT_PROJECTS,
+};
 
 struct gitlab_call {
 	struct api_call call;
@@ -78,8 +87,8 @@ static struct word translated(const char *word)
 
 static const char *need_of(const struct api_call *c)
 {
-	return c->ask == ASK_RERUN ? "the scope api and the role Developer"
-				   : "the scope read_api and the role Reporter";
+	return c->writes ? "the scope api and the role Developer"
+			 : "the scope read_api and the role Reporter";
 }
 
 /* --- reading answers ------------------------------------------------------ */
@@ -139,9 +148,11 @@ static void read_job(struct api_call *c, struct json_object *o)
 static void note_failed(struct gitlab_call *g, struct json_object *o)
 {
 	uint64_t id = (uint64_t)json_i64(o, "id", 0);
+	const char *status = json_str(o, "status", "");
+	bool again = strcmp(status, "failed") == 0 ||
+		     (g->call.run.stopped && strcmp(status, "canceled") == 0);
 
-	if (id > g->call.run.generation || strcmp(json_str(o, "status", ""), "failed") != 0 ||
-	    json_flag(o, "allow_failure", false))
+	if (id > g->call.run.generation || !again || json_flag(o, "allow_failure", false))
 		return;
 	if (g->n_failed < RETRIES_MAX)
 		g->failed[g->n_failed++] = id;
@@ -401,6 +412,9 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 		c->result.log_len = r->body_len;
 		api_report(c);
 		return;
+	case AT_CANCEL:
+		api_report(c);
+		return;
 	case AT_RETRY:
 		gitlab_call(c)->retried++;
 		next_retry(c);
@@ -546,6 +560,8 @@ static char *url_of(const struct api_call *c)
 		return xasprintf("%s/jobs/%" PRIu64 "/trace", project, c->job_id);
 	case AT_FILE:
 		return file_url(project, c->file);
+	case AT_CANCEL:
+		return xasprintf("%s/pipelines/%" PRIu64 "/cancel", project, c->run.run_id);
 	case AT_RETRY:
 		break;
 	}
@@ -555,16 +571,16 @@ static char *url_of(const struct api_call *c)
 static void request(struct api_call *c)
 {
 	const struct conf *conf = c->api->conf;
-	bool retry = gitlab_call(c)->at == AT_RETRY;
+	bool post = gitlab_call(c)->at == AT_RETRY || gitlab_call(c)->at == AT_CANCEL;
 	OWNED(freep) char *url = url_of(c), *known = api_if_news(c);
 	OWNED(freep) char *token = xasprintf("PRIVATE-TOKEN: %s", api_secret(c->api));
 	struct http_call_options o = {
-		.method = retry ? "POST" : "GET",
+		.method = post ? "POST" : "GET",
 		.url = url,
 		.headers = { "Accept: application/json", "Cache-Control: no-cache" },
 		.timeout_ms = conf_int(conf, "gitlab.timeout"),
 		.max_body_bytes = API_JSON_MAX_BYTES,
-		.once = retry,
+		.once = post,
 	};
 
 	if (gitlab_call(c)->at == AT_TRACE) {
@@ -582,7 +598,7 @@ static void request(struct api_call *c)
 		o.headers[1] = known;
 	api_authorize(c, token);
 	o.authorization = c->authorization;
-	if (retry)
+	if (post)
 		c->api->last_write_ms = clock_mono_ms();
 	c->http = http_call_start(c->api->http, &o, on_reply, c);
 	OPENSSL_cleanse(token, strlen(token));
@@ -593,9 +609,9 @@ static void request(struct api_call *c)
 static void start(struct api_call *c)
 {
 	static const enum at first[] = {
-		[ASK_RUN] = AT_PIPELINE,   [ASK_JOBS] = AT_JOBS,  [ASK_LOG] = AT_TRACE,
-		[ASK_FILE] = AT_FILE,      [ASK_RERUN] = AT_JOBS, [ASK_RUNS] = AT_PIPELINES,
-		[ASK_REPOS] = AT_PROJECTS,
+		[ASK_RUN] = AT_PIPELINE,   [ASK_JOBS] = AT_JOBS,     [ASK_LOG] = AT_TRACE,
+		[ASK_FILE] = AT_FILE,      [ASK_RERUN] = AT_JOBS,    [ASK_RUNS] = AT_PIPELINES,
+		[ASK_REPOS] = AT_PROJECTS, [ASK_CANCEL] = AT_CANCEL,
 	};
 	const char *groups = conf_str(c->api->conf, "gitlab.groups");
 
@@ -659,6 +675,7 @@ const struct provider_api provider_api_gitlab = {
 	.get_log = api_get_log,
 	.get_file = api_get_file,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.cancel_run = api_cancel_run,
 	.list_runs = api_list_runs,
 	.list_repos = api_list_repos,
 	.cancel = api_cancel,

@@ -62,6 +62,9 @@ static const struct variant variants[] = {
 	{ "build", true, true, true },                       /* Jenkins itself */
 };
 
+/* As the buttons of the page appear one after the other; only Pipelines have more than one. */
+static const char *const ways_to_stop[] = { "stop", "term", "kill" };
+
 struct jenkins_call {
 	struct api_call call;
 	enum at at;
@@ -100,6 +103,8 @@ static void drop(struct api_call *c)
 
 static const char *need_of(const struct api_call *c)
 {
+	if (c->ask == ASK_CANCEL)
+		return "the permission Job/Cancel";
 	return c->ask == ASK_RERUN ? "the permission Job/Build" : "the permission Job/Read";
 }
 
@@ -572,7 +577,7 @@ static void take_redirect(struct api_call *c, const struct http_reply *r)
 	if (strcasestr(r->location, "login")) {
 		api_refuse(&c->result, 401, "%d: %s asks to log in: it does not know this token",
 			   r->status, c->api->origin.host);
-	} else if (strstr(r->location, "parameterized")) {
+	} else if (c->ask == ASK_RERUN && strstr(r->location, "parameterized")) {
 		if (find_variant(c, j->variant + 1)) {
 			request(c);
 			return;
@@ -593,7 +598,7 @@ static void take_post(struct api_call *c, const struct http_reply *r)
 		take_redirect(c, r);
 		return;
 	}
-	if ((s == 404 || s == 405) && find_variant(c, j->variant + 1)) {
+	if (c->ask == ASK_RERUN && (s == 404 || s == 405) && find_variant(c, j->variant + 1)) {
 		request(c);
 		return;
 	}
@@ -800,6 +805,11 @@ static char *url_of(const struct api_call *c)
 	case AT_POST:
 		break;
 	}
+	if (c->ask == ASK_CANCEL)
+		return xasprintf("%s/%s", build,
+				 ways_to_stop[c->run.tries < ARRAY_LEN(ways_to_stop)
+						      ? c->run.tries
+						      : ARRAY_LEN(ways_to_stop) - 1]);
 	if (!v->of_job)
 		return xasprintf("%s/%s", build, v->path);
 	return xasprintf("%s/%s", job, j->parameterized ? "buildWithParameters" : v->path);
@@ -868,6 +878,7 @@ static void start(struct api_call *c)
 	static const enum at first[] = {
 		[ASK_RUN] = AT_JOB,     [ASK_JOBS] = AT_BUILD,  [ASK_LOG] = AT_LOG,
 		[ASK_RERUN] = AT_BUILD, [ASK_RUNS] = AT_BUILDS, [ASK_REPOS] = AT_FOLDER,
+		[ASK_CANCEL] = AT_POST,
 	};
 	const char *folders = conf_str(c->api->conf, "jenkins.folders");
 	struct jenkins_call *j = jenkins_call(c);
@@ -933,6 +944,7 @@ const struct provider_api provider_api_jenkins = {
 	.list_jobs = api_list_jobs,
 	.get_log = api_get_log,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
+	.cancel_run = api_cancel_run,
 	.rerun_all = api_rerun_failed_jobs, /* a build is repeated as a whole anyway */
 	.list_runs = api_list_runs,
 	.list_repos = api_list_repos,

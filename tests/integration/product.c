@@ -186,6 +186,20 @@ struct proc *guard_start(struct rig *r, const char *name, const char *const *arg
 	return proc_start(r, name, a.arg, env);
 }
 
+int heal_asked_list(struct rig *r, const char *const *args)
+{
+	const char *const env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)),
+				    NULL };
+	const char *all[16] = { "heal" };
+	size_t n = 1;
+
+	for (; args[n - 1]; n++) {
+		assert_true(n < ARRAY_LEN(all) - 1);
+		all[n] = args[n - 1];
+	}
+	return proc_wait(guard_start(r, "heal", all, env), PATIENCE_MS);
+}
+
 /* --- webhooks by hand ----------------------------------------------------------------- */
 
 const char *signature_line(struct rig *r, const char *secret, const void *body, size_t n)

@@ -41,6 +41,10 @@ const char *rules_only_list(struct rig *, const char *const *names);
 struct proc *guard_start(struct rig *, const char *name, const char *const *args,
 			 const char *const *env);
 
+/* Exit status of `pipeline-guard heal` with these arguments, closed by NULL. */
+#define heal_asked(r, ...) heal_asked_list((r), LIST(__VA_ARGS__))
+int heal_asked_list(struct rig *, const char *const *args);
+
 int receiver_port(struct rig *); /* stays the same when it is started again */
 int receiver_admin_port(struct rig *);
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/integration/product.h"
@@ -146,6 +147,33 @@ static void healed_once(struct rig *r, const struct both *b, size_t i)
 		    providers[i]);
 	assert_case(strcmp(plan_field(r, b->run[i], b->first[i], "reruns"), "0") == 0,
 		    providers[i]);
+}
+
+/* --- stopping what hangs ------------------------------------------------------------------- */
+
+static void what_hangs_is_stopped_and_run_again(struct rig *r)
+{
+	static const char *const repos[] = { "harbour/sea/quill", "harbour/apps/atlas" };
+	struct both b;
+
+	start_world(r);
+	(void)dispatcher_start_list(r, "dispatcher", NULL, DISPATCHER(r, "heal.stop_within=5s"));
+	EACH
+	{
+		const char *ref;
+
+		b.run[i] = sim_run(r, rig_printf(r,
+						 "{\"provider\":\"%s\",\"repo\":\"%s\","
+						 "\"passes\":true,\"job_ms\":20000}",
+						 providers[i], repos[i]));
+		WAIT(r, strcmp(run_field(r, b.run[i], "rank"), "2") == 0);
+		b.first[i] = (uint64_t)strtoull(run_field(r, b.run[i], "generation"), NULL, 10);
+		ref = strstr(run_key(r, b.run[i]), ":run:") + strlen(":run:");
+		assert_int_equal(heal_asked(r, "--strategy", "cancel_stuck_and_rerun", ref, NULL),
+				 0);
+		healed_once(r, &b, i);
+		assert_int_equal(sim_number(r, b.run[i], "cancels"), 1);
+	}
 }
 
 /* --- the usual ways ------------------------------------------------------------------------ */
@@ -422,6 +450,7 @@ static void another_build_after_an_interrupted_call_proves_nothing(struct rig *r
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		RIG_TEST(what_hangs_is_stopped_and_run_again),
 		RIG_TEST(a_transient_failure_is_healed_by_one_rerun),
 		RIG_TEST(a_failure_that_stays_is_left_to_a_person),
 		RIG_TEST(a_second_failure_is_not_rerun_again),

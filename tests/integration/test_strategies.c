@@ -217,6 +217,121 @@ static void without_the_right_nothing_happens(struct rig *r)
 	assert_int_equal(sim_number(r, run, "attempt"), 1);
 }
 
+/* --- cancel_stuck_and_rerun ----------------------------------------------------------------- */
+
+#define HANGS   "\"passes\":true,\"job_ms\":3000000,\"workflow\":\"CI\""
+#define STOPPED QUICK, "heal.stop_within=1s"
+
+static uint64_t hanging(struct rig *r, const char *more)
+{
+	uint64_t run = sim_run(r, rig_printf(r, "{" HANGS "%s}", more));
+
+	WAIT(r, *run_field(r, run, "generation"));
+	return run;
+}
+
+/* Exit status of the command; the run by its number. */
+static int ask_to_stop(struct rig *r, uint64_t run, const char *option)
+{
+	return heal_asked(r, "--strategy", "cancel_stuck_and_rerun", rig_printf(r, "%" PRIu64, run),
+			  option, NULL);
+}
+
+static void what_hangs_is_stopped_and_run_again(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", STOPPED, rules(r), NULL);
+	run = hanging(r, "");
+	assert_int_equal(ask_to_stop(r, run, NULL), 0);
+	healed_once_by(r, run, "cancel_stuck_and_rerun");
+	assert_int_equal(sim_number(r, run, "cancels"), 1);
+	/* It is over now. */
+	assert_int_equal(ask_to_stop(r, run, NULL), 1);
+}
+
+/* The provider accepts, and nothing happens: it is told again, then harder. */
+static void what_does_not_stop_is_stopped_by_force(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", STOPPED, rules(r), NULL);
+	run = hanging(r, ",\"stubborn\":true");
+	assert_int_equal(ask_to_stop(r, run, NULL), 0);
+	healed_once_by(r, run, "cancel_stuck_and_rerun");
+	assert_int_equal(sim_number(r, run, "cancels"), 3);
+}
+
+static void a_run_is_stopped_and_repeated_once_whoever_is_killed(struct rig *r)
+{
+	static const char *const points[] = { "before_send", "after_send" };
+
+	start_world(r);
+	for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+		struct proc *p =
+			dispatcher_start_doomed(r, "doomed", points[i], STOPPED, rules(r), NULL);
+		uint64_t run = hanging(r, "");
+
+		assert_int_equal(ask_to_stop(r, run, NULL), 0);
+		assert_int_equal(proc_wait(p, PATIENCE_MS), 256 + SIGKILL);
+		p = dispatcher_start(r, "heir", STOPPED, rules(r), NULL);
+		healed_once_by(r, run, "cancel_stuck_and_rerun");
+		assert_int_equal(sim_number(r, run, "cancels"), 1);
+		assert_int_equal(proc_stop(p), 0);
+	}
+}
+
+/* Between the two calls: it was stopped, and the re-run did not arrive. */
+static void killed_between_the_stop_and_the_rerun(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"hang\",\"times\":1}");
+	doomed = dispatcher_start(r, "doomed", STOPPED, rules(r), NULL);
+	run = hanging(r, "");
+	assert_int_equal(ask_to_stop(r, run, NULL), 0);
+	WAIT(r, strcmp(plan_field(r, run, 1, "stopped"), "1") == 0);
+	proc_kill(doomed);
+	(void)dispatcher_start(r, "heir", STOPPED, rules(r), NULL);
+	healed_once_by(r, run, "cancel_stuck_and_rerun");
+}
+
+/* What a person repeats while it is being stopped is theirs. */
+static void a_person_repeats_it_while_it_is_stopped(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	doomed = dispatcher_start_doomed(r, "doomed", "after_send", STOPPED, rules(r), NULL);
+	run = hanging(r, "");
+	assert_int_equal(ask_to_stop(r, run, NULL), 0);
+	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
+	WAIT(r, strcmp(sim_word(r, run, "conclusion"), "cancelled") == 0);
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	(void)dispatcher_start(r, "heir", STOPPED, rules(r), NULL);
+	assert_string_equal(plan_result(r, run, 1), "superseded");
+	assert_int_equal(accepted(r, run), 0);
+}
+
+static void what_deploys_is_not_stopped_without_force(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", STOPPED, rules(r), NULL);
+	run = sim_run(r, "{\"passes\":true,\"job_ms\":700,\"workflow\":\"Release\"}");
+	WAIT(r, strcmp(sim_word(r, run, "attempts.0.jobs.2.status"), "in_progress") == 0);
+	assert_int_equal(ask_to_stop(r, run, NULL), 0);
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "deploy to production"));
+	assert_int_equal(sim_number(r, run, "cancels"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +346,12 @@ int main(int argc, char **argv)
 		RIG_TEST(killed_when_all_was_done),
 		RIG_TEST(killed_between_the_caches_and_the_rerun),
 		RIG_TEST(without_the_right_nothing_happens),
+		RIG_TEST(what_hangs_is_stopped_and_run_again),
+		RIG_TEST(what_does_not_stop_is_stopped_by_force),
+		RIG_TEST(a_run_is_stopped_and_repeated_once_whoever_is_killed),
+		RIG_TEST(killed_between_the_stop_and_the_rerun),
+		RIG_TEST(a_person_repeats_it_while_it_is_stopped),
+		RIG_TEST(what_deploys_is_not_stopped_without_force),
 	};
 
 	return rig_main(tests);

@@ -70,6 +70,7 @@ static void put_ledger(struct buf *b, const struct run *r)
 	js_i64(b, "rerun_by_person", r->rerun_by_person);
 	js_i64(b, "rerun_all", r->rerun_all);
 	js_i64(b, "caches", r->caches);
+	js_i64(b, "cancels", r->cancels);
 	js_i64(b, "log_reads", r->log_reads);
 	js_i64(b, "webhooks", r->webhooks);
 	js_i64(b, "webhooks_ok", r->webhooks_ok);
@@ -223,6 +224,7 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 		.job_ms = json_i64(o, "job_ms", -1),
 		.age_ms = json_i64(o, "age_ms", 0),
 		.silent = json_flag(o, "silent", false),
+		.stubborn = json_flag(o, "stubborn", false),
 		.logs_expired = json_flag(o, "logs_expired", false),
 		.passes = json_flag(o, "passes", false),
 	};

@@ -20,6 +20,7 @@ enum call {
 	CALL_LIST_REPOS,
 	CALL_HOOKS, /* hooks and their deliveries */
 	CALL_CACHES,
+	CALL_CANCEL,
 	CALL_OTHER,
 };
 

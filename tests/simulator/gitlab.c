@@ -490,11 +490,20 @@ static void list_projects(struct ask *a, struct run *none, unsigned job)
 
 #define PROJECT "/api/v4/projects/{n}"
 
+/* What is over stays so; the answer is the pipeline in any case. */
+static void cancel_pipeline(struct ask *a, struct run *r, unsigned job)
+{
+	(void)run_cancel(r, false);
+	get_pipeline(a, r, job);
+}
+
 static const struct route routes[] = {
 	{ "GET", PROJECT "/pipelines/{n}", CALL_GET_RUN, get_pipeline, false, false, false },
 	{ "GET", PROJECT "/pipelines/{n}/jobs", CALL_LIST_JOBS, list_jobs, false, false, false },
 	{ "GET", PROJECT "/jobs/{n}", CALL_OTHER, get_job, false, true, false },
 	{ "GET", PROJECT "/jobs/{n}/trace", CALL_LOG, get_trace, false, true, false },
+	{ "POST", PROJECT "/pipelines/{n}/cancel", CALL_CANCEL, cancel_pipeline, true, false,
+	  false },
 	{ "POST", PROJECT "/jobs/{n}/retry", CALL_RERUN, retry_job, true, true, false },
 	{ "GET", PROJECT "/pipelines", CALL_LIST_RUNS, list_pipelines, .of_none = true },
 	{ "GET", "/api/v4/projects/{p}/pipelines", CALL_LIST_RUNS, list_pipelines,

@@ -532,6 +532,26 @@ static void rebuild(struct ask *a, struct run *r, const struct way *way, uint64_
 	buf_done(&b);
 }
 
+/* The buttons that stop a build, each harder than the one before. */
+static bool is_stop(const struct target *t)
+{
+	return t->build && (strcmp(t->rest, "stop") == 0 || strcmp(t->rest, "term") == 0 ||
+			    strcmp(t->rest, "kill") == 0);
+}
+
+static void stop_build(struct ask *a, struct run *r, const struct target *t)
+{
+	struct buf b;
+
+	(void)run_cancel(r, strcmp(t->rest, "kill") == 0);
+	buf_init(&b, 4096);
+	buf_printf(&b, "%s/", a->sim->url);
+	put_job_path(&b, r->repo->full_name);
+	http_reply_header(a->http, "Location", buf_text(&b));
+	ask_reply(a, 302, NULL, NULL, 0);
+	buf_done(&b);
+}
+
 /* --- from request to answer ---------------------------------------------------- */
 
 static const struct {
@@ -617,6 +637,7 @@ static void serve(struct ask *a)
 	const struct way *way = r && post ? find_way(a->sim, t.rest, !t.build) : NULL;
 	int route = r ? find_route(a, &t) : -1;
 	unsigned deep;
+	bool stop = r && post && is_stop(&t);
 	bool folder = !post && asks_for_jobs(a, &deep);
 
 	if (ask_fault(a, call_of(a, way, route, folder), r ? r->id : 0))
@@ -627,11 +648,13 @@ static void serve(struct ask *a)
 		ask_reply(a, 401, "text/html", "", 0);
 	} else if (folder) {
 		get_folder(a, path ? t.job : "", deep);
-	} else if (!r || (route < 0 && !way) || r->repo->access == REPO_HIDDEN) {
+	} else if (!r || (route < 0 && !way && !stop) || r->repo->access == REPO_HIDDEN) {
 		not_found(a);
-	} else if (way && r->repo->access != REPO_WRITE) {
+	} else if ((way || stop) && r->repo->access != REPO_WRITE) {
 		ask_reply(a, 403, "text/html", "<html>the user is missing the Job/Build permission",
 			  50);
+	} else if (stop) {
+		stop_build(a, r, &t);
 	} else if (way) {
 		rebuild(a, r, way, at->build);
 	} else {

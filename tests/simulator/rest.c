@@ -304,6 +304,27 @@ static void rerun_job(struct ask *a)
 	rerun(a, true);
 }
 
+static void cancel(struct ask *a, bool by_force)
+{
+	struct run *r = run_of(a);
+
+	if (r && run_cancel(r, by_force))
+		ask_reply_json(a, 202, "{}");
+	else if (r)
+		ask_refuse(a, 409, "Cannot cancel a workflow run that is completed.",
+			   "rest/actions/workflow-runs");
+}
+
+static void cancel_run(struct ask *a)
+{
+	cancel(a, false);
+}
+
+static void force_cancel_run(struct ask *a)
+{
+	cancel(a, true);
+}
+
 /* --- caches ---------------------------------------------------------------- */
 
 static void put_cache(struct buf *b, const struct cache *c)
@@ -663,6 +684,8 @@ static const struct route routes[] = {
 	{ "GET", RUN "/logs", CALL_LOG, get_run_log, false, false },
 	{ "GET", RUN "/attempts/{n}/logs", CALL_LOG, get_attempt_log, false, false },
 	{ "POST", RUN "/rerun-failed-jobs", CALL_RERUN, rerun_failed_jobs, true, false },
+	{ "POST", RUN "/cancel", CALL_CANCEL, cancel_run, true, false },
+	{ "POST", RUN "/force-cancel", CALL_CANCEL, force_cancel_run, true, false },
 	{ "POST", RUN "/rerun", CALL_RERUN, rerun_all, true, false },
 	{ "GET", REPO "/actions/jobs/{n}", CALL_OTHER, get_job, false, false },
 	{ "GET", REPO "/actions/jobs/{n}/logs", CALL_LOG, get_job_log, false, false },

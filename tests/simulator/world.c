@@ -397,6 +397,32 @@ static void end_stage(struct run *r)
 	start_stage(r);
 }
 
+static void stop(struct run *r)
+{
+	struct attempt *a = run_last(r);
+
+	r->stopping = false;
+	r->job_ms = r->world->opt.job_ms;
+	for (unsigned i = 0; i < a->n_jobs; i++)
+		if (a->jobs[i].state != STATE_COMPLETED)
+			end_job(r, &a->jobs[i], "cancelled");
+	set_run(r, STATE_COMPLETED, "cancelled", "completed");
+}
+
+bool run_cancel(struct run *r, bool by_force)
+{
+	enum { STOPS_MS = 50 };
+
+	if (run_last(r)->state == STATE_COMPLETED)
+		return false;
+	r->cancels++;
+	if (!r->stubborn || by_force) {
+		r->stopping = true;
+		wait_ms(r, STOPS_MS);
+	}
+	return true;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct run *r = arg;
@@ -404,6 +430,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	UNUSED(fd);
 	UNUSED(what);
+	if (r->stopping) {
+		stop(r);
+		return;
+	}
 	if (a->state == STATE_RUNNING) {
 		end_stage(r);
 	} else if (a->n_jobs == 0) {
@@ -771,6 +801,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	copy_text(r->failing_job, wish->failing_job, "");
 	r->caches = cause && cause->cached ? (1U << RUN_CACHES) - 1 : 0;
 	r->silent = wish->silent;
+	r->stubborn = wish->stubborn;
 	r->logs_expired = wish->logs_expired;
 	r->timer = evtimer_new(w->base, on_timer, r);
 	if (!r->timer)

@@ -101,7 +101,10 @@ struct run {
 	char failing_job[NAME_MAX_BYTES]; /* "" by cause */
 	char title[NAME_MAX_BYTES];
 	unsigned caches; /* those that are left: bits of what run_cache() knows */
-	bool silent;     /* no webhooks */
+	bool stubborn;   /* being told to stop is not enough */
+	bool stopping;
+	unsigned cancels; /* how often it was told */
+	bool silent;      /* no webhooks */
 	bool logs_expired;
 
 	struct attempt *attempts[RUN_ATTEMPTS_MAX];
@@ -125,7 +128,7 @@ struct run_wish {
 	enum rerun_rule rule;
 	int64_t job_ms; /* -1: the world's */
 	int64_t age_ms; /* created so long ago */
-	bool silent, logs_expired;
+	bool silent, logs_expired, stubborn;
 	bool passes, fails; /* neither: by chance */
 };
 
@@ -182,6 +185,9 @@ void world_outage(struct world *, const struct cause *, int64_t ms);
 
 enum rerun_answer { RERUN_ACCEPTED, RERUN_RUNNING, RERUN_TOO_OLD, RERUN_TOO_OFTEN, RERUN_NOTHING };
 enum rerun_answer run_rerun(struct run *, bool only_failed, enum actor);
+
+/* Told to stop; a moment later it is over. False: it is over already. */
+bool run_cancel(struct run *, bool by_force);
 
 /* A cache of the repository that this run brought along. */
 struct cache {

@@ -36,7 +36,7 @@ static void ask(struct fake_api *f, const char *run, const char *caches, bool re
 {
 	struct api_run r = run7;
 
-	r.resumed = resumed;
+	r.tries = resumed;
 	SCRIPT(f, { .method = "GET", .path = "/runs/7", .status = 200, .body = run },
 	       { .method = "GET", .path = "/caches?", .status = 200, .body = caches },
 	       { .method = "DELETE", .path = "/caches/3", .status = 404, .body = "{}" },

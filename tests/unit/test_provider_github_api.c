@@ -17,7 +17,7 @@
 #include "core/metrics.h"
 #include "core/text.h"
 #include "fake_http.h"
-#include "healers/healer.h"
+#include "healers/healer_calls.h"
 #include "healers/provider_api.h"
 #include "tests/unit/metric_sum.h"
 
@@ -889,6 +889,49 @@ static void each_strategy_calls_what_it_says(void **state)
 	}
 }
 
+/* What hangs is told to stop, then by force; that it is over already is as good. */
+static void a_run_is_stopped_the_harder_the_more_often(void **state)
+{
+	static const struct {
+		unsigned tries;
+		int status;
+		const char *path;
+		enum heal_status end;
+	} rows[] = {
+		{ 0, 202, "/api/v3/repos/o/r/actions/runs/7/cancel", HEAL_STOPPING },
+		{ 1, 202, "/api/v3/repos/o/r/actions/runs/7/cancel", HEAL_STOPPING },
+		{ 2, 202, "/api/v3/repos/o/r/actions/runs/7/force-cancel", HEAL_STOPPING },
+		{ 0, 409, "/api/v3/repos/o/r/actions/runs/7/cancel", HEAL_STOPPING },
+		{ 0, 404, "/api/v3/repos/o/r/actions/runs/7/cancel", HEAL_PERMFAIL },
+		{ 0, 500, "/api/v3/repos/o/r/actions/runs/7/cancel", HEAL_TEMPFAIL },
+	};
+	struct world *w = *state;
+
+	w->body = "{}";
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct healed h = { 0 };
+		struct attempt attempt = {
+			.healer = &healer_cancel_stuck_and_rerun,
+			.provider = gh,
+			.api = w->api,
+			.base = w->base,
+			.run = run7,
+			.done = on_healed,
+			.arg = &h,
+			.state = xcalloc(1, sizeof(struct healer_calls)),
+		};
+		struct err err = { 0 };
+
+		attempt.run.tries = rows[i].tries;
+		w->status = rows[i].status;
+		assert_ok(attempt.healer->start(&attempt, &err), &err);
+		assert_true(fake_http_wait(w->base, &h.done));
+		assert_int_equal(h.status, rows[i].end);
+		assert_string_equal(w->path, rows[i].path);
+		assert_string_equal(w->method, "POST");
+	}
+}
+
 static void a_strategy_is_refused_where_it_cannot_be(void **state)
 {
 	struct attempt attempt = { .healer = &healer_rerun_all,
@@ -956,6 +999,7 @@ int main(void)
 		T(a_bad_address_is_refused_at_start),
 		T(a_rerun_ends_in_one_of_four_ways),
 		T(each_strategy_calls_what_it_says),
+		T(a_run_is_stopped_the_harder_the_more_often),
 		T(a_strategy_is_refused_where_it_cannot_be),
 		T(escalating_asks_nobody_but_a_person),
 #undef T
