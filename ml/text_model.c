@@ -242,7 +242,7 @@ void text_model_score(const struct text_model *m, const struct text_feature *f, 
 void text_model_share(const double *score, unsigned n_classes, double temperature,
 		      double p[static TEXT_CLASSES_MAX])
 {
-	double most = -INFINITY, all = 0;
+	double most = -HUGE_VAL, all = 0;
 
 	for (unsigned c = 0; c < n_classes; c++)
 		most = score[c] > most ? score[c] : most;

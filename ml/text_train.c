@@ -364,7 +364,7 @@ static unsigned best_of(const double *p, unsigned n)
 /* The one of a grid with the least squared error of the probabilities. */
 static float fit_temperature(const struct text_samples *all, const struct judged *judged)
 {
-	double least = INFINITY, best = 1;
+	double least = HUGE_VAL, best = 1;
 
 	for (int tenth = 2; tenth < 60; tenth++) {
 		double error = 0, t = tenth / 10.0;
