@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 #include <event2/event.h>
@@ -64,6 +65,9 @@ struct http_call {
 	CURL *easy;
 	struct curl_slist *headers; /* of the first origin; wiped and dropped with it */
 	bool in_multi, delivering, once;
+	bool refused; /* an address, by may_connect */
+	bool (*may_connect)(const struct sockaddr *, void *);
+	void *may_connect_arg;
 	char method[16];
 	char *url;
 	char *body;
@@ -400,6 +404,32 @@ static void set_safety(CURL *easy, const struct http_origin *origin)
 #endif
 }
 
+static curl_socket_t on_connect(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct http_call *call = arg;
+
+	if (purpose != CURLSOCKTYPE_IPCXN || !call->may_connect(&to->addr, call->may_connect_arg)) {
+		call->refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+static void set_guard(struct http_call *call)
+{
+	CURL *easy = call->easy;
+
+	call->refused = false;
+	if (!call->may_connect)
+		return;
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_connect);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+	/* A proxy would connect for us, and a kept connection was never asked about. */
+	(void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	(void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 static bool start_hop(struct http_call *call, const struct http_origin *origin)
 {
 	int64_t left = call->deadline_ms - clock_mono_ms();
@@ -418,6 +448,7 @@ static bool start_hop(struct http_call *call, const struct http_origin *origin)
 	set_safety(easy, origin);
 	set_method(call);
 	(void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)call->once);
+	set_guard(call);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_error);
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, call->client->user_agent);
@@ -510,7 +541,9 @@ static void say_why(struct http_call *call, CURLcode code)
 		return;
 	}
 	call->status = 0;
-	if (call->head.bytes > HEADER_BYTES_MAX)
+	if (call->refused)
+		text = "the address is not one that may be connected to";
+	else if (call->head.bytes > HEADER_BYTES_MAX)
 		text = "the headers of the answer are too large";
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		text = "no answer in time";
@@ -787,6 +820,8 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	call->fn = fn;
 	call->arg = arg;
 	call->once = o->once;
+	call->may_connect = o->may_connect;
+	call->may_connect_arg = o->may_connect_arg;
 	call->redirects_left = o->max_redirects;
 	call->deadline_ms =
 		clock_mono_ms() + (o->timeout_ms > 0 ? o->timeout_ms : TIMEOUT_DEFAULT_MS);

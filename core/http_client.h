@@ -16,6 +16,7 @@ struct event_base;
 struct http_client;
 struct tail_buf;
 struct http_call;
+struct sockaddr;
 
 struct http_client *http_client_new(struct event_base *, const char *user_agent);
 /* Running calls are cancelled. */
@@ -41,6 +42,14 @@ struct http_call_options {
 	 * the request again by itself, and for a call that acts that may be the second time.
 	 */
 	bool once;
+	/*
+	 * Not NULL: asked before each connection, also of redirects, with the address that the name
+	 * has at that moment; false refuses it. For URLs that strangers may have chosen:
+	 * net_is_public of core/net_scope.h. Such a call goes through no proxy and shares no
+	 * connection.
+	 */
+	bool (*may_connect)(const struct sockaddr *, void *arg);
+	void *may_connect_arg; /* must live as long as the call */
 };
 
 /*

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <netinet/in.h>
+
 #include <event2/event.h>
 
 #include "core/clock.h"
 #include "core/http_client.h"
 #include "core/mem.h"
+#include "core/net_scope.h"
 #include "fake_http.h"
 
 struct world {
@@ -483,6 +486,77 @@ static void without_redirects_a_3xx_is_the_answer(void **state)
 
 /* --- life times --------------------------------------------------------- */
 
+struct gate {
+	int port; /* the only one that may be connected to; 0: by the rule of strangers */
+	unsigned asked;
+};
+
+static bool gate_opens(const struct sockaddr *sa, void *arg)
+{
+	struct sockaddr_in in;
+	struct gate *g = arg;
+
+	g->asked++;
+	memcpy(&in, sa, sizeof(in));
+	return g->port ? ntohs(in.sin_port) == g->port : net_is_public(sa, NULL);
+}
+
+static void answer_ok(struct fake_request *r, void *arg)
+{
+	(void)arg;
+	fake_http_reply(r, 200, "", "ok");
+}
+
+static void to_b(struct fake_request *r, void *arg)
+{
+	struct world *w = arg;
+	char header[96];
+
+	(void)snprintf(header, sizeof(header), "Location: http://localhost:%d/\r\n",
+		       fake_http_port(w->b));
+	fake_http_reply(r, 302, header, "");
+}
+
+static int status_of(struct world *w, const struct http_call_options *o, const char *error)
+{
+	OWNED(seen_done) struct seen s = { 0 };
+
+	get(w, o, &s);
+	assert_string_equal(s.error, error);
+	return s.status;
+}
+
+#define NOT_THERE "the address is not one that may be connected to"
+
+static void addresses_of_strangers_are_asked_about(void **state)
+{
+	struct world *w = *state;
+	struct gate gate = { .port = fake_http_port(w->a) };
+	struct http_call_options o = { .url = w->url,
+				       .max_redirects = 3,
+				       .may_connect = gate_opens,
+				       .may_connect_arg = &gate };
+	char name[64];
+
+	w->on_a = w->on_b = answer_ok;
+	assert_int_equal(status_of(w, &o, ""), 200);
+	/* Each time anew: a connection that was kept might be another's. */
+	assert_int_equal(status_of(w, &o, ""), 200);
+	assert_int_equal(gate.asked, 2);
+	/* A redirect is asked about, too. */
+	w->on_a = to_b;
+	assert_int_equal(status_of(w, &o, NOT_THERE), 0);
+	/* By the address, whatever the name says, and not over a connection that others left. */
+	gate.port = 0;
+	(void)snprintf(name, sizeof(name), "http://localhost:%d/", fake_http_port(w->b));
+	o.url = name;
+	o.may_connect = NULL;
+	assert_int_equal(status_of(w, &o, ""), 200);
+	o.may_connect = gate_opens;
+	assert_int_equal(status_of(w, &o, NOT_THERE), 0);
+	assert_int_equal(fake_http_requests(w->b), 1);
+}
+
 static void a_cancelled_call_never_reports(void **state)
 {
 	struct world *w = *state;
@@ -630,6 +704,7 @@ int main(void)
 		T(the_ring_wraps_many_times),
 		T(redirects_carry_credentials_only_within_one_origin),
 		T(without_redirects_a_3xx_is_the_answer),
+		T(addresses_of_strangers_are_asked_about),
 		T(a_cancelled_call_never_reports),
 		T(cancels_a_call_that_waits_for_its_answer),
 		T(the_client_may_die_in_a_callback),
