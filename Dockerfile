@@ -21,7 +21,7 @@ LABEL org.opencontainers.image.title="Pipeline Guard" \
 # What the program links, and the Redis that `start` runs; only libraries, no compilers.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates redis-server tini \
+      ca-certificates redis-server tini git bubblewrap libseccomp2 \
       libarchive13 libc-ares2 libcurl4 libcyaml1 libevent-2.1-7 libevent-openssl-2.1-7 libgit2-1.5 \
       libhiredis0.14 libhttp-parser2.9 libjson-c5 libpcre2-8-0 libsimdjson14 libssl3 libyaml-0-2 \
  && if apt-cache show libhyperscan5 >/dev/null 2>&1; then \

@@ -14,6 +14,8 @@ pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml>=1.3)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive>=3.6)
 pkg_check_modules(LIBGIT2 REQUIRED IMPORTED_TARGET libgit2>=1.5)
+# Without it there is no sandbox, and strategies that run commands are refused.
+pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp>=2.5)
 if(GUARD_HYPERSCAN)
   pkg_check_modules(HYPERSCAN IMPORTED_TARGET libhs>=5.4)
 endif()
