@@ -324,7 +324,8 @@ static int ask(const struct cli *cli, const struct request *want, struct err *er
 	    query_find_run(q, cli->argv[0], ref, err) < 0 || run_load(q, ref, &run, err) < 0 ||
 	    query_stop(q, stop, err) < 0)
 		return -1;
-	if (!want->diagnose && strcmp(q->mode, "act") != 0)
+	/* What is suggested may need no provider, and then not its token either. */
+	if (!want->diagnose && !want->approve && !want->reject && strcmp(q->mode, "act") != 0)
 		return err_set(err, ERR_INPUT, "the guard would not act: mode %s, %s", q->mode,
 			       q->mode_why);
 	if (want->approve || want->reject

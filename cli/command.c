@@ -23,6 +23,7 @@ const struct command *const commands[] = {
 	&cmd_replay,
 	&cmd_train,
 	&cmd_git_watch,
+	&cmd_git_repair,
 	&cmd_git_hook,
 	&cmd_config,
 	&cmd_simulate,

@@ -29,6 +29,7 @@ extern const struct command cmd_config;
 extern const struct command cmd_detect;
 extern const struct command cmd_dispatcher;
 extern const struct command cmd_git_hook;
+extern const struct command cmd_git_repair;
 extern const struct command cmd_git_watch;
 extern const struct command cmd_heal;
 extern const struct command cmd_help;

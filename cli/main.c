@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "healers/sandbox.h"
 
 int main(int argc, char **argv)
 {
@@ -12,6 +13,8 @@ int main(int argc, char **argv)
 		name = "help";
 	else if (strcmp(name, "--version") == 0)
 		name = "version";
+	else if (strcmp(name, SANDBOX_STAGE) == 0)
+		return sandbox_stage_main(argc - 1, argv + 1);
 	cmd = command_find(name);
 	if (!cmd)
 		return command_unknown(name);

@@ -1,6 +1,7 @@
 #include "core/settings.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "core/text.h"
 #include "core/tls.h"
@@ -87,4 +88,15 @@ int settings_redis_url(const struct conf *conf, const char **out, struct err *er
 			       "`pipeline-guard start`, which runs a private Redis");
 	*out = url;
 	return 0;
+}
+
+void settings_host(const struct conf *conf, char *out, size_t cap)
+{
+	const char *set = conf_str(conf, "git.host");
+
+	if (set)
+		(void)text_copy(out, cap, set, strlen(set));
+	else if (gethostname(out, cap) < 0 || !*out)
+		(void)text_copy(out, cap, "localhost", strlen("localhost"));
+	out[cap - 1] = '\0';
 }

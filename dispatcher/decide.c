@@ -55,14 +55,21 @@ static bool never_started(const struct question *q)
 	       say(q, "the workflow could not start: its definition has to change");
 }
 
+static bool is_local(const struct finding *f)
+{
+	return strncmp(f->rule, "git/", 4) == 0;
+}
+
 /* What is said of a repository on this machine has no run that could be repeated. */
 static bool by_hand(const struct question *q)
 {
 	const struct finding *f = q->finding;
 
-	return strncmp(f->rule, "git/", 4) == 0 &&
-	       say(q, "the repository waits for a person: %.190s",
-		   f->n_suggestions ? f->suggestions[0] : f->title);
+	for (size_t i = 0; healers[i]; i++)
+		if (healers[i]->local && healer_target(healers[i], f))
+			return false;
+	return is_local(f) && say(q, "the repository waits for a person: %.190s",
+				  f->n_suggestions ? f->suggestions[0] : f->title);
 }
 
 static bool deploys(const struct question *q)
@@ -134,7 +141,7 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 {
 	const struct decide_facts *facts = q->facts;
 
-	if (!healer_target(h, q->finding))
+	if (!healer_target(h, q->finding) || h->local != is_local(q->finding))
 		return NOT_FOR_THIS;
 	if (h->repeats && !q->finding->transient)
 		return DETERMINISTIC;
@@ -324,7 +331,8 @@ static void say_why_this(const struct question *q, const struct choice *c)
 /* Telling a person needs nobody's approval, and what is riskier than allowed is only suggested. */
 static enum policy_mode mode_for(const struct decide_facts *facts, const struct healer *h)
 {
-	enum policy_mode mode = facts->observe ? POLICY_OBSERVE : facts->policy->mode;
+	bool observe = h->local ? facts->observe_local : facts->observe;
+	enum policy_mode mode = observe ? POLICY_OBSERVE : facts->policy->mode;
 
 	if (mode == POLICY_SUGGEST && h->risk == RISK_OBSERVE)
 		return POLICY_ACT;

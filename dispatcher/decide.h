@@ -27,6 +27,7 @@ struct decide_facts {
 	const struct policy_answer *policy;
 	const struct provider_api *provider; /* NULL: we have no access to it */
 	bool observe;                        /* whatever the policy says, nothing is done */
+	bool observe_local;                  /* the same for healers of this machine */
 	const struct learned *learned;       /* NULL: nothing, what healers say of themselves */
 	/* In minutes: what a heal saves a person; what the failed jobs took; what a minute of CI
 	 * time is worth in minutes of a person. */

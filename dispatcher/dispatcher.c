@@ -276,6 +276,7 @@ static int read_options(struct engine *e, struct err *err)
 	}
 	e->decide.observe = strcmp(dispatcher_mode(e->conf, &why), "observe") == 0;
 	e->decide.observe_why = why;
+	e->decide.observe_local = strcmp(conf_str(e->conf, "mode"), "observe") == 0;
 	return 0;
 }
 

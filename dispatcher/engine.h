@@ -52,6 +52,8 @@ struct engine {
 	struct engine_options opt;
 	struct {
 		bool observe; /* whatever the policy says */
+		/* The same for what needs no provider, and so no token of one. */
+		bool observe_local;
 		const char *observe_why;
 	} decide;
 

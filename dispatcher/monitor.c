@@ -17,6 +17,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/redis.h"
+#include "core/settings.h"
 #include "core/text.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/lease.h"
@@ -455,17 +456,6 @@ static void on_host(bool held, void *arg)
 
 /* --- life ---------------------------------------------------------------------- */
 
-static void host_name(const struct conf *conf, char *out, size_t cap)
-{
-	const char *set = conf_str(conf, "git.host");
-
-	if (set)
-		(void)text_copy(out, cap, set, strlen(set));
-	else if (gethostname(out, cap) < 0 || !*out)
-		(void)text_copy(out, cap, "localhost", strlen("localhost"));
-	out[cap - 1] = '\0';
-}
-
 static int open_repos(struct monitor *m, const struct provider_api *ops, struct err *err)
 {
 	if (monitor_repos(m, ops->name))
@@ -539,7 +529,7 @@ int monitor_new(struct engine *e, struct monitor **out, struct err *err)
 	m = xcalloc(1, sizeof(*m));
 	m->e = e;
 	m->cache = read_cache_new(CACHE_ENTRIES, conf_int(e->conf, "monitor.cache_ttl"));
-	host_name(e->conf, host, sizeof(host));
+	settings_host(e->conf, host, sizeof(host));
 	if (open_sources(m, host, err) < 0)
 		return -1;
 	m->tick = evtimer_new(e->base, on_tick, m);

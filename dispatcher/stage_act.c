@@ -288,6 +288,9 @@ static void call(struct task *t)
 	a->attempt.provider = a->ops;
 	a->attempt.api = a->api;
 	a->attempt.base = t->e->base;
+	a->attempt.conf = t->e->conf;
+	a->attempt.audit = t->e->audit;
+	a->attempt.problem = t->run.failure_reason;
 	a->attempt.done = on_attempt;
 	a->attempt.arg = t;
 	a->attempt.state = arena_alloc(t->arena, a->healer->state_size + 1);
@@ -298,7 +301,7 @@ static void call(struct task *t)
 		return;
 	}
 	a->attempting = true;
-	if (a->healer->acts_on_provider)
+	if (a->healer->risk != RISK_OBSERVE)
 		watch(t);
 }
 
@@ -623,6 +626,26 @@ static void act_on_provider(struct task *t)
 		breaker_ask(t, fence);
 }
 
+/* Done twice it does nothing twice: what was interrupted is just done again. */
+static void act_here(struct task *t)
+{
+	if (!is_sent(t) && held_back(t))
+		return;
+	if (!is_sent(t) && t->run.generation > t->plan.generation)
+		task_outcome(t, "superseded", "it changed since the plan was made");
+	else if (t->plan.sends >= SENDS_MAX)
+		finish(t, "gave_up", "several tries came to no end");
+	else
+		admit(t);
+}
+
+static bool only_observing(const struct task *t)
+{
+	const struct act *a = t->state;
+
+	return a->healer && a->healer->local ? t->e->decide.observe_local : t->e->decide.observe;
+}
+
 static void act_start(struct task *t)
 {
 	struct act *a = t->state;
@@ -638,7 +661,7 @@ static void act_start(struct task *t)
 		      task_now_ms(t), &a->policy);
 	if (strcmp(t->plan.mode, "observe") == 0)
 		would_have(t);
-	else if (t->e->decide.observe && !is_sent(t))
+	else if (only_observing(t) && !is_sent(t))
 		task_outcome(t, "observed",
 			     arena_printf(t->arena, "made to act, but now only observing: %s",
 					  t->e->decide.observe_why));
@@ -646,6 +669,8 @@ static void act_start(struct task *t)
 		task_outcome(t, "refused", "this release does not have that strategy");
 	else if (a->healer->acts_on_provider)
 		act_on_provider(t);
+	else if (a->healer->local)
+		act_here(t);
 	else
 		call(t);
 }

@@ -156,6 +156,7 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.policy = &policy,
 		.provider = d->ops,
 		.observe = t->e->decide.observe,
+		.observe_local = t->e->decide.observe_local,
 		.learned = learned,
 		.person_minutes = (double)t->e->opt.person_minutes,
 		.ci_minutes = d->ci_minutes,

@@ -13,6 +13,8 @@
 #include "core/err.h"
 #include "healers/provider_api.h"
 
+struct audit;
+struct conf;
 struct finding;
 
 /* How far a healer may reach. Policy compares this with what a repository allows. */
@@ -43,7 +45,10 @@ struct attempt {
 	const struct provider_api *provider;
 	struct api *api; /* NULL for a healer that needs no provider */
 	struct event_base *base;
+	const struct conf *conf;
+	struct audit *audit;
 	struct api_run run;
+	const char *problem; /* the sender's word for what failed: "stale_lock"; "" when none */
 	const struct finding *finding;
 	attempt_done_fn *done;
 	void *arg;
@@ -75,6 +80,8 @@ struct healer {
 	 * second is made when it is over; each start() makes one of them.
 	 */
 	bool of_running;
+	/* It works on repositories of this machine, and on nothing else (docs/git.md). */
+	bool local;
 	const char *because; /* after the category in a plan's reason */
 	/*
 	 * What is asked of the provider, in this order: HEALER_CALL of each, 0 after the last.
@@ -102,6 +109,7 @@ extern const struct healer healer_retry_with_backoff;
 extern const struct healer healer_rerun_all;
 extern const struct healer healer_clear_cache_and_rerun;
 extern const struct healer healer_cancel_stuck_and_rerun;
+extern const struct healer healer_repair_local_git;
 extern const struct healer healer_escalate;
 
 /* All healers, NULL-terminated, and by name (NULL when unknown). */

@@ -12,6 +12,7 @@ const struct healer *const healers[] = {
 	&healer_rerun_all,
 	&healer_clear_cache_and_rerun,
 	&healer_cancel_stuck_and_rerun,
+	&healer_repair_local_git,
 	&healer_escalate,
 	NULL,
 	/* clang-format on */

@@ -352,6 +352,12 @@ static bool has_problem(struct rig *r, const char *folder, const char *problem)
 	return false;
 }
 
+/* A person is asked whether to. */
+static bool can_be_repaired(const struct state *s)
+{
+	return strcmp(s->problem, "stale_lock") == 0 || strcmp(s->problem, "interrupted") == 0;
+}
+
 /* --- tests ---------------------------------------------------------------------------------- */
 
 static void every_state_is_found_and_a_person_is_told_what_to_do(struct rig *r)
@@ -373,13 +379,17 @@ static void every_state_is_found_and_a_person_is_told_what_to_do(struct rig *r)
 			continue;
 		}
 		run = git_run(r, folders[i], s->problem, s->subject);
-		WAIT(r, strcmp(field(r, run, "plan_state"), "done") == 0);
+		WAIT(r, strcmp(field(r, run, "plan_state"),
+			       can_be_repaired(s) ? "suggested" : "done") == 0);
 		assert_string_equal(field(r, run, "conclusion"), "failure");
 		assert_string_equal(field(r, run, "failure_reason"), s->problem);
 		assert_string_equal(field(r, run, "generation"), "1");
 		assert_string_equal(field(r, run, "category"), "scm_failure");
-		assert_string_equal(field(r, run, "strategy"), "escalate");
-		assert_non_null(strstr(field(r, run, "plan_reason"), "waits for a person: "));
+		assert_string_equal(field(r, run, "strategy"),
+				    can_be_repaired(s) ? "repair_local_git" : "escalate");
+		assert_non_null(strstr(field(r, run, "plan_reason"),
+				       can_be_repaired(s) ? "can be put right in the repository"
+							  : "waits for a person: "));
 		assert_non_null(strstr(field(r, run, "finding"), "\"suggestions\":[\""));
 	}
 	/* Looked at again and again, each is told once. */
@@ -426,7 +436,7 @@ static void what_was_repaired_passes_and_may_fail_again(struct rig *r)
 
 	lock_the_index(r, folder);
 	watch(r, folder, NULL);
-	WAIT(r, strcmp(field(r, run, "plan_state"), "done") == 0);
+	WAIT(r, strcmp(field(r, run, "plan_state"), "suggested") == 0);
 	assert_int_equal(unlink(rig_printf(r, "%s/%s", folder, lock)), 0);
 	WAIT(r, strcmp(field(r, run, "conclusion"), "success") == 0);
 	assert_string_equal(field(r, run, "generation"), "2");
@@ -533,6 +543,165 @@ static int guard(struct rig *r, const char *const *args)
 	return proc_wait(guard_start(r, "guard", args, NULL), PATIENCE_MS);
 }
 
+/* --- repairs -------------------------------------------------------------------------------- */
+
+/* Everything on record, in one text. */
+static const char *audit_text(struct rig *r)
+{
+	const struct redisReply *all = redis_do(r, "XRANGE pg:{local}:audit - +");
+	const char *text = "";
+
+	for (size_t i = 0; i < all->elements; i++) {
+		const struct redisReply *pairs = all->element[i]->element[1];
+
+		for (size_t k = 0; k < pairs->elements; k++)
+			text = rig_printf(r, "%s %s", text, pairs->element[k]->str);
+	}
+	return text;
+}
+
+static bool exists(struct rig *r, const char *folder, const char *file)
+{
+	return access(rig_printf(r, "%s/%s", folder, file), F_OK) == 0;
+}
+
+static void a_lock_is_removed_once_somebody_agrees(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+	const char *run = git_run(r, folder, "stale_lock", "index.lock");
+	const char *env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)), NULL };
+
+	lock_the_index(r, folder);
+	watch(r, folder, NULL);
+	WAIT(r, strcmp(field(r, run, "plan_state"), "suggested") == 0);
+	assert_true(exists(r, folder, ".git/index.lock"));
+	assert_int_equal(
+		proc_wait(guard_start(r, "heal", LIST("heal", "--approve", run), env), PATIENCE_MS),
+		0);
+	WAIT(r, strcmp(field(r, run, "plan_state"), "done") == 0);
+	assert_false(exists(r, folder, ".git/index.lock"));
+	assert_string_equal(field(r, run, "conclusion"), "success");
+	assert_string_equal(field(r, run, "outcome"), "healed");
+}
+
+/* Changes are allowed: git is judged and run in the sandbox, or refused where there is none. */
+static void what_was_begun_is_taken_back_where_the_policy_allows_it(struct rig *r)
+{
+	const char *folder = repository(r, "work"), *records;
+	const char *run = git_run(r, folder, "interrupted", "rebase");
+
+	rebase(r, folder);
+	rig_write(r, "policy.yaml", "defaults: { risk: change }\n", 0600);
+	watch(r, folder, rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml")));
+	WAIT(r, strcmp(field(r, run, "plan_state"), "done") == 0);
+	records = audit_text(r);
+	assert_non_null(strstr(records, "git update-index -q --refresh"));
+	assert_non_null(strstr(records, "nothing to object to"));
+	if (strcmp(field(r, run, "outcome"), "healed") == 0) {
+		assert_false(exists(r, folder, ".git/rebase-merge"));
+	} else {
+		assert_string_equal(field(r, run, "outcome"), "refused");
+		assert_non_null(strstr(field(r, run, "outcome_detail"), "sandbox_unavailable"));
+		assert_true(exists(r, folder, ".git/rebase-merge"));
+	}
+}
+
+/* Below the threshold nothing is run, and that is on record. */
+static void what_the_auditor_refuses_is_not_run(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+	const char *run = git_run(r, folder, "interrupted", "rebase");
+
+	rebase(r, folder);
+	assert_int_equal(symlink("/etc", rig_printf(r, "%s/update-index", folder)), 0);
+	rig_write(r, "policy.yaml", "defaults: { risk: change }\n", 0600);
+	watch(r, folder, rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml")));
+	WAIT(r, strcmp(field(r, run, "plan_state"), "done") == 0);
+	assert_string_equal(field(r, run, "outcome"), "refused");
+	assert_non_null(strstr(audit_text(r), "symlink_escape"));
+	assert_true(exists(r, folder, ".git/rebase-merge"));
+}
+
+/* As a user who is not root and owns the repository: that is who the sandbox is for. */
+static int repair_as_owner(struct rig *r, const char *folder, const char *problem)
+{
+	const char *as = geteuid() == 0 ? "65534:65534" : NULL;
+	const char *tree[] = { "/usr/bin/env", "chown", "-R", as, folder, NULL };
+	const char *argv[] = { "/usr/bin/env",
+			       "setpriv",
+			       "--reuid=65534",
+			       "--regid=65534",
+			       "--clear-groups",
+			       getenv("GUARD_BIN"),
+			       "git-repair",
+			       "--problem",
+			       problem,
+			       folder,
+			       NULL };
+	struct proc *p;
+
+	if (as) {
+		p = proc_start(r, "chown", tree, NULL);
+		assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
+		assert_int_equal(chmod(rig_path(r, "."), 0755), 0);
+	}
+	p = proc_start(r, "repair", as ? argv : argv + 5, LIST(rig_printf(r, "HOME=%s", folder)));
+	proc_may_die(p);
+	(void)proc_wait(p, PATIENCE_MS);
+	if (strstr(proc_output(p), "sandbox_unavailable"))
+		rig_skip(r, "this host has no sandbox");
+	return proc_wait(p, PATIENCE_MS);
+}
+
+static void every_operation_is_taken_back_in_the_sandbox(struct rig *r)
+{
+	static const struct {
+		const char *name, *file;
+		void (*make)(struct rig *, const char *folder);
+	} rows[] = {
+		{ "merge", "MERGE_HEAD", merge },
+		{ "merge-clean", "MERGE_HEAD", merge_without_conflict },
+		{ "rebase", "rebase-merge", rebase },
+		{ "cherry-pick", "CHERRY_PICK_HEAD", cherry_pick },
+		{ "revert", "REVERT_HEAD", revert },
+		{ "bisect", "BISECT_LOG", bisect },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *folder = repository(r, rows[i].name);
+		const char *file = rig_printf(r, ".git/%s", rows[i].file);
+		const char *hook = ".git/hooks/post-checkout";
+
+		rows[i].make(r, folder);
+		(void)mkdir(rig_printf(r, "%s/.git/hooks", folder), 0700);
+		put(r, folder, hook, "#!/bin/sh\ntouch hook-ran\n");
+		assert_int_equal(chmod(rig_printf(r, "%s/%s", folder, hook), 0755), 0);
+		assert_true(exists(r, folder, file));
+		assert_int_equal(repair_as_owner(r, folder, "stale_lock"), 0);
+		assert_true(exists(r, folder, file));
+		assert_int_equal(repair_as_owner(r, folder, "interrupted"), 0);
+		assert_false(exists(r, folder, file));
+		assert_false(exists(r, folder, "hook-ran"));
+		/* Once more there is nothing to do. */
+		assert_int_equal(repair_as_owner(r, folder, "interrupted"), 0);
+	}
+}
+
+static void what_is_young_is_not_touched(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+
+	two_sides(r, folder);
+	GIT_CONFLICT(r, folder, "rebase", "-q", "other");
+	put(r, folder, ".git/index.lock", "");
+	assert_int_equal(guard(r, LIST("git-repair", folder)), 0);
+	assert_true(exists(r, folder, ".git/index.lock"));
+	assert_true(exists(r, folder, ".git/rebase-merge"));
+	age(r, folder, ".git/index.lock");
+	assert_int_equal(guard(r, LIST("git-repair", folder)), 0);
+	assert_false(exists(r, folder, ".git/index.lock"));
+}
+
 static void results_of_hooks_are_reported(struct rig *r)
 {
 	const char *folder = repository(r, "work"), *hook = ".git/hooks/pre-commit";
@@ -592,6 +761,11 @@ int main(int argc, char **argv)
 		RIG_TEST(a_lock_that_somebody_holds_is_none_of_our_business),
 		RIG_TEST(what_is_ignored_is_not_reported),
 		RIG_TEST(a_look_that_hangs_is_ended),
+		RIG_TEST(a_lock_is_removed_once_somebody_agrees),
+		RIG_TEST(what_was_begun_is_taken_back_where_the_policy_allows_it),
+		RIG_TEST(what_the_auditor_refuses_is_not_run),
+		RIG_TEST(every_operation_is_taken_back_in_the_sandbox),
+		RIG_TEST(what_is_young_is_not_touched),
 		RIG_TEST(results_of_hooks_are_reported),
 		RIG_TEST(a_note_that_is_none_is_removed),
 	};

@@ -421,6 +421,52 @@ static void words_alone_are_no_reason_to_act(void **state)
 	assert_string_equal(d.reason, "no rule is sure, only the words say network failure");
 }
 
+/* It writes to a repository, and needs no provider's token to be proposed. */
+static void what_is_wrong_with_a_local_repository_may_be_repaired(void **state)
+{
+	static const struct {
+		const char *why, *rule, *subcategory;
+		bool observe, observe_local;
+		enum heal_risk risk;
+		const char *strategy, *mode;
+	} rows[] = {
+		{ "suggested", "git/stale_lock", "stale_lock", false, false, RISK_RETRY,
+		  "repair_local_git", "suggest" },
+		{ "allowed", "git/interrupted", "interrupted", false, false, RISK_CHANGE,
+		  "repair_local_git", "act" },
+		{ "without a token", "git/stale_lock", "stale_lock", true, false, RISK_RETRY,
+		  "repair_local_git", "suggest" },
+		{ "only watching", "git/stale_lock", "stale_lock", true, true, RISK_CHANGE,
+		  "repair_local_git", "observe" },
+		{ "nothing repairs that", "git/behind", "behind", false, false, RISK_CHANGE,
+		  "escalate", "act" },
+		{ "a log that speaks of a lock", "scm/lock", "stale_lock", false, false,
+		  RISK_CHANGE, "escalate", "act" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy_answer policy = acting;
+		const struct decide_facts facts = { .policy = &policy,
+						    .conclusion = "failure",
+						    .observe = rows[i].observe,
+						    .observe_local = rows[i].observe_local,
+						    .person_minutes = 10 };
+		struct decision d;
+		struct finding f;
+
+		policy.risk = rows[i].risk;
+		finding_init(&f);
+		f.category = "scm_failure";
+		f.subcategory = rows[i].subcategory;
+		f.confidence = 0.95;
+		f.rule = rows[i].rule;
+		decide(&facts, &f, &d);
+		assert_case(strcmp(d.healer->name, rows[i].strategy) == 0, rows[i].why);
+		assert_case(strcmp(d.mode, rows[i].mode) == 0, rows[i].why);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +477,7 @@ int main(void)
 		cmocka_unit_test(what_fits_the_failure_best_is_chosen),
 		cmocka_unit_test(all_jobs_are_not_repeated_when_one_deployed),
 		cmocka_unit_test(nobody_waits_for_a_suggestion),
+		cmocka_unit_test(what_is_wrong_with_a_local_repository_may_be_repaired),
 		cmocka_unit_test(tells_deploy_jobs_by_name),
 	};
 

@@ -1,0 +1,358 @@
+/*
+ * git-repair: puts right what git-watch finds, where that is safe. The healer repair_local_git
+ * runs this as a process of its own. Always looks first, so doing it twice does nothing twice.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "cli/command.h"
+#include "core/clock.h"
+#include "core/conf.h"
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "dispatcher/git_look.h"
+#include "dispatcher/git_notes.h"
+#include "healers/sandbox.h"
+#include "healers/security.h"
+
+static const char usage[] =
+	"usage: pipeline-guard git-repair [options] REPOSITORY\n"
+	"\n"
+	"Puts right what git-watch finds in a local git repository, as far as that is safe:\n"
+	"removes locks that were left behind and that no process works with, and takes back "
+	"merges,\n"
+	"rebases, cherry-picks, reverts and bisects that nobody ended. What was resolved in them "
+	"and\n"
+	"not committed is lost. git runs in a sandbox (docs/sandbox.md).\n"
+	"\n"
+	"  pipeline-guard git-repair --problem stale_lock /srv/git/app.git\n"
+	"\n"
+	"Exit status: 0 nothing of that is left, 1 something could not be put right.\n";
+
+enum { FOUND_MAX = 50, MAX_OUTPUT = 64 << 10, MAX_PROCESSES = 64 };
+#define MAX_BYTES (INT64_C(1) << 30)
+
+struct one {
+	char problem[24], subject[256];
+};
+
+struct repair {
+	const struct cli *cli;
+	const char *path, *problem; /* problem NULL: any that can be put right */
+	struct one found[FOUND_MAX];
+	unsigned n_found, failed;
+	char said[300]; /* of the last try */
+	struct sandbox_end end;
+};
+
+static const struct operation {
+	const char *subject;
+	const char *args[3];
+} operations[] = {
+	{ "merge", { "merge", "--abort" } },
+	{ "rebase", { "rebase", "--abort" } },
+	{ "cherry-pick", { "cherry-pick", "--abort" } },
+	{ "revert", { "revert", "--abort" } },
+	{ "am", { "am", "--abort" } },
+	{ "bisect", { "bisect", "reset" } },
+};
+
+static void say(struct repair *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void say(struct repair *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(r->said, sizeof(r->said), fmt, ap);
+	va_end(ap);
+}
+
+/* --- locks ---------------------------------------------------------------------------------- */
+
+/* The folder of the file, reached through no symbolic link. */
+static int open_parent(const char *gitdir, const char *subject, const char **name)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	const char *slash = strrchr(subject, '/');
+	OWNED(freep)
+	char *parent = slash ? xstrndup(subject, (size_t)(slash - subject)) : xstrdup(".");
+	int top = open(gitdir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+
+	*name = slash ? slash + 1 : subject;
+	if (top < 0)
+		return -1;
+	fd = (int)syscall(SYS_openat2, top, parent, &how, sizeof(how));
+	(void)close(top);
+	return fd;
+}
+
+static bool remove_lock(struct repair *r, const char *subject)
+{
+	char gitdir[PATH_MAX];
+	const char *name;
+	struct err err;
+	struct stat st;
+	int fd, rc;
+
+	if (git_folder(r->path, gitdir, sizeof(gitdir), &err) < 0) {
+		say(r, "%s", err.msg);
+		return false;
+	}
+	fd = open_parent(gitdir, subject, &name);
+	rc = fd < 0 ? -1 : fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW);
+	/* Somebody was faster: either of us removed it, or another git took it just now. */
+	if (rc < 0 && errno == ENOENT) {
+		say(r, "%.200s is gone already", subject);
+		rc = 0;
+	} else if (rc == 0 && clock_wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000 <
+				      conf_int(r->cli->conf, "git.stale_after")) {
+		say(r, "%.200s is young again", subject);
+		rc = -1;
+	} else if (rc == 0 && S_ISREG(st.st_mode)) {
+		rc = unlinkat(fd, name, 0);
+		say(r, rc < 0 ? "%.200s cannot be removed" : "removed %.200s", subject);
+	} else {
+		rc = -1;
+		say(r, "%.200s cannot be reached", subject);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return rc == 0;
+}
+
+/* --- what was begun and not ended ------------------------------------------------------------- */
+
+static void on_end(const struct sandbox_end *e, void *arg)
+{
+	struct repair *r = arg;
+	const char *text = e->out + strspn(e->out, " \n");
+
+	r->end = *e;
+	say(r, "%s%s%.200s", sandbox_fate_name(e->fate), *text ? ": " : "", text);
+	for (char *p = r->said; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
+}
+
+static bool sandboxed(struct repair *r, const struct security_verdict *v, const char *const *argv)
+{
+	struct event_base *base = event_base_new();
+	const struct sandbox_options o = {
+		.argv = argv,
+		.folder = v->cwd,
+		.timeout_ms = conf_int(r->cli->conf, "git.timeout"),
+		.max_output = MAX_OUTPUT,
+		.max_disk_bytes = MAX_BYTES,
+		.max_file_bytes = MAX_BYTES,
+		.max_memory_bytes = 2 * MAX_BYTES,
+		.max_processes = MAX_PROCESSES,
+	};
+	struct sandbox *s;
+	struct err err;
+
+	if (!base)
+		abort();
+	if (sandbox_start(base, &o, on_end, r, &s, &err) < 0)
+		say(r, "%s: %s", sandbox_fate_name(SANDBOX_UNAVAILABLE), err.msg);
+	else
+		(void)event_base_dispatch(base);
+	event_base_free(base);
+	return r->end.fate == SANDBOX_EXITED && r->end.status == 0;
+}
+
+/* For the audit of whoever runs us. */
+static void tell_verdict(const struct repair *r, const struct security_verdict *v,
+			 const char *command)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	char why[400];
+
+	if (!r->cli->json)
+		return;
+	security_say(v, why, sizeof(why));
+	json_add_str(o, "command", command);
+	json_add_bool(o, "allowed", v->allowed);
+	json_add_i64(o, "score", v->score);
+	json_add_str(o, "why", why);
+	printf("%s\n", json_text(o));
+	(void)fflush(stdout);
+}
+
+static bool git(struct repair *r, const char *const args[static 3])
+{
+	enum { OWN = 7 };
+	const char *argv[OWN + 4] = {
+		"git", "-c",       "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false",
+		"-c",  "gc.auto=0"
+	};
+	const struct security_command cmd = { .argv = argv, .cwd = r->path };
+	OWNED(freep)
+	char *text = xasprintf("git %s %s%s%s", args[0], args[1], args[2] ? " " : "",
+			       args[2] ? args[2] : "");
+	struct security_verdict v;
+	char why[200];
+
+	for (size_t i = 0; i < 3; i++)
+		argv[OWN + i] = args[i];
+	r->end = (struct sandbox_end){ .fate = SANDBOX_UNAVAILABLE };
+	security_check(r->cli->conf, &cmd, &v);
+	tell_verdict(r, &v, text);
+	if (!v.allowed) {
+		security_say(&v, why, sizeof(why));
+		say(r, "%s was not run, score %u: %s", text, v.score, why);
+		return false;
+	}
+	argv[0] = v.program;
+	if (!sandboxed(r, &v, argv))
+		return false;
+	say(r, "%s", text);
+	return true;
+}
+
+static bool take_back(struct repair *r, const struct operation *op)
+{
+	/* Of a clone that was copied or restored the index is out of date, and merge gives up. */
+	static const char *const refresh[3] = { "update-index", "-q", "--refresh" };
+	OWNED(freep) char *dot = xasprintf("%s/.git", r->path);
+	struct stat st;
+
+	if (lstat(dot, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		say(r, "its git folder is elsewhere, and a sandbox has only one folder");
+		return false;
+	}
+	/* It fails where files have conflicts, which is no reason to stop; not to have run is. */
+	if (!git(r, refresh) && r->end.fate != SANDBOX_EXITED)
+		return false;
+	return git(r, op->args);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static const struct operation *operation_of(const struct one *f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
+		if (strcmp(f->problem, "interrupted") == 0 &&
+		    strcmp(f->subject, operations[i].subject) == 0)
+			return &operations[i];
+	return NULL;
+}
+
+static void on_found(const struct git_found *f, void *arg)
+{
+	struct repair *r = arg;
+	struct one *one = &r->found[r->n_found];
+
+	bool unreadable = strcmp(f->problem, "unreadable") == 0;
+
+	if (r->n_found == FOUND_MAX ||
+	    (r->problem && strcmp(r->problem, f->problem) != 0 && !unreadable))
+		return;
+	if (unreadable)
+		say(r, "it cannot be opened: %.200s", f->detail);
+	if (text_copy(one->problem, sizeof(one->problem), f->problem, strlen(f->problem)) &&
+	    text_copy(one->subject, sizeof(one->subject), f->subject, strlen(f->subject)))
+		r->n_found++;
+}
+
+static void put_right(struct repair *r, const struct one *f)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	const struct operation *op = operation_of(f);
+	bool done = false;
+
+	if (strcmp(f->problem, "stale_lock") == 0)
+		done = remove_lock(r, f->subject);
+	else if (op)
+		done = take_back(r, op);
+	else if (strcmp(f->problem, "unreadable") != 0 && !r->problem)
+		return;
+	else if (strcmp(f->problem, "unreadable") != 0)
+		say(r, "%s cannot be put right by this release", f->problem);
+	r->failed += !done;
+	if (!r->cli->json) {
+		printf("%s %s: %s\n", f->problem, f->subject, r->said);
+		return;
+	}
+	json_add_str(o, "problem", f->problem);
+	json_add_str(o, "subject", f->subject);
+	json_add_bool(o, "done", done);
+	json_add_str(o, "detail", r->said);
+	printf("%s\n", json_text(o));
+}
+
+static int repair(const struct cli *cli, const char *problem)
+{
+	const struct git_look_options opt = {
+		.now_ms = clock_wall_ms(),
+		.settle_ms = conf_int(cli->conf, "git.stale_after"),
+		.quick = true,
+	};
+	OWNED(freep) struct repair *r = xcalloc(1, sizeof(*r));
+	struct git_facts facts;
+
+	r->cli = cli;
+	r->path = cli->argv[0];
+	r->problem = problem;
+	git_look(r->path, &opt, &facts, on_found, r);
+	for (unsigned i = 0; i < r->n_found; i++)
+		put_right(r, &r->found[i]);
+	if (!r->n_found && !cli->json)
+		printf("There is nothing to put right in %s.\n", r->path);
+	return r->failed ? CLI_NO : CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	const char *problem = NULL;
+	const struct cli_option own[] = {
+		{ .name = "problem",
+		  .argument = "WORD",
+		  .text = &problem,
+		  .help = "only this one of git-watch's words: stale_lock, interrupted" },
+		{ .name = "stale-after",
+		  .argument = "TIME",
+		  .key = "git.stale_after",
+		  .help = "younger locks and operations are somebody's work" },
+		{ .name = NULL },
+	};
+	struct err err;
+	struct cli cli;
+	int status = cli_begin(&cmd_git_repair, own, argc, argv, &cli);
+
+	if (status >= 0)
+		return status;
+	if (!isatty(STDOUT_FILENO))
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (cli.argc != 1 || cli.argv[0][0] != '/') {
+		err_format(&err, ERR_CONFIG, "one repository, by its absolute path");
+		status = cli_fail(&cmd_git_repair, &err);
+	} else {
+		status = repair(&cli, problem);
+	}
+	cli_end(&cli);
+	return status;
+}
+
+const struct command cmd_git_repair = {
+	.name = "git-repair",
+	.group = GROUP_ACT,
+	.summary = "put right what git-watch finds in a local git repository",
+	.usage = usage,
+	.run = run,
+};
