@@ -15,13 +15,14 @@
 #endif
 
 struct prefilter {
-	size_t n_rules;
+	size_t n_rules, n_parts;
 	struct trigger *trigger;
-	uint32_t *everywhere; /* rules that are candidates on every line */
+	uint32_t *everywhere; /* parts that are candidates on every line */
 	size_t n_everywhere;
 	bool one_pass, from_cache;
-	struct candidate *found;
+	struct candidate *found, *sorted;
 	size_t n, cap;
+	uint32_t ends[CLEAN_LINES_MAX + 1];
 #if GUARD_HAVE_HYPERSCAN
 	hs_database_t *db;
 	hs_scratch_t *scratch;
@@ -30,17 +31,20 @@ struct prefilter {
 	size_t n_lines, line;
 };
 
-static void add(void *arg, size_t line, uint32_t rule)
+static void add(void *arg, size_t line, uint32_t part)
 {
 	struct prefilter *p = arg;
 
-	if (p->n && p->found[p->n - 1].line == line && p->found[p->n - 1].rule == rule)
-		return;
 	if (p->n == p->cap) {
 		p->cap = p->cap ? 2 * p->cap : 256;
 		p->found = xrealloc(p->found, p->cap * sizeof(*p->found));
+		p->sorted = xrealloc(p->sorted, p->cap * sizeof(*p->sorted));
 	}
-	p->found[p->n++] = (struct candidate){ .line = (uint32_t)line, .rule = rule };
+	p->found[p->n++] = (struct candidate){
+		.line = (uint32_t)line,
+		.rule = (uint16_t)(part / RULE_PARTS_MAX),
+		.part = (uint16_t)(part % RULE_PARTS_MAX),
+	};
 }
 
 #if GUARD_HAVE_HYPERSCAN
@@ -132,7 +136,7 @@ static void patterns_done(struct patterns *ps)
 /* False for a literal, which every engine has to take. */
 static bool leave_out(struct prefilter *p, struct patterns *ps, unsigned i)
 {
-	if (ps->ids[i] >= p->n_rules)
+	if (ps->ids[i] >= part_id(p->n_rules, 0))
 		return false;
 	p->everywhere[p->n_everywhere++] = ps->ids[i];
 	free(ps->regex[i]);
@@ -176,8 +180,8 @@ static char *quoted(const struct literal *l)
 }
 
 /*
- * What is left to the engine: rules of which the trigger knows nothing, and its short
- * literals, whose ids come after those of the rules. The flags come later.
+ * What is left to the engine: parts of which the trigger knows nothing, and its short
+ * literals, whose ids come after those of the parts. The flags come later.
  */
 static struct patterns patterns_of(const struct prefilter *p, const struct rule_set *set)
 {
@@ -191,12 +195,14 @@ static struct patterns patterns_of(const struct prefilter *p, const struct rule_
 	ps.flags = xcalloc(n_unknown + n_short + 1, sizeof(unsigned));
 	ps.ids = xcalloc(n_unknown + n_short + 1, sizeof(unsigned));
 	for (size_t i = 0; i < n_unknown; i++) {
-		ps.regex[ps.n] = relax(set->rules[unknown[i]].spec->regex);
+		const struct rule *r = &set->rules[unknown[i] / RULE_PARTS_MAX];
+
+		ps.regex[ps.n] = relax(r->parts.at[unknown[i] % RULE_PARTS_MAX].regex);
 		ps.ids[ps.n++] = unknown[i];
 	}
 	for (size_t i = 0; i < n_short; i++) {
 		ps.regex[ps.n] = quoted(trigger_short(p->trigger, i));
-		ps.ids[ps.n++] = (unsigned)(set->n + i);
+		ps.ids[ps.n++] = part_id(set->n, i);
 	}
 	return ps;
 }
@@ -243,10 +249,10 @@ static bool take_cached(struct prefilter *p, const char *folder, const unsigned 
 {
 	OWNED(rule_cache_entry_done) struct rule_cache_entry entry = { .data = NULL };
 
-	if (!rule_cache_read(folder, key, &entry) || entry.n_left_out > p->n_rules)
+	if (!rule_cache_read(folder, key, &entry) || entry.n_left_out > p->n_parts)
 		return false;
 	for (size_t i = 0; i < entry.n_left_out; i++)
-		if (entry.left_out[i] >= p->n_rules)
+		if (entry.left_out[i] >= part_id(p->n_rules, 0))
 			return false;
 	if (hs_deserialize_database(entry.data, entry.n, &p->db) != HS_SUCCESS)
 		return false;
@@ -327,10 +333,10 @@ static int on_match(unsigned id, unsigned long long from, unsigned long long to,
 	UNUSED(from);
 	UNUSED(flags);
 	line = line_of(p, to ? to - 1 : 0);
-	if (id < p->n_rules)
+	if (id < part_id(p->n_rules, 0))
 		add(p, line, id);
 	else
-		trigger_found(p->trigger, id - p->n_rules, line, add, p);
+		trigger_found(p->trigger, id - part_id(p->n_rules, 0), line, add, p);
 	return 0;
 }
 
@@ -372,7 +378,9 @@ static struct prefilter *new_prefilter(const struct rule_set *set, bool hypersca
 
 	p->n_rules = set->n;
 	p->trigger = trigger_new(set);
-	p->everywhere = xcalloc(set->n + 1, sizeof(*p->everywhere));
+	for (size_t i = 0; i < set->n; i++)
+		p->n_parts += set->rules[i].parts.n;
+	p->everywhere = xcalloc(p->n_parts + 1, sizeof(*p->everywhere));
 	if (hyperscan)
 		build(p, set, folder);
 	if (p->one_pass)
@@ -400,6 +408,7 @@ void prefilter_free(struct prefilter *p)
 	trigger_free(p->trigger);
 	free(p->everywhere);
 	free(p->found);
+	free(p->sorted);
 	free(p);
 }
 
@@ -418,26 +427,47 @@ size_t prefilter_left_out(const struct prefilter *p)
 	return p->n_everywhere;
 }
 
-static int by_line_and_rule(const void *a, const void *b)
+/* By rule and part, without repeats; few at a time, nearly in order. */
+static size_t sort_line(struct candidate *at, size_t n)
 {
-	const struct candidate *x = a, *y = b;
+	size_t kept = 0;
 
-	if (x->line != y->line)
-		return x->line < y->line ? -1 : 1;
-	return (x->rule > y->rule) - (x->rule < y->rule);
+	for (size_t i = 0; i < n; i++) {
+		struct candidate one = at[i];
+		uint32_t id = part_id(one.rule, one.part);
+		size_t k = kept;
+
+		while (k > 0 && part_id(at[k - 1].rule, at[k - 1].part) > id)
+			k--;
+		if (k > 0 && part_id(at[k - 1].rule, at[k - 1].part) == id)
+			continue;
+		memmove(at + k + 1, at + k, (kept - k) * sizeof(*at));
+		at[k] = one;
+		kept++;
+	}
+	return kept;
 }
 
+/* From `found` to `sorted`. */
 static void sort_and_dedupe(struct prefilter *p)
 {
 	size_t kept = 0;
 
-	if (p->n == 0)
-		return;
-	qsort(p->found, p->n, sizeof(*p->found), by_line_and_rule);
-	for (size_t i = 1; i < p->n; i++)
-		if (by_line_and_rule(&p->found[kept], &p->found[i]) != 0)
-			p->found[++kept] = p->found[i];
-	p->n = kept + 1;
+	memset(p->ends, 0, (p->n_lines + 1) * sizeof(*p->ends));
+	for (size_t i = 0; i < p->n; i++)
+		p->ends[p->found[i].line + 1]++;
+	for (size_t i = 0; i < p->n_lines; i++)
+		p->ends[i + 1] += p->ends[i];
+	/* Here it is where the lines begin, afterwards where they end. */
+	for (size_t i = 0; i < p->n; i++)
+		p->sorted[p->ends[p->found[i].line]++] = p->found[i];
+	for (size_t i = 0, begin = 0; begin < p->n; begin = p->ends[i++]) {
+		size_t n = sort_line(p->sorted + begin, p->ends[i] - begin);
+
+		memmove(p->sorted + kept, p->sorted + begin, n * sizeof(*p->sorted));
+		kept += n;
+	}
+	p->n = kept;
 }
 
 const struct candidate *prefilter_scan(struct prefilter *p, const char *text, size_t len,
@@ -454,5 +484,5 @@ const struct candidate *prefilter_scan(struct prefilter *p, const char *text, si
 			add(p, i, p->everywhere[k]);
 	sort_and_dedupe(p);
 	*n = p->n;
-	return p->found;
+	return p->sorted;
 }

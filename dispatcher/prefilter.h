@@ -15,7 +15,8 @@ struct prefilter;
 
 struct candidate {
 	uint32_t line; /* index into the block's lines */
-	uint32_t rule; /* index into the set */
+	uint16_t rule; /* index into the set */
+	uint16_t part; /* of it: the alternative to ask */
 };
 
 /* Never fails: rules that the engine cannot take are candidates everywhere. */
@@ -32,7 +33,8 @@ bool prefilter_is_from_cache(const struct prefilter *);
 /* Rules that cost a match on every line. */
 size_t prefilter_left_out(const struct prefilter *);
 
-/* Candidates in order of line, then rule, without repeats; borrowed until the next call. */
+/* Of a block of log_clean. Candidates in order of line, rule and part, without repeats; borrowed
+ * until the next call. */
 const struct candidate *prefilter_scan(struct prefilter *, const char *text, size_t len,
 				       const struct clean_line *, size_t n_lines, size_t *n);
 

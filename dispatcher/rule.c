@@ -5,6 +5,7 @@
 
 #include "core/finding.h"
 #include "core/mem.h"
+#include "dispatcher/rule_parts.h"
 
 enum {
 	/*
@@ -380,7 +381,22 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 	    (r->capture && prove_cheap(spec, r->capture, err) < 0) ||
 	    (r->follow && prove_cheap(spec, r->follow, err) < 0))
 		return -1;
+	if (spec->regex)
+		rule_parts_init(&r->parts, spec->regex);
 	return prove_samples(r, err);
+}
+
+const pcre2_code *rule_part_code(const struct rule *r, size_t part)
+{
+	struct rule_part *p = &r->parts.at[part];
+	struct err err;
+
+	if (r->parts.n == 1)
+		return r->code;
+	/* It is a part of what was compiled before. */
+	if (!p->code && compile(r->spec, p->regex, &p->code, &err) < 0)
+		abort();
+	return p->code;
 }
 
 void rule_done(struct rule *r)
@@ -389,5 +405,6 @@ void rule_done(struct rule *r)
 	pcre2_code_free(r->code);
 	pcre2_code_free(r->capture);
 	pcre2_code_free(r->follow);
+	rule_parts_done(&r->parts);
 	*r = (struct rule){ .spec = NULL };
 }

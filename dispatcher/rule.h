@@ -55,6 +55,20 @@ const char *rule_class_name(enum rule_class);
 /* True for the classes that can be the answer: cause, consequence, hint. */
 bool rule_class_says_why(enum rule_class);
 
+/*
+ * One alternative of a regex, a pattern of its own; see rule_parts.h. What cannot be cut is the
+ * only part.
+ */
+struct rule_part {
+	char *regex;
+	pcre2_code *code; /* NULL: not needed so far */
+};
+enum { RULE_PARTS_MAX = 128 };
+struct rule_parts {
+	struct rule_part *at;
+	size_t n; /* 0 without a regex */
+};
+
 struct rule {
 	const struct rule_spec *spec;
 	const char *file;    /* base name; NULL unless the set was checked */
@@ -63,6 +77,7 @@ struct rule {
 	pcre2_code *code;    /* NULL without a regex */
 	pcre2_code *capture; /* NULL without one */
 	pcre2_code *follow;  /* NULL without one */
+	struct rule_parts parts;
 };
 
 /* Scratch of matching, with its limits: shared by all rules of a process, never nested. */
@@ -94,6 +109,8 @@ DEFINE_OWNED(struct matcher, matcher_free)
  */
 int rule_init(struct rule *, const struct rule_spec *, struct err *) MUST_CHECK;
 void rule_done(struct rule *);
+/* Compiled when it is first asked for; of the only part, the rule's own. */
+const pcre2_code *rule_part_code(const struct rule *, size_t part);
 
 /*
  * False when the pattern takes more than so many steps on lines made to hurt: one byte over and

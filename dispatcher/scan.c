@@ -155,10 +155,11 @@ static void keep_hit(struct scan *s, struct tally *t, const struct clean_line *l
  * Tools name a test more than once, with and without the suite or file that it
  * is in: "Tax.adds" and "org.acme.Tax.adds" are one.
  */
-static bool same_test(const char *longer, const char *shorter)
+static bool same_test(const char *longer, size_t n, const char *shorter, size_t m)
 {
-	size_t n = strlen(longer), m = strlen(shorter);
-
+	/* Most names differ already there: a log may name thousands, one after the other. */
+	if (n >= m && n && m && longer[n - 1] != shorter[m - 1] && longer[n - 1] != ']')
+		return false;
 	/* A summary may name a test without the parameters that it ran with. */
 	if (n && longer[n - 1] == ']' && !strchr(shorter, '['))
 		n = strcspn(longer, "[");
@@ -170,11 +171,13 @@ static bool same_test(const char *longer, const char *shorter)
 /* The last time it was named counts: a retry may have failed again. The fuller name wins. */
 static bool known_test(struct scan *s, const struct rule *r, const char *name, size_t *at)
 {
+	size_t len = strlen(name);
+
 	for (size_t i = 0; i < s->n_tests; i++) {
 		struct failed_test *t = &s->tests[i];
-		bool fuller = same_test(name, t->name);
+		bool fuller = same_test(name, len, t->name, t->len);
 
-		if (!fuller && !same_test(t->name, name))
+		if (!fuller && !same_test(t->name, t->len, name, len))
 			continue;
 		t->part = s->part;
 		if (!t->framework)
@@ -182,6 +185,7 @@ static bool known_test(struct scan *s, const struct rule *r, const char *name, s
 		if (fuller) {
 			free(t->name);
 			t->name = xstrdup(name);
+			t->len = len;
 		}
 		*at = i;
 		return true;
@@ -203,6 +207,7 @@ static size_t keep_test(struct scan *s, const struct rule *r, const char *name, 
 	s->tests[s->n_tests] = (struct failed_test){
 		.part = s->part,
 		.name = xstrdup(masked),
+		.len = strlen(masked),
 		.framework = r->spec->framework,
 	};
 	return s->n_tests++;
@@ -314,14 +319,15 @@ static const struct rule *follow_test(struct scan *s, const char *line, size_t l
 	return u->begun ? u->rule : NULL;
 }
 
-static bool hits(struct scan *s, uint32_t rule, const char *line, size_t len)
+static bool hits(struct scan *s, uint32_t rule, const pcre2_code *code, const char *line,
+		 size_t len)
 {
 	struct tally *t = &s->tallies[rule];
 	enum rule_result rc;
 
 	if (t->gave_up >= GAVE_UP_MAX)
 		return false;
-	rc = pattern_match(s->rules->rules[rule].code, s->matcher, line, len);
+	rc = pattern_match(code, s->matcher, line, len);
 	t->gave_up += rc == RULE_GAVE_UP;
 	return rc == RULE_HIT;
 }
@@ -329,10 +335,12 @@ static bool hits(struct scan *s, uint32_t rule, const char *line, size_t len)
 /* Asked last, because few lines are hit at all. */
 static bool is_benign(struct scan *s, const char *line, size_t len)
 {
-	for (size_t i = 0; i < s->rules->n; i++)
-		if (s->rules->rules[i].spec->class == RULE_BENIGN &&
-		    hits(s, (uint32_t)i, line, len))
+	for (size_t i = 0; i < s->rules->n; i++) {
+		const struct rule *r = &s->rules->rules[i];
+
+		if (r->spec->class == RULE_BENIGN && hits(s, (uint32_t)i, r->code, line, len))
 			return true;
+	}
 	return false;
 }
 
@@ -342,9 +350,14 @@ static size_t confirm(struct scan *s, const char *line, size_t len, const struct
 {
 	size_t n_hits = 0;
 
-	for (size_t i = 0; i < n && n_hits < max; i++)
-		if (hits(s, c[i].rule, line, len))
+	for (size_t i = 0; i < n && n_hits < max; i++) {
+		const struct rule *r = &s->rules->rules[c[i].rule];
+
+		if (n_hits && hit[n_hits - 1] == c[i].rule)
+			continue;
+		if (hits(s, c[i].rule, rule_part_code(r, c[i].part), line, len))
 			hit[n_hits++] = c[i].rule;
+	}
 	return n_hits;
 }
 

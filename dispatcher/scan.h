@@ -41,6 +41,7 @@ struct tally {
 struct failed_test {
 	uint32_t part;
 	char *name;
+	size_t len;            /* of the name */
 	const char *framework; /* of the first rule that named it and says so; NULL: not known */
 };
 

@@ -22,15 +22,14 @@ enum {
 	MIDDLE_BITS = 15,
 	SHORT_BITS = 16,
 	BUCKET_BITS = 11,
+	SLOT_BITS = 10,
 
 	GROUP = 64,   /* bytes looked at before what they hit is looked into */
 	OVERHANG = 8, /* bytes of a load, at most */
 
 	START_BYTES = 3,
 	START_BITS = 19,
-	START_MASK_BITS = 14,
-	START_RULES_MAX = 64,
-	/* Ways to begin, before a rule counts as beginning in any way, or in too many. */
+	/* Ways to begin, before a part counts as beginning in any way, or in too many. */
 	STARTS_MAX = 200,
 	STARTS_RARE = 20,
 };
@@ -42,15 +41,16 @@ struct gram {
 	int8_t offset; /* of the sample in the literal; -1: begins a byte before it */
 };
 
-/* A rule that needs a literal. */
+/* A part of a rule that needs a literal. */
 struct use {
-	uint32_t rule;
+	uint32_t part;
 	uint32_t next; /* of the same literal; 0: none, the first use is never a next one */
 };
 
 struct wanted {
 	struct literal literal;
 	uint32_t first_use;
+	uint32_t next; /* of the same slot; 0: none, else one more than its index */
 };
 
 struct sieve {
@@ -62,20 +62,26 @@ struct sieve {
 
 enum { LONG, MIDDLE, SHORT, SIEVES };
 
+/* A part that only lines with certain beginnings may match. */
+struct starter {
+	uint32_t part, min_len;
+};
+
 struct trigger {
 	struct wanted *literals;
 	size_t n_literals, cap;
+	uint32_t slots[1 << SLOT_BITS]; /* while building: literals by hash, as in `next` */
 	struct sieve sieves[SIEVES];
 	struct use *uses;
 	size_t n_uses, uses_cap;
 	uint32_t *shorts; /* indexes of literals */
 	size_t n_shorts;
-	uint32_t *unknown; /* rules */
-	size_t n_unknown;
-	/* How lines begin that may be one for the rules in start_rules. */
-	uint64_t *starts, *start_masks;
-	uint32_t start_rules[START_RULES_MAX];
-	size_t n_start_rules;
+	struct matcher *matcher; /* while building */
+	uint32_t *unknown;       /* parts */
+	size_t n_unknown, unknown_cap;
+	struct starter *starters;
+	size_t n_starters, starters_cap;
+	struct sieve starts; /* how the lines of a starter begin; "literal" is which starter */
 	/* Of the block being scanned. */
 	const char *text;
 	size_t len;
@@ -136,12 +142,8 @@ static void put_in(uint64_t *map, unsigned bits, uint32_t hash)
 
 /* ---- building ----------------------------------------------------------------- */
 
-static void add_gram(struct trigger *t, unsigned shape, const char *sample, size_t literal,
-		     int offset)
+static void put(struct sieve *s, unsigned bits, uint32_t hash, size_t literal, int offset)
 {
-	struct sieve *s = &t->sieves[shape];
-	uint32_t hash = hash_of(fold(load(sample)), shapes[shape].bytes);
-
 	if (s->n == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 256;
 		s->grams = xrealloc(s->grams, s->cap * sizeof(*s->grams));
@@ -151,7 +153,14 @@ static void add_gram(struct trigger *t, unsigned shape, const char *sample, size
 		.literal = (uint16_t)literal,
 		.offset = (int8_t)offset,
 	};
-	put_in(s->map, shapes[shape].bits, hash);
+	put_in(s->map, bits, hash);
+}
+
+static void add_gram(struct trigger *t, unsigned shape, const char *sample, size_t literal,
+		     int offset)
+{
+	put(&t->sieves[shape], shapes[shape].bits, hash_of(fold(load(sample)), shapes[shape].bytes),
+	    literal, offset);
 }
 
 /* The shape with the longest samples that cannot miss the literal. */
@@ -198,17 +207,28 @@ static void add_grams(struct trigger *t, size_t literal)
 	}
 }
 
-static size_t index_of(const struct trigger *t, const struct literal *l)
+static uint32_t *slot_of(struct trigger *t, const struct literal *l)
 {
-	size_t i = 0;
+	uint32_t hash = l->len;
 
-	while (i < t->n_literals && (t->literals[i].literal.len != l->len ||
-				     memcmp(t->literals[i].literal.text, l->text, l->len) != 0))
-		i++;
-	return i;
+	for (size_t i = 0; i < l->len; i++)
+		hash = hash * 31 + (unsigned char)l->text[i];
+	return &t->slots[hash % (1 << SLOT_BITS)];
 }
 
-static void add_use(struct trigger *t, size_t literal, uint32_t rule)
+/* Its index; that of the next new one when it is not known. */
+static size_t index_of(struct trigger *t, const struct literal *l)
+{
+	for (uint32_t i = *slot_of(t, l); i; i = t->literals[i - 1].next) {
+		const struct literal *known = &t->literals[i - 1].literal;
+
+		if (known->len == l->len && memcmp(known->text, l->text, l->len) == 0)
+			return i - 1;
+	}
+	return t->n_literals;
+}
+
+static void add_use(struct trigger *t, size_t literal, uint32_t part)
 {
 	struct wanted *w = &t->literals[literal];
 
@@ -216,11 +236,11 @@ static void add_use(struct trigger *t, size_t literal, uint32_t rule)
 		t->uses_cap = t->uses_cap ? 2 * t->uses_cap : 256;
 		t->uses = xrealloc(t->uses, t->uses_cap * sizeof(*t->uses));
 	}
-	t->uses[t->n_uses] = (struct use){ .rule = rule, .next = w->first_use };
+	t->uses[t->n_uses] = (struct use){ .part = part, .next = w->first_use };
 	w->first_use = (uint32_t)t->n_uses++;
 }
 
-static void add_literals(struct trigger *t, const struct literals *needs, uint32_t rule)
+static void add_literals(struct trigger *t, const struct literals *needs, uint32_t part)
 {
 	if (t->n_literals + needs->n > t->cap) {
 		t->cap = 2 * (t->n_literals + needs->n);
@@ -231,20 +251,23 @@ static void add_literals(struct trigger *t, const struct literals *needs, uint32
 		size_t at = index_of(t, &needs->at[i]);
 
 		if (at == t->n_literals) {
-			t->literals[at] = (struct wanted){ .literal = needs->at[i] };
+			uint32_t *slot = slot_of(t, &needs->at[i]);
+
+			t->literals[at] = (struct wanted){ .literal = needs->at[i], .next = *slot };
+			*slot = (uint32_t)at + 1;
 			if (shape_for(needs->at[i].len) != LONG)
 				t->shorts[t->n_shorts++] = (uint32_t)at;
 			add_grams(t, at);
 			t->n_literals++;
 		}
-		add_use(t, at, rule);
+		add_use(t, at, part);
 	}
 }
 
 /* Can a line that begins so match? What the engine would need more of to tell, counts. */
-static bool can_begin(const struct rule *r, const struct matcher *m, const char *s, size_t n)
+static bool can_begin(const pcre2_code *code, const struct matcher *m, const char *s, size_t n)
 {
-	return pcre2_match(r->code, (PCRE2_SPTR)s, n, 0, PCRE2_PARTIAL_HARD, m->data, m->limits) !=
+	return pcre2_match(code, (PCRE2_SPTR)s, n, 0, PCRE2_PARTIAL_HARD, m->data, m->limits) !=
 	       PCRE2_ERROR_NOMATCH;
 }
 
@@ -255,66 +278,99 @@ static inline uint32_t hash_start(const char *s)
 	return hash_of(load(three), START_BYTES);
 }
 
-/* All beginnings of START_BYTES that a line of the rule may have, on from s[0..n). */
-static bool list_starts(const struct rule *r, const struct matcher *m, char *s, size_t n,
-			size_t *left, struct buf *out)
+/* Which bytes may come after s[0..n); how many they are. */
+static size_t list_next(const pcre2_code *code, const struct matcher *m, char *s, size_t n,
+			char out[static 256])
 {
+	size_t found = 0;
+
 	for (unsigned i = 0; i < 256; i++) {
 		s[n] = (char)i;
-		if (!can_begin(r, m, s, n + 1))
-			continue;
+		if (can_begin(code, m, s, n + 1))
+			out[found++] = (char)i;
+	}
+	return found;
+}
+
+/* All beginnings of START_BYTES that a matching line may have, on from s[0..n). */
+static bool list_starts(const pcre2_code *code, const struct matcher *m, char *s, size_t n,
+			size_t *left, struct buf *out)
+{
+	char next[256];
+	size_t found = list_next(code, m, s, n, next);
+
+	/* Where it may begin in many ways, it may go on in as many. */
+	if (n == 0 && found * found > 2 * *left)
+		return false;
+	for (size_t i = 0; i < found; i++) {
+		s[n] = next[i];
 		if (n + 1 == START_BYTES)
 			buf_append(out, s, START_BYTES);
-		else if ((*left)-- == 0 || !list_starts(r, m, s, n + 1, left, out))
+		else if ((*left)-- == 0 || !list_starts(code, m, s, n + 1, left, out))
 			return false;
 	}
 	return true;
 }
 
-static size_t mask_index(uint32_t hash)
-{
-	return hash >> (32 - START_MASK_BITS);
-}
-
 /* False when they are too many. */
-static bool add_starts(struct trigger *t, const struct rule *r, uint32_t rule, size_t most)
+static bool add_starts(struct trigger *t, const struct rule *r, size_t part, size_t most)
 {
-	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
 	OWNED(buf_done) struct buf starts;
+	const pcre2_code *code;
+	struct starter *new;
 	char s[START_BYTES];
 	uint32_t options = 0;
 
 	buf_init(&starts, STARTS_MAX * 256 * START_BYTES);
-	(void)pcre2_pattern_info(r->code, PCRE2_INFO_ALLOPTIONS, &options);
-	if (!(options & PCRE2_ANCHORED) || t->n_start_rules == START_RULES_MAX ||
-	    !list_starts(r, m, s, 0, &most, &starts) || starts.overflow)
+	if (!strchr(r->parts.at[part].regex, '^') || t->n_starters == UINT16_MAX)
 		return false;
-	for (size_t i = 0; i < starts.len; i += START_BYTES) {
-		uint32_t hash = hash_start(starts.data + i);
-
-		put_in(t->starts, START_BITS, hash);
-		t->start_masks[mask_index(hash)] |= (uint64_t)1 << t->n_start_rules;
+	code = rule_part_code(r, part);
+	(void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
+	if (!(options & PCRE2_ANCHORED) || !list_starts(code, t->matcher, s, 0, &most, &starts) ||
+	    starts.overflow)
+		return false;
+	for (size_t i = 0; i < starts.len; i += START_BYTES)
+		put(&t->starts, START_BITS, hash_start(starts.data + i), t->n_starters, 0);
+	if (t->n_starters == t->starters_cap) {
+		t->starters_cap = t->starters_cap ? 2 * t->starters_cap : 64;
+		t->starters = xrealloc(t->starters, t->starters_cap * sizeof(*t->starters));
 	}
-	t->start_rules[t->n_start_rules++] = rule;
+	new = &t->starters[t->n_starters++];
+	(void)pcre2_pattern_info(code, PCRE2_INFO_MINLENGTH, &new->min_len);
 	return true;
 }
 
 /* False when every line may be one for it. */
-static bool add_rule(struct trigger *t, const struct rule *r, uint32_t rule)
+static bool add_part(struct trigger *t, const struct rule *r, size_t part, uint32_t id)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
 	struct literals needs;
-	bool known =
-		literals_of(r->spec->regex, a, &needs) && t->n_literals + needs.n <= UINT16_MAX;
+	bool known = literals_of(r->parts.at[part].regex, a, &needs) &&
+		     t->n_literals + needs.n <= UINT16_MAX;
 
 	for (size_t i = 0; known && i < needs.n; i++)
 		known = needs.at[i].len >= LITERAL_MIN;
-	if (known && needs.everyday && add_starts(t, r, rule, STARTS_RARE))
+	if ((!known || needs.everyday) &&
+	    add_starts(t, r, part, known ? STARTS_RARE : STARTS_MAX)) {
+		t->starters[t->n_starters - 1].part = id;
 		return true;
-	if (!known)
-		return add_starts(t, r, rule, STARTS_MAX);
-	add_literals(t, &needs, rule);
-	return true;
+	}
+	if (known)
+		add_literals(t, &needs, id);
+	return known;
+}
+
+static void add_rule(struct trigger *t, const struct rule *r, size_t rule)
+{
+	for (size_t i = 0; i < r->parts.n; i++) {
+		if (add_part(t, r, i, part_id(rule, i)))
+			continue;
+		if (t->n_unknown == t->unknown_cap) {
+			t->unknown_cap = t->unknown_cap ? 2 * t->unknown_cap : 64;
+			t->unknown = xrealloc(t->unknown, t->unknown_cap * sizeof(*t->unknown));
+		}
+		t->unknown[t->n_unknown++] = part_id(rule, i);
+	}
 }
 
 static int by_hash(const void *a, const void *b)
@@ -341,19 +397,20 @@ struct trigger *trigger_new(const struct rule_set *set)
 {
 	struct trigger *t = xcalloc(1, sizeof(*t));
 
-	t->unknown = xcalloc(set->n + 1, sizeof(*t->unknown));
-	t->starts = xcalloc((1 << START_BITS) / 64, sizeof(uint64_t));
-	t->start_masks = xcalloc(1 << START_MASK_BITS, sizeof(uint64_t));
+	t->starts.map = xcalloc((1 << START_BITS) / 64, sizeof(uint64_t));
 	for (unsigned i = 0; i < SIEVES; i++)
 		t->sieves[i].map = xcalloc(((size_t)1 << shapes[i].bits) / 64, sizeof(uint64_t));
 	t->uses = xcalloc(1, sizeof(*t->uses));
+	t->matcher = matcher_new(RULE_MATCH_LIMIT);
 	t->n_uses = t->uses_cap = 1;
 	for (size_t i = 0; i < set->n; i++) {
 		const struct rule *r = &set->rules[i];
 
-		if (r->code && r->spec->class != RULE_BENIGN && !add_rule(t, r, (uint32_t)i))
-			t->unknown[t->n_unknown++] = (uint32_t)i;
+		if (r->spec->class != RULE_BENIGN)
+			add_rule(t, r, i);
 	}
+	make_index(&t->starts);
+	matcher_free(TAKE(t->matcher));
 	for (unsigned i = 0; i < SIEVES; i++)
 		make_index(&t->sieves[i]);
 	return t;
@@ -371,8 +428,9 @@ void trigger_free(struct trigger *t)
 	free(t->uses);
 	free(t->shorts);
 	free(t->unknown);
-	free(t->starts);
-	free(t->start_masks);
+	free(t->starts.map);
+	free(t->starts.grams);
+	free(t->starters);
 	free(t);
 }
 
@@ -393,7 +451,7 @@ static void found(const struct trigger *t, size_t literal, size_t line, trigger_
 		  void *arg)
 {
 	for (uint32_t i = t->literals[literal].first_use; i; i = t->uses[i].next)
-		fn(arg, line, t->uses[i].rule);
+		fn(arg, line, t->uses[i].part);
 }
 
 void trigger_found(const struct trigger *t, size_t i, size_t line, trigger_found_fn *fn, void *arg)
@@ -497,20 +555,32 @@ static void sift_all(struct trigger *t)
 	}
 }
 
+/* Too short to have a beginning: few patterns match so little. */
+static void look_at_short(const struct trigger *t, size_t line)
+{
+	for (size_t i = 0; i < t->n_starters; i++)
+		if (t->starters[i].min_len <= t->lines[line].len)
+			t->found(t->arg, line, t->starters[i].part);
+}
+
 static void look_at_starts(const struct trigger *t)
 {
-	for (size_t i = 0; i < t->n_lines; i++) {
-		const char *s = t->text + t->lines[i].start;
-		uint64_t rules;
+	const struct sieve *s = &t->starts;
 
-		if (t->lines[i].len < START_BYTES)
-			rules = ~(uint64_t)0 >> (START_RULES_MAX - t->n_start_rules);
-		else if (is_in(t->starts, START_BITS, hash_start(s)))
-			rules = t->start_masks[mask_index(hash_start(s))];
-		else
+	for (size_t i = 0; i < t->n_lines; i++) {
+		uint32_t hash, bucket;
+
+		if (t->lines[i].len < START_BYTES) {
+			look_at_short(t, i);
 			continue;
-		for (; rules; rules &= rules - 1)
-			t->found(t->arg, i, t->start_rules[__builtin_ctzll(rules)]);
+		}
+		hash = hash_start(t->text + t->lines[i].start);
+		if (!is_in(s->map, START_BITS, hash))
+			continue;
+		bucket = hash >> (32 - BUCKET_BITS);
+		for (uint32_t k = s->first[bucket]; k < s->first[bucket + 1]; k++)
+			if (s->grams[k].hash == hash)
+				t->found(t->arg, i, t->starters[s->grams[k].literal].part);
 	}
 }
 
@@ -527,7 +597,7 @@ void trigger_scan(struct trigger *t, const char *text, size_t len, const struct 
 	t->without_short = without_short;
 	t->found = fn;
 	t->arg = arg;
-	if (t->n_start_rules)
+	if (t->n_starters)
 		look_at_starts(t);
 	sift_all(t);
 }

@@ -155,8 +155,7 @@ static void an_empty_log_is_read_too(void **state)
 	(void)log_reader_begin(f->reader, &none, &in, "x", f->arena, on_read, &l);
 	assert_null(l.answer);
 	run(f, 1, 10);
-	assert_non_null(l.answer);
-	assert_non_null(strstr(l.answer, "\"timeout\""));
+	assert_non_null(strstr(l.answer ? l.answer : "", "\"timeout\""));
 	assert_false(l.found);
 	free(l.answer);
 }

@@ -5,6 +5,7 @@
 
 #include "core/buf.h"
 #include "core/mem.h"
+#include "dispatcher/trigger.h"
 #include "unit.h"
 
 /* Patterns that are awkward in different ways for an engine that looks for all at once. */
@@ -101,9 +102,11 @@ static void confirmed(struct prefilter *p, const struct rule_set *set, const str
 
 		if (i)
 			assert_true(c[i].line > c[i - 1].line ||
-				    (c[i].line == c[i - 1].line && c[i].rule > c[i - 1].rule));
-		if (pattern_match(set->rules[c[i].rule].code, m, b->text.data + l->start, l->len) ==
-		    RULE_HIT)
+				    (c[i].line == c[i - 1].line &&
+				     part_id(c[i].rule, c[i].part) >
+					     part_id(c[i - 1].rule, c[i - 1].part)));
+		if (pattern_match(rule_part_code(&set->rules[c[i].rule], c[i].part), m,
+				  b->text.data + l->start, l->len) == RULE_HIT)
 			buf_printf(out, "%u:%s ", c[i].line + 1, set->rules[c[i].rule].spec->id);
 	}
 }
@@ -136,12 +139,21 @@ struct found {
 	size_t n, next;
 };
 
-static bool is_candidate(struct found *f, uint32_t line, uint32_t rule)
+/* One of the parts that would be asked about the line, in order, says yes. */
+static bool is_found(struct found *f, const struct matcher *m, const struct rule_set *set,
+		     const struct block *b, uint32_t line, uint32_t rule)
 {
+	const struct clean_line *l = &b->lines[line];
+	bool hit = false;
+
 	while (f->next < f->n && (f->at[f->next].line < line ||
 				  (f->at[f->next].line == line && f->at[f->next].rule < rule)))
 		f->next++;
-	return f->next < f->n && f->at[f->next].line == line && f->at[f->next].rule == rule;
+	for (; !hit && f->next < f->n && f->at[f->next].line == line && f->at[f->next].rule == rule;
+	     f->next++)
+		hit = pattern_match(rule_part_code(&set->rules[rule], f->at[f->next].part), m,
+				    b->text.data + l->start, l->len) == RULE_HIT;
+	return hit;
 }
 
 /* Asks every rule about every line: each hit has to be among the candidates. */
@@ -159,7 +171,7 @@ static void expect_all_hits(struct prefilter *p, const struct rule_set *set, con
 			if (r->spec->class == RULE_BENIGN ||
 			    pattern_match(r->code, m, line, b->lines[i].len) != RULE_HIT)
 				continue;
-			if (!is_candidate(&f, i, k))
+			if (!is_found(&f, m, set, b, i, k))
 				fail_msg("%s is not asked about %.*s", r->spec->id, b->lines[i].len,
 					 line);
 		}
