@@ -165,15 +165,22 @@ static void emit(struct cursor *c, const char *s, size_t n)
 
 static bool starts_with(const struct cursor *c, const char *s, const char *prefix)
 {
-	size_t n = strlen(prefix);
+	size_t n;
 
+	/* Asked at every byte, so the first one has to be enough for most. */
+	if (s >= c->end || *s != *prefix)
+		return false;
+	n = strlen(prefix);
 	return (size_t)(c->end - s) >= n && memcmp(s, prefix, n) == 0;
 }
 
 static bool starts_with_nocase(const struct cursor *c, const char *s, const char *prefix)
 {
-	size_t n = strlen(prefix);
+	size_t n;
 
+	if (s >= c->end || (*s | 0x20) != (*prefix | 0x20))
+		return false;
+	n = strlen(prefix);
 	return (size_t)(c->end - s) >= n && strncasecmp(s, prefix, n) == 0;
 }
 
@@ -291,13 +298,13 @@ static bool mask_assignment(struct cursor *c)
 		return false;
 	while (s < c->end && is_name_char(*s))
 		s++;
-	secret = secret_name(name, (size_t)(s - name));
-	if (!secret)
-		return false;
 	option = s - name > 2 && name[0] == '-' && name[1] == '-';
 	value = value_after(c, s, option);
 	if (!value || starts_with_nocase(c, value, "bearer ") ||
 	    starts_with_nocase(c, value, "basic "))
+		return false;
+	secret = secret_name(name, (size_t)(s - name));
+	if (!secret)
 		return false;
 	for (end = value; end < c->end && !isspace((unsigned char)*end) && !strchr("\"',;&", *end);)
 		end++;
@@ -313,8 +320,13 @@ static bool mask_assignment(struct cursor *c)
 static void copy_char(struct cursor *c)
 {
 	size_t n;
-	bool bad = neutralise_is_bad(c->at, (size_t)(c->end - c->at), &n);
+	bool bad;
 
+	if (*c->at >= ' ' && *c->at <= '~') {
+		emit(c, c->at++, 1);
+		return;
+	}
+	bad = neutralise_is_bad(c->at, (size_t)(c->end - c->at), &n);
 	if (!bad)
 		emit(c, c->at, n);
 	else
