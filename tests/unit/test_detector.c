@@ -10,6 +10,7 @@
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "dispatcher/rule_set.h"
 #include "unit.h"
 
@@ -171,6 +172,119 @@ static void a_large_log_needs_no_memory(void **state)
 	assert_true(after.ru_maxrss - before.ru_maxrss < ALLOWED_KIB);
 }
 
+/* What every answer has to be, whatever was read. */
+static void assert_harmless(const char *json)
+{
+	assert_true(utf8_valid((const unsigned char *)json, strlen(json)));
+	assert_null(strstr(json, "\\u00"));
+	for (const char *s = json; *s; s++)
+		assert_true((unsigned char)*s >= ' ' && *s != '\x7f');
+}
+
+/* The same from both engines, in one piece and in pieces; the answer is the caller's. */
+static char *answer_of_all(const struct pair *p, const char *log, size_t n)
+{
+	char *whole = answer(p->fast, log, n, n + 1);
+	OWNED(freep) char *slow = answer(p->slow, log, n, n + 1);
+	OWNED(freep) char *pieces = answer(p->fast, log, n, 4093);
+
+	assert_string_equal(whole, slow);
+	assert_string_equal(whole, pieces);
+	assert_harmless(whole);
+	return whole;
+}
+
+static void bad_input_hides_nothing(void **state)
+{
+	static const char cause[] = "\ntax.c:7:9: error: 'rate' undeclared\n"
+				    "make: *** [tax.o] Error 1";
+#define TEXT(s) (s), sizeof(s) - 1
+	static const struct {
+		const char *text;
+		size_t n, times;
+		const char *what;
+	} rows[] = {
+		{ TEXT(""), 0, "nothing" },
+		{ TEXT("\0"), 100000, "NULs" },
+		{ TEXT("a\0b\n"), 30000, "NULs in lines" },
+		{ TEXT("\xff\xc0\x80\xed\xa0\x80"), 30000, "invalid UTF-8" },
+		{ TEXT("\xe2\x80"), 70000, "UTF-8 that never ends" },
+		{ TEXT("x"), 2 << 20, "a line of two megabytes" },
+		{ TEXT("error: "), 200000, "one of words that rules look for" },
+		{ TEXT("\n"), 100000, "empty lines" },
+		{ TEXT("\r"), 100000, "carriage returns" },
+		{ TEXT("50 %\r"), 50000, "progress" },
+		{ TEXT("\033[31m\033]0;title\007\033[2J"), 20000, "escapes" },
+		{ TEXT("\033["), 70000, "escapes that never end" },
+		{ TEXT("\033]0;"), 50000, "titles that never end" },
+		{ TEXT("##[group]\n::group::\n"), 10000, "groups that never end" },
+		{ TEXT("((((((((((((((((((((\n"), 5000, "brackets" },
+		{ TEXT("a.b.c.d:1:1: e.f.g.h:1:1: "), 10000, "places" },
+		{ TEXT("        1) x::x#x (x.x) [x] -> x:1:1: \n"), 5000, "what tests look like" },
+		{ TEXT("\xe2\x80\xae\xe2\x80\x8b\n"), 20000, "text that turns around" },
+	};
+	OWNED(detector_freep) struct detector *fast = new_detector();
+	OWNED(detector_freep) struct detector *slow = new_detector();
+	struct pair p = { .fast = fast, .slow = slow };
+
+	UNUSED(state);
+	detector_use_pcre2_only(slow);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWNED(buf_done) struct buf log;
+		OWNED(freep) char *alone = NULL;
+		OWNED(freep) char *before = NULL;
+
+		buf_init(&log, 8 << 20);
+		for (size_t k = 0; k < rows[i].times; k++)
+			buf_append(&log, rows[i].text, rows[i].n);
+		alone = answer_of_all(&p, log.len ? log.data : "", log.len);
+		buf_puts(&log, cause);
+		before = answer_of_all(&p, log.data, log.len);
+		if (!strstr(before, "\"category\":\"build_failure\"") ||
+		    !strstr(before, "tax.c:7:9"))
+			fail_msg("after %s: %s", rows[i].what, before);
+	}
+#undef TEXT
+	assert_int_equal(detector_gave_up(fast), 0);
+}
+
+static void names_of_tests_are_harmless(void **state)
+{
+	static const char log[] =
+		"FAIL: test_\033[2Jrate (tests.Tax\xff\xe2\x80\xae)\n"
+		"--- FAIL: Test\0Rate/\x1b]8;;http://x\x07@all (0.00s)\n"
+		"FAILED tests/test_tax.py::test_rate[\23331m-password=hunter2hunter2] - x\n"
+		"  \u2022 x\n1) <script>alert(1)</script>(org.acme.Tax)\n";
+	OWNED(detector_freep) struct detector *fast = new_detector();
+	OWNED(detector_freep) struct detector *slow = new_detector();
+	struct pair p = { .fast = fast, .slow = slow };
+	OWNED(freep) char *got = NULL;
+
+	UNUSED(state);
+	detector_use_pcre2_only(slow);
+	got = answer_of_all(&p, log, sizeof(log) - 1);
+	assert_non_null(strstr(got, "\"failed_tests\":[\""));
+	assert_null(strstr(got, "hunter2"));
+}
+
+static void a_log_may_be_cut_anywhere(void **state)
+{
+	OWNED(detector_freep) struct detector *fast = new_detector();
+	OWNED(detector_freep) struct detector *slow = new_detector();
+	struct pair p = { .fast = fast, .slow = slow };
+	OWNED(buf_done) struct buf log;
+
+	UNUSED(state);
+	detector_use_pcre2_only(slow);
+	buf_init(&log, 1 << 20);
+	samples(&log, 3);
+	for (size_t i = 1; i < 24; i++) {
+		size_t at = log.len * i / 24 + i;
+		OWNED(freep) char *begin = answer_of_all(&p, log.data, at);
+		OWNED(freep) char *end = answer_of_all(&p, log.data + at, log.len - at);
+	}
+}
+
 static void bad_rules_are_refused_whole(void **state)
 {
 	struct detector *d = NULL;
@@ -189,6 +303,9 @@ int main(void)
 		cmocka_unit_test(pieces_do_not_matter),
 		cmocka_unit_test(a_scan_does_not_leave_traces_for_the_next),
 		cmocka_unit_test(a_large_log_needs_no_memory),
+		cmocka_unit_test(bad_input_hides_nothing),
+		cmocka_unit_test(names_of_tests_are_harmless),
+		cmocka_unit_test(a_log_may_be_cut_anywhere),
 		cmocka_unit_test(bad_rules_are_refused_whole),
 	};
 
