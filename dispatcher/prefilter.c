@@ -386,7 +386,8 @@ static struct prefilter *new_prefilter(const struct rule_set *set, bool hypersca
 	if (p->one_pass)
 		return p;
 	unknown = trigger_unknown(p->trigger, &p->n_everywhere);
-	memcpy(p->everywhere, unknown, p->n_everywhere * sizeof(*unknown));
+	if (p->n_everywhere)
+		memcpy(p->everywhere, unknown, p->n_everywhere * sizeof(*unknown));
 	return p;
 }
 
