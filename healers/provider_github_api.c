@@ -397,6 +397,8 @@ static void take_used(struct api_call *c, const struct http_reply *r, struct jso
 		return;
 	}
 	read_reach(c, o);
+	/* They belong to this answer, and the report comes after others. */
+	c->result.status = c->result.conclusion = "";
 	c->ask = ASK_CACHES;
 	next_request(c);
 }
@@ -426,6 +428,7 @@ static void next_cache(struct api_call *c)
 		next_request(c);
 		return;
 	}
+	c->result.etag = ""; /* it was of an earlier answer */
 	if (!g->n_caches && !c->run.tries)
 		api_refuse(&c->result, 0, "the run used no cache that could be deleted");
 	else
