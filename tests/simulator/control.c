@@ -223,6 +223,7 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 		.failing_job = json_str(o, "failing_job", NULL),
 		.job_ms = json_i64(o, "job_ms", -1),
 		.age_ms = json_i64(o, "age_ms", 0),
+		.story = json_i64(o, "story", 0),
 		.silent = json_flag(o, "silent", false),
 		.stubborn = json_flag(o, "stubborn", false),
 		.logs_expired = json_flag(o, "logs_expired", false),

@@ -792,7 +792,9 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	r->workflow = choose_workflow(w, wish, cause);
 	r->rule = wish->rule;
 	r->seed = rng_next(&w->rng);
-	r->story = cause ? (unsigned)(r->seed % cause_stories(cause)) : 0;
+	r->story = cause ? (unsigned)((wish->story > 0 ? (uint64_t)wish->story - 1 : r->seed) %
+				      cause_stories(cause))
+			 : 0;
 	r->created_ms = clock_wall_ms() - wish->age_ms;
 	r->job_ms = wish->job_ms >= 0 ? wish->job_ms : w->opt.job_ms;
 	rng_hex(&w->rng, r->sha, 40);

@@ -128,6 +128,7 @@ struct run_wish {
 	enum rerun_rule rule;
 	int64_t job_ms; /* -1: the world's */
 	int64_t age_ms; /* created so long ago */
+	int64_t story;  /* which of the cause's, from 1; 0: by chance */
 	bool silent, logs_expired, stubborn;
 	bool passes, fails; /* neither: by chance */
 };
