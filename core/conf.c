@@ -82,6 +82,11 @@ static bool parse_unit(const char *text, const struct unit *units, int64_t *out)
 	return v == 0 && !text[digits];
 }
 
+bool conf_duration(const char *text, int64_t *out_ms)
+{
+	return parse_unit(text, durations, out_ms);
+}
+
 static bool parse_bool(const char *text, int64_t *out)
 {
 	static const char *const words[][2] = {
@@ -107,7 +112,7 @@ static bool parse_number(enum conf_type type, const char *text, int64_t *out)
 	case CONF_BOOL:
 		return parse_bool(text, out);
 	case CONF_DURATION:
-		return parse_unit(text, durations, out);
+		return conf_duration(text, out);
 	case CONF_SIZE:
 		return parse_unit(text, sizes, out);
 	case CONF_STR:

@@ -92,4 +92,7 @@ void conf_each(const struct conf *, conf_each_fn *, void *arg);
  */
 void conf_describe(const struct conf *, conf_each_fn *, void *arg);
 
+/* "250ms", "2h", "0"; false when it is none. */
+bool conf_duration(const char *text, int64_t *out_ms);
+
 #endif

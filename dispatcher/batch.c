@@ -58,7 +58,7 @@ static struct redis_script record_script = {
 		"  redis.call('XADD', KEYS[4], '*', 'run', ref, 'what', 'attempt ' .. generation) "
 		"  if cur[7] and (e[7] == '1' or (sha ~= '' and (cur[6] or '') ~= '' and "
 		"      cur[6] ~= sha)) then "
-		"    redis.call('HDEL', key, 'reruns') "
+		"    redis.call('HDEL', key, 'reruns', 'excused') "
 		"  end "
 		"  redis.call('HSET', key, 'generation', generation, 'rank', e[4], 'at_ms', e[5], "
 		"    'failed', e[6], 'updated_at_ms', now, 'first_seen_ms', cur[8] or now, "

@@ -17,6 +17,7 @@
 #include "dispatcher/batch.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/flake_ledger.h"
+#include "dispatcher/incident.h"
 #include "dispatcher/work.h"
 
 #define GROUP "dispatchers"
@@ -503,8 +504,10 @@ static void on_chores(evutil_socket_t fd, short what, void *arg)
 		if (tidies)
 			tidy(c, p);
 	}
-	if (tidies)
+	if (tidies) {
+		incident_sweep(c->e);
 		c->tidied_at_ms = now;
+	}
 	read_next(c);
 }
 

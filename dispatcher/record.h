@@ -15,12 +15,13 @@ struct run {
 		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason,
 		*trigger;
 	uint64_t repo_id, run_id, pipeline_id, installation, generation, rank, diagnosed,
-		finding_generation, failed, reruns, updated_at_ms, at_ms;
+		finding_generation, failed, reruns, excused, updated_at_ms, at_ms;
 };
 
 struct plan {
 	const char *id, *run, *strategy, *risk, *mode, *state, *reason, *category, *fingerprint,
-		*rule, *confidence, *trace, *subcategory, *asked_by, *answer, *result, *detail;
+		*rule, *confidence, *trace, *subcategory, *asked_by, *answer, *result, *detail,
+		*host;
 	uint64_t generation, created_at_ms, due_at_ms, sent_at_ms, sends, reruns, held_ms, stopped,
 		forced;
 };

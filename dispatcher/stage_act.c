@@ -23,6 +23,7 @@
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
 #include "dispatcher/decide.h"
+#include "dispatcher/incident.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/test_hooks.h"
 #include "dispatcher/work.h"
@@ -44,20 +45,25 @@ struct act {
 	struct attempt attempt;
 	bool attempting;
 	bool admitted;
-	bool over;           /* of_running: the run has ended, so the second call is due */
-	struct event *watch; /* while attempting */
+	const char *result, *detail; /* finished so */
+	bool over;                   /* of_running: the run has ended, so the second call is due */
+	struct event *watch;         /* while attempting */
 };
 
 /*
- * KEYS stop budget inflight breaker minutes fleet
+ * KEYS stop budget inflight breaker minutes fleet incidents
  * ARGV plan per_hour concurrent hold_ms budget_ttl_s breaker_cap limit_field limit_cap
- *      minutes_per_day fleet_percent fleet_floor
+ *      minutes_per_day fleet_percent fleet_floor, what incident_args() adds
  * Asking again for the same plan costs nothing, so a crash between grant and
  * call does not eat the budget.
  */
 static struct redis_script admit_script = {
 	.name = "admit",
-	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / "
+		"1000) " INCIDENT_LUA
+		"local known = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 "
+		"local wait = incident_ask(KEYS[7], ARGV[1], 12, known) "
+		"if wait then return wait end "
 		"local stop = redis.call('GET', KEYS[1]) "
 		"if stop then return {'held', 'stopped: ' .. stop} end "
 		"local b = redis.call('HMGET', KEYS[4], 'state', 'open_until_ms', "
@@ -69,7 +75,6 @@ static struct redis_script admit_script = {
 		"    return {'down', left} "
 		"  end "
 		"end "
-		"local known = redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 "
 		"if not known and redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[2]) then "
 		"  return {'over', 'limit of ' .. ARGV[2] .. ' re-runs an hour for this pipeline "
 		"is used up'} "
@@ -91,6 +96,7 @@ static struct redis_script admit_script = {
 		"    redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then "
 		"  return {'held', ARGV[3] .. ' heals are being started already'} "
 		"end "
+		"incident_take(KEYS[7], ARGV[1], 12, known) "
 		"if redis.call('SADD', KEYS[2], ARGV[1]) == 1 and ARGV[10] ~= '0' then "
 		"  redis.call('HINCRBY', KEYS[6], 'reruns', 1) "
 		"  redis.call('EXPIRE', KEYS[6], ARGV[5]) "
@@ -117,10 +123,22 @@ static void release(struct task *t)
 	redis_send_args(t->e->writer, NULL, NULL, "ZREM", inflight, t->plan.id, (char *)NULL);
 }
 
+static void on_ended(struct task *t, bool covered)
+{
+	struct act *a = t->state;
+
+	UNUSED(covered);
+	task_outcome(t, a->result, a->detail);
+}
+
 static void finish(struct task *t, const char *result, const char *detail)
 {
+	struct act *a = t->state;
+
 	release(t);
-	task_outcome(t, result, detail);
+	a->result = result;
+	a->detail = arena_strdup(t->arena, detail);
+	incident_ended(t, result, on_ended);
 }
 
 /* Of a plan whose call was certainly not applied. */
@@ -328,6 +346,11 @@ static void write_sent(struct task *t)
 
 /* --- permission ----------------------------------------------------------- */
 
+static void held_too_long(struct task *t, const char *why)
+{
+	finish(t, "escalated", why);
+}
+
 static void on_admit(const struct redisReply *reply, void *arg)
 {
 	struct task *t = arg;
@@ -345,6 +368,8 @@ static void on_admit(const struct redisReply *reply, void *arg)
 		finish(t, "escalated", why ? why : "over the limit");
 	} else if (strcmp(answer, "down") == 0) {
 		breaker_hold(t, redis_int(redis_at(reply, 1), 0), "the provider is left alone");
+	} else if (strcmp(answer, "incident") == 0) {
+		incident_hold(t, reply, held_too_long);
 	} else {
 		again(t, HELD_MS, why ? why : "held");
 	}
@@ -352,7 +377,7 @@ static void on_admit(const struct redisReply *reply, void *arg)
 
 static void admit(struct task *t)
 {
-	enum { STOP, PIPELINE, INFLIGHT, BREAKER, MINUTES, FLEET, N_KEYS };
+	enum { STOP, PIPELINE, INFLIGHT, BREAKER, MINUTES, FLEET, INCIDENTS, N_KEYS };
 	const struct act *a = t->state;
 	char keys[N_KEYS][KEY_MAX], limit[BREAKER_FIELD_MAX];
 	struct redis_cmd cmd;
@@ -363,6 +388,7 @@ static void admit(struct task *t)
 	breaker_key(t, keys[BREAKER]);
 	budget_minutes_key(t, keys[MINUTES]);
 	budget_fleet_key(t, keys[FLEET]);
+	incident_key(t->e, keys[INCIDENTS]);
 	breaker_limit_field(t->run.installation, limit);
 	redis_script_cmd(&cmd, &admit_script, N_KEYS);
 	for (int i = 0; i < N_KEYS; i++)
@@ -378,6 +404,7 @@ static void admit(struct task *t)
 	redis_arg_i64(&cmd, a->policy.limits.minutes_per_repo_day);
 	redis_arg_i64(&cmd, policy_fleet_percent(t->e->policy));
 	redis_arg_i64(&cmd, BUDGET_FLEET_FLOOR);
+	incident_args(t, &cmd);
 	t->asked++;
 	redis_send_script(t->e->writer, &admit_script, &cmd, on_admit, t);
 }
@@ -610,6 +637,11 @@ static bool held_back(struct task *t)
 	return false;
 }
 
+static void ask_provider(struct task *t)
+{
+	breaker_ask(t, fence);
+}
+
 static void act_on_provider(struct task *t)
 {
 	struct act *a = t->state;
@@ -622,8 +654,10 @@ static void act_on_provider(struct task *t)
 		task_outcome(
 			t, "refused",
 			arena_printf(t->arena, "no token for %s is configured", t->run.source));
+	else if (t->plan.held_ms > 0)
+		incident_peek(t, ask_provider, held_too_long);
 	else
-		breaker_ask(t, fence);
+		ask_provider(t);
 }
 
 /* Done twice it does nothing twice: what was interrupted is just done again. */

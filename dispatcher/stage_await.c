@@ -8,6 +8,7 @@
 #include "core/metrics.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
+#include "dispatcher/incident.h"
 #include "dispatcher/learn.h"
 #include "dispatcher/work.h"
 
@@ -21,14 +22,33 @@ enum {
 struct await {
 	struct api *api;
 	const struct provider_api *ops;
+	const char *result, *detail; /* judged so */
 };
+
+/* That it failed again while the outage lasted says nothing about the strategy. */
+static void on_ended(struct task *t, bool covered)
+{
+	struct await *a = t->state;
+
+	if (!covered || strcmp(a->result, "same_failure") != 0)
+		learn_tell(t, a->result);
+	task_outcome(t, a->result, a->detail);
+}
+
+static void finish(struct task *t, const char *result, const char *detail)
+{
+	struct await *a = t->state;
+
+	a->result = result;
+	a->detail = detail;
+	incident_ended(t, result, on_ended);
+}
 
 /* What the next attempt says about the heal. */
 static void judged(struct task *t, const char *result, const char *detail)
 {
 	budget_spent(t);
-	learn_tell(t, result);
-	task_outcome(t, result, detail);
+	finish(t, result, detail);
 }
 
 static void judge(struct task *t, const char *conclusion)
@@ -78,9 +98,9 @@ static void on_run(const struct api_result *r, void *arg)
 		/* After a long pause its event is still in the stream, and will be diagnosed. */
 		task_retry(t, diagnosis_ms(t), "it failed, and its event is not here yet");
 	else
-		task_outcome(t, "timed_out",
-			     arena_printf(t->arena, "no completion was reported in time; it is %s",
-					  r->fate == API_OK ? r->status : r->why));
+		finish(t, "timed_out",
+		       arena_printf(t->arena, "no completion was reported in time; it is %s",
+				    r->fate == API_OK ? r->status : r->why));
 }
 
 static void ask_run(struct task *t)
@@ -125,7 +145,7 @@ static void await_start(struct task *t)
 	}
 	a->api = engine_provider(t->e, r, &a->ops);
 	if (!a->api) {
-		task_outcome(t, "timed_out", "no completion was reported in time");
+		finish(t, "timed_out", "no completion was reported in time");
 		return;
 	}
 	breaker_ask(t, ask_run);

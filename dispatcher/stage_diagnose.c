@@ -21,6 +21,8 @@
 #include "dispatcher/failure_reason.h"
 #include "dispatcher/flake_ledger.h"
 #include "dispatcher/git_finding.h"
+#include "dispatcher/incident.h"
+#include "dispatcher/incident_host.h"
 #include "dispatcher/knowledge.h"
 #include "dispatcher/learn.h"
 #include "dispatcher/log_reader.h"
@@ -29,7 +31,10 @@
 #include "dispatcher/trust.h"
 #include "dispatcher/work.h"
 
-enum { JOBS_MAX = 16 };
+enum {
+	JOBS_MAX = 16,
+	EXCUSED_MAX = 20, /* attempts of a run that outages ended */
+};
 
 struct diagnose {
 	struct api *api;
@@ -43,6 +48,8 @@ struct diagnose {
 	struct flakes_failed failed; /* tests, of all jobs that were read */
 	double failed_s;             /* what those jobs took */
 	const char *no_log_why;
+	const struct learned *learned;
+	char host[INCIDENT_HOST_MAX + 1]; /* that the failure is about */
 	const char *deploy_job;
 	const char *deploy_ran;
 	double ci_minutes;     /* that running again what failed takes */
@@ -104,6 +111,8 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 		"0",
 		"trace",
 		t->run.trace,
+		"host",
+		((struct diagnose *)t->state)->host,
 		NULL,
 	};
 
@@ -140,14 +149,23 @@ static const struct finding *explained(struct task *t)
 	return &d->best;
 }
 
-static void on_learned(struct task *t, const struct learned *learned)
+/* An attempt that an outage ended was no attempt to heal: the next one is not held against it. */
+static uint64_t excuse(struct task *t, bool covered, uint64_t reruns)
+{
+	uint64_t excused = t->run.excused + (covered && reruns > t->run.excused);
+
+	return excused > EXCUSED_MAX ? EXCUSED_MAX : excused;
+}
+
+static void on_noted(struct task *t, bool covered)
 {
 	struct diagnose *d = t->state;
 	const struct finding *f = explained(t);
 	OWNED(json_putp) struct json_object *json = finding_to_json(f);
 	struct policy_answer policy;
+	uint64_t reruns = reruns_so_far(t), excused = excuse(t, covered, reruns);
 	struct decide_facts facts = {
-		.reruns = reruns_so_far(t),
+		.reruns = reruns - (excused < reruns ? excused : reruns),
 		.conclusion = t->run.conclusion,
 		.deploy_job = d->deploy_job,
 		.deploy_ran = d->deploy_ran,
@@ -157,7 +175,7 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.provider = d->ops,
 		.observe = t->e->decide.observe,
 		.observe_local = t->e->decide.observe_local,
-		.learned = learned,
+		.learned = d->learned,
 		.person_minutes = (double)t->e->opt.person_minutes,
 		.ci_minutes = d->ci_minutes,
 		.ci_minutes_all = d->ci_minutes_all,
@@ -174,7 +192,8 @@ static void on_learned(struct task *t, const struct learned *learned)
 		.run_pairs = { "finding", arena_strdup(t->arena, json_text(json)),
 			       "finding_generation", generation, "diagnosed", generation,
 			       "fingerprint", f->fingerprint, "category", f->category, "deploy_ran",
-			       d->deploy_ran ? d->deploy_ran : "" },
+			       d->deploy_ran ? d->deploy_ran : "", "excused",
+			       arena_printf(t->arena, "%" PRIu64, excused) },
 	};
 	struct decision decision;
 
@@ -195,6 +214,15 @@ static void on_learned(struct task *t, const struct learned *learned)
 		 KV("strategy", decision.healer->name), KV("reason", decision.reason));
 	t->recorded = diagnosis_recorded;
 	task_settle(t, &s);
+}
+
+static void on_learned(struct task *t, const struct learned *learned)
+{
+	struct diagnose *d = t->state;
+
+	d->learned = learned;
+	incident_host(&d->best, d->host);
+	incident_note(t, &d->best, d->host, on_noted);
 }
 
 static void conclude(struct task *t)
