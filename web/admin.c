@@ -126,6 +126,11 @@ static void post_go(struct admin *a, struct http_request *req, const char *rest)
 	api_go(&a->api, req);
 }
 
+static void post_incident(struct admin *a, struct http_request *req, const char *rest)
+{
+	api_incident(&a->api, req, rest);
+}
+
 static void post_approve(struct admin *a, struct http_request *req, const char *rest)
 {
 	api_approve(&a->api, req, rest);
@@ -164,6 +169,7 @@ static const struct route {
 	{ "/api/v1/stream", false, get_stream },
 	{ "/api/v1/stop", true, post_stop },
 	{ "/api/v1/go", true, post_go },
+	{ "/api/v1/incidents/", true, post_incident },
 	{ "/api/v1/approve/", true, post_approve },
 	{ "/api/v1/reject/", true, post_reject },
 	{ "/api/v1/feedback", true, post_feedback },

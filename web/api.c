@@ -12,6 +12,7 @@
 #include "core/cluster_view.h"
 #include "core/flake.h"
 #include "core/http_server.h"
+#include "core/incident.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -53,6 +54,7 @@ struct question {
 	bool failed;
 	char reason[REASON_MAX];     /* of a stop; "" when it is released */
 	char word[16], strategy[40]; /* answer to a suggestion */
+	char subject[INCIDENT_SUBJECT_MAX];
 	struct json_object *list;
 	struct json_object *(*entry_json)(const struct redisReply *);
 	struct arena *arena; /* of the flakes; NULL: it is not about them */
@@ -829,6 +831,91 @@ void api_stop(struct api *api, struct http_request *req)
 void api_go(struct api *api, struct http_request *req)
 {
 	send_switch(api, req, NULL);
+}
+
+/* --- incidents ------------------------------------------------------------------------------ */
+
+static void on_ordered(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct question *q = arg;
+	const char *word = redis_str(reply);
+
+	UNUSED(index);
+	if (usable(q, reply) && word)
+		(void)text_copy(q->word, sizeof(q->word), word, strlen(word));
+}
+
+static void answer_incident(void *arg)
+{
+	struct question *q = arg;
+	OWNED(json_putp) struct json_object *o = NULL;
+	char what[32];
+
+	if (q->failed || !*q->word) {
+		answer_error(q->req, 503, "Redis does not answer: nothing was changed");
+		return;
+	}
+	if (incident_refusal(q->word)) {
+		answer_error(q->req, strcmp(q->word, "none") == 0 ? 404 : 409,
+			     incident_refusal(q->word));
+		return;
+	}
+	log_warn("incident changed by hand", KV("subject", q->subject), KV("what", q->word),
+		 KV("peer", q->req->peer), KV("reason", q->reason));
+	(void)snprintf(what, sizeof(what), "incident_%.15s", q->word);
+	audit_write(q->api->audit, what, "subject", q->subject, "reason", q->reason, "by",
+		    "the page or the API", "peer", q->req->peer, (char *)NULL);
+	o = json_object_new_object();
+	json_add_str(o, "subject", q->subject);
+	json_add_str(o, "incident", q->word);
+	answer(q->req, 200, o);
+	q->api->switched(q->api->arg);
+}
+
+/* {"subject":"host:registry.example.org","for":"2h","reason":"...","now":false} */
+static int read_order(const char *word, struct json_object *body, struct incident_order *o,
+		      struct err *err)
+{
+	const char *duration = json_str(body, "for", "");
+
+	*o = (struct incident_order){
+		.word = word,
+		.subject = json_str(body, "subject", ""),
+		.reason = json_str(body, "reason", ""),
+		.by = "the page or the API",
+		.now = json_flag(body, "now", false),
+	};
+	if (incident_subject_check(o->subject, err) < 0)
+		return -1;
+	return incident_for(duration, &o->for_ms, err);
+}
+
+void api_incident(struct api *api, struct http_request *req, const char *word)
+{
+	OWNED(json_putp) struct json_object *body = NULL;
+	struct incident_order order;
+	struct incident_cmd c;
+	struct question *q;
+	struct err err;
+
+	if (strcmp(word, "open") != 0 && strcmp(word, "extend") != 0 &&
+	    strcmp(word, "close") != 0) {
+		answer_error(req, 404, "not found");
+		return;
+	}
+	if (json_parse(req->body, req->body_len, &body, &err) < 0 ||
+	    read_order(word, body, &order, &err) < 0) {
+		answer_error(req, 400, err.msg);
+		return;
+	}
+	q = question_new(api, req, answer_incident);
+	if (!q)
+		return;
+	(void)text_copy(q->subject, sizeof(q->subject), order.subject, strlen(order.subject));
+	(void)text_copy(q->reason, sizeof(q->reason), order.reason, strlen(order.reason));
+	order.reason = q->reason;
+	incident_cmd(&c, api->ks, &order);
+	batch_add_script(q->batch, &incident_order_script, &c.cmd, on_ordered, 0);
 }
 
 /* --- approval ---------------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ void api_clusters(struct api *, struct http_request *);
 void api_feedback(struct api *, struct http_request *);
 void api_stop(struct api *, struct http_request *);
 void api_go(struct api *, struct http_request *);
+/* `word` is "open", "extend" or "close": 404 otherwise. */
+void api_incident(struct api *, struct http_request *, const char *word);
 /* A person's answer to what is suggested for a run. */
 void api_approve(struct api *, struct http_request *, const char *ref);
 void api_reject(struct api *, struct http_request *, const char *ref);

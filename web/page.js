@@ -637,6 +637,14 @@ function showBanners(s) {
 		'No dispatcher is running: ' + s.lag + ' events wait to be read.' : '');
 }
 
+function showIncidents(s) {
+	const all = (s.incidents || []).slice(0, 3).map((i) => i.subject +
+		(i.repositories ? ' (' + i.repositories + ' repositories)' : '') + (i.reason ? ', ' + i.reason : '') +
+		(i.state === 'releasing' ? ': works again, held runs go bit by bit' : ': held, one run is tried now and then'));
+	const more = s.incident_open > all.length ? ' And ' + (s.incident_open - all.length) + ' more.' : '';
+	banner('incident', '', all.length ? 'Incident: ' + all.join('. ') + '.' + more : '');
+}
+
 function showProviders(s) {
 	const down = (s.providers || []).filter((p) => p.breaker !== 'closed').map((p) => p.host);
 	const limited = (s.providers || []).filter((p) => p.limited_until > s.now_ms).map((p) => p.host);
@@ -686,6 +694,7 @@ function showStatus(s) {
 	showCounters(s);
 	showMarks(s);
 	showBanners(s);
+	showIncidents(s);
 	showProviders(s);
 	showCauses(s);
 	showSystem(s);

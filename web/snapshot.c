@@ -27,6 +27,7 @@ enum {
 	CONSUMER_ALIVE_MS = 15000, /* a dispatcher reads every second, or is busy with one log */
 	CATEGORIES_MAX = 24,
 	PROVIDERS_MAX = 16,
+	INCIDENTS_SHOWN = 20, /* the newest */
 };
 
 static const char *const results[] = { "healed",    "same_failure", "different_failure",
@@ -61,6 +62,8 @@ struct region {
 	char leader[160], monitor[16 << 10]; /* of the monitor; a JSON object, or "" */
 	struct provider_seen provider[PROVIDERS_MAX];
 	size_t n_providers;
+	char incidents[24 << 10]; /* a JSON array, or "" */
+	size_t n_incidents;
 	bool stopped;
 	char stop[201], mode[16], mode_why[201], day[11];
 };
@@ -318,6 +321,43 @@ static void on_providers(const struct redisReply *reply, void *arg, unsigned ind
 	}
 }
 
+static int newest_opened_first(const void *a, const void *b)
+{
+	int64_t x = json_i64(*(struct json_object *const *)a, "opened_ms", 0);
+	int64_t y = json_i64(*(struct json_object *const *)b, "opened_ms", 0);
+
+	return (y > x) - (y < x);
+}
+
+static void on_incidents(const struct redisReply *reply, void *arg, unsigned index)
+{
+	OWNED(json_putp) struct json_object *list = json_object_new_array();
+	struct refresh *f = arg;
+	const char *text;
+
+	UNUSED(index);
+	if (!usable(f, reply))
+		return;
+	for (size_t i = 0; i < redis_len(reply); i++) {
+		const struct redisReply *value = redis_at(reply, i);
+		struct json_object *one;
+		struct err err;
+
+		if (redis_str(value) &&
+		    json_parse(redis_str(value), redis_len(value), &one, &err) == 0)
+			json_object_array_add(list, one);
+	}
+	f->region.n_incidents = json_object_array_length(list);
+	json_object_array_sort(list, newest_opened_first);
+	if (f->region.n_incidents > INCIDENTS_SHOWN)
+		(void)json_object_array_del_idx(list, INCIDENTS_SHOWN,
+						f->region.n_incidents - INCIDENTS_SHOWN);
+	text = json_text(list);
+	if (strlen(text) < sizeof(f->region.incidents))
+		(void)text_copy(f->region.incidents, sizeof(f->region.incidents), text,
+				strlen(text));
+}
+
 static void on_leader(const struct redisReply *reply, void *arg, unsigned index)
 {
 	struct refresh *f = arg;
@@ -444,7 +484,7 @@ static void on_read(void *arg)
 void snapshot_refresh(struct snapshot *s)
 {
 	char meta[KEY_MAX], stop[KEY_MAX], breakers[KEY_MAX], prefix[KEY_MAX], now[25];
-	char lease[KEY_MAX], monitor[KEY_MAX];
+	char lease[KEY_MAX], monitor[KEY_MAX], incidents[KEY_MAX];
 	struct refresh *f;
 	struct batch *b;
 
@@ -466,6 +506,8 @@ void snapshot_refresh(struct snapshot *s)
 	ASK(b, on_providers, 0, "EVAL", providers_script, "1", breakers, prefix);
 	key_region(s->ks, "lease:monitor", lease);
 	key_region(s->ks, "monitor", monitor);
+	key_region(s->ks, "incidents", incidents);
+	ASK(b, on_incidents, 0, "HVALS", incidents);
 	ASK(b, on_leader, 0, "GET", lease);
 	ASK(b, on_monitor, 0, "HGETALL", monitor);
 	for (unsigned p = 0; p < s->ks->partitions; p++)
@@ -626,6 +668,16 @@ static struct json_object *providers_json(const struct region *r)
 	return list;
 }
 
+static struct json_object *incidents_json(const struct region *r)
+{
+	struct json_object *list = NULL;
+	struct err err;
+
+	if (!*r->incidents || json_parse(r->incidents, strlen(r->incidents), &list, &err) < 0)
+		list = json_object_new_array();
+	return list;
+}
+
 static struct json_object *monitor_json(const struct region *r)
 {
 	struct json_object *o = json_object_new_object(), *sources = NULL;
@@ -660,6 +712,8 @@ void snapshot_status_json(const struct snapshot *s, struct buf *out)
 	json_add(o, "stop", stop_json(r));
 	json_add(o, "redis", redis_json(s));
 	json_add(o, "providers", providers_json(r));
+	json_add(o, "incidents", incidents_json(r));
+	add_known(o, "incident_open", r, (int64_t)r->n_incidents);
 	json_add(o, "dispatchers", dispatchers_json(r));
 	add_known(o, "lag", r, r->n.lag);
 	add_known(o, "pending", r, r->n.pending);
@@ -714,6 +768,7 @@ void snapshot_metrics(const struct snapshot *s, struct buf *out)
 	if (!known)
 		return;
 	breaker_gauges(out, r);
+	gauge(out, "incident_open", "Incidents that hold plans back.", (double)r->n_incidents);
 	gauge(out, "stream_lag", "Events not yet read by the dispatchers.", (double)r->n.lag);
 	gauge(out, "stream_pending", "Events read but not yet recorded.", (double)r->n.pending);
 	gauge(out, "active_pipelines", "Runs of the last 24 hours that are queued or running.",
