@@ -53,7 +53,7 @@ struct listed {
 };
 
 struct region {
-	int64_t now_ms, lag, pending, due_now, due_later, overdue_ms, dead;
+	int64_t now_ms, lag, pending, due_now, due_later, overdue_ms, dead, incidents;
 	char stop[200];
 	struct dispatcher dispatchers[DISPATCHERS_MAX];
 	size_t n_dispatchers, n_alive;
@@ -309,6 +309,12 @@ static void judge(const struct query *q, struct region *r)
 				     r->dead, r->dead == 1 ? "" : "s"));
 	if (*r->stop)
 		note(r, xasprintf("stopped by hand, nothing acts: %s", r->stop));
+	if (r->incidents)
+		note(r, xasprintf("%" PRId64
+				  " incident%s: what fails of %s is held, see `pipeline-guard "
+				  "incident`",
+				  r->incidents, r->incidents == 1 ? "" : "s",
+				  r->incidents == 1 ? "it" : "them"));
 	if (unknown)
 		note(r, xasprintf("%" PRId64
 				  " re-run%s today may or may not have been started: look at "
@@ -317,6 +323,18 @@ static void judge(const struct query *q, struct region *r)
 	if (strcmp(q->mode, "observe") == 0)
 		note(r, xasprintf("mode observe: %s", q->mode_why));
 	judge_logs(r);
+}
+
+static int count_incidents(struct query *q, struct region *r, struct err *err)
+{
+	OWNED(redis_reply_freep) struct redisReply *reply = NULL;
+	char key[KEY_MAX];
+
+	key_region(&q->ks, "incidents", key);
+	if (query_ask(q, &reply, err, "HLEN", key, (char *)NULL) < 0)
+		return -1;
+	r->incidents = redis_int(reply, 0);
+	return 0;
 }
 
 static int gather(struct query *q, const struct conf *conf, int64_t most, struct region **out,
@@ -331,7 +349,8 @@ static int gather(struct query *q, const struct conf *conf, int64_t most, struct
 		if (look_at_partition(q, p, silent_ms, r, err) < 0 ||
 		    list_runs(q, p, most, r, err) < 0)
 			return -1;
-	if (query_stop(q, r->stop, err) < 0 || load_runs(q, most, r, err) < 0)
+	if (query_stop(q, r->stop, err) < 0 || count_incidents(q, r, err) < 0 ||
+	    load_runs(q, most, r, err) < 0)
 		return -1;
 	judge(q, r);
 	*out = TAKE(r);
@@ -385,6 +404,7 @@ static void print_json(const struct query *q, const struct region *r)
 	json_add_str(o, "mode", q->mode);
 	json_add_str(o, "mode_why", q->mode_why);
 	json_add_str(o, "stop", *r->stop ? r->stop : NULL);
+	json_add_i64(o, "incidents", r->incidents);
 	json_add(o, "dispatchers", dispatchers_json(r));
 	json_add_i64(o, "lag", r->lag);
 	json_add_i64(o, "pending", r->pending);

@@ -20,6 +20,7 @@ const struct command *const commands[] = {
 	&cmd_heal,
 	&cmd_policy,
 	&cmd_notify,
+	&cmd_incident,
 	&cmd_replay,
 	&cmd_train,
 	&cmd_git_watch,

@@ -33,6 +33,7 @@ extern const struct command cmd_git_repair;
 extern const struct command cmd_git_watch;
 extern const struct command cmd_heal;
 extern const struct command cmd_help;
+extern const struct command cmd_incident;
 extern const struct command cmd_logs;
 extern const struct command cmd_monitor;
 extern const struct command cmd_notify;
