@@ -78,7 +78,7 @@ start_dispatchers() { # start_dispatchers N [--set ...]
 	local n=$1 i
 	shift
 	for i in $(seq "$n"); do
-		"$guard" dispatcher --admin-listen none --set monitor.enabled=false "$@" \
+		"$guard" dispatcher --admin-listen none --set monitor.enabled=false --set incident.enabled=false "$@" \
 			>"$work/dispatcher.$i.log" 2>&1 &
 		dispatchers+=("$!")
 		pids+=("$!")

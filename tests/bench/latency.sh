@@ -91,7 +91,7 @@ start_all() {
 	PIPELINE_GUARD_GITHUB_TOKEN_FILE=$work/token \
 		PIPELINE_GUARD_GITHUB_API_URL=http://127.0.0.1:$port \
 		"$guard" dispatcher --admin-listen none --set heal.per_pipeline_hour=1000 \
-		--set heal.concurrent=1000 --set github.write_interval=0s >"$work/dispatcher.log" 2>&1 &
+		--set heal.concurrent=1000 --set incident.enabled=false --set github.write_interval=0s >"$work/dispatcher.log" 2>&1 &
 	dispatcher=$!
 	pids+=("$dispatcher")
 	wait_for 'dispatcher ready' "$work/dispatcher.log"
