@@ -231,13 +231,12 @@ static void bad_input_hides_nothing(void **state)
 	detector_use_pcre2_only(slow);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		OWNED(buf_done) struct buf log;
-		OWNED(freep) char *alone = NULL;
 		OWNED(freep) char *before = NULL;
 
 		buf_init(&log, 8 << 20);
 		for (size_t k = 0; k < rows[i].times; k++)
 			buf_append(&log, rows[i].text, rows[i].n);
-		alone = answer_of_all(&p, log.len ? log.data : "", log.len);
+		free(answer_of_all(&p, log.len ? log.data : "", log.len));
 		buf_puts(&log, cause);
 		before = answer_of_all(&p, log.data, log.len);
 		if (!strstr(before, "\"category\":\"build_failure\"") ||
