@@ -31,7 +31,7 @@ static const char section[] = "notify";
 
 static const struct conf_option channel_options[] = {
 	{ "type", CONF_STR, NULL, NULL, NULL,
-	  "slack, teams or generic; may be left out when NAME is one of these." },
+	  "slack, teams, generic or run; may be left out when NAME is one of these." },
 	{ "url", CONF_SECRET, NULL, NULL, NULL,
 	  "Address of the incoming webhook; whoever knows it can write there. Plain http only on "
 	  "loopback." },
@@ -72,7 +72,8 @@ static int check_severity(const char *text, struct err *err)
 				 text);
 }
 
-static const struct notify_type *const types[] = { &notify_slack, &notify_teams, &notify_generic };
+static const struct notify_type *const types[] = { &notify_slack, &notify_teams, &notify_generic,
+						   &notify_run };
 
 static const struct notify_type *type_find(const char *name)
 {
@@ -86,7 +87,7 @@ static int check_type(const char *text, struct err *err)
 {
 	return type_find(text) ? 0
 			       : err_set(err, ERR_CONFIG,
-					 "\"%.20s\" is none of slack, teams, generic", text);
+					 "\"%.20s\" is none of slack, teams, generic, run", text);
 }
 
 /* Never quotes it. */
@@ -241,9 +242,13 @@ static int open_channel(struct notify *n, const char *name, struct err *err)
 	type = notify_option(n, &c->shown, "type");
 	c->shown.type = type_find(*type ? type : name);
 	if (!c->shown.type)
-		return err_set(err, ERR_CONFIG, "notify.%s.type: set it to slack, teams or generic",
+		return err_set(err, ERR_CONFIG,
+			       "notify.%s.type: set it to slack, teams, generic or run", name);
+	if (c->shown.type->on_run && !conf_str(n->conf, "github.app_id"))
+		return err_set(err, ERR_CONFIG,
+			       "notify.%s: only a GitHub App may show checks: set github.app_id",
 			       name);
-	if (!url_of(n, &c->shown))
+	if (!c->shown.type->on_run && !url_of(n, &c->shown))
 		return err_set(err, ERR_CONFIG, "notify.%s.url is not set", name);
 	if (c->shown.type->signs && !secret_of(n, &c->shown, 0))
 		return err_set(err, ERR_CONFIG,
@@ -409,6 +414,9 @@ struct json_object *notify_notice(const struct run *r, const struct plan *p, con
 	json_add_str(o, "provider", r->provider);
 	json_add_str(o, "source", r->source);
 	json_add_str(o, "repo", r->repo);
+	json_add_i64(o, "repo_id", (int64_t)r->repo_id);
+	if (r->installation)
+		json_add_i64(o, "installation", (int64_t)r->installation);
 	json_add_str(o, "pipeline", r->pipeline);
 	json_add_str(o, "branch", r->branch);
 	json_add_str(o, "sha", r->sha);
@@ -472,10 +480,8 @@ static char *signatures(const struct notify *n, const struct notify_channel *c, 
 	return xstrdup(buf_text(&all));
 }
 
-struct http_call *notify_send(const struct notify *n, const struct notify_channel *c,
-			      struct http_client *http, struct json_object *const *notices,
-			      size_t count, uint64_t more, const char *id, http_done_fn *fn,
-			      void *arg)
+struct json_object *notify_format(const struct notify *n, const struct notify_channel *c,
+				  struct json_object *const *notices, size_t count, uint64_t more)
 {
 	const struct notify_view view = {
 		.language = c->language,
@@ -486,12 +492,21 @@ struct http_call *notify_send(const struct notify *n, const struct notify_channe
 		.more = more,
 		.at_ms = clock_wall_ms(),
 	};
-	OWNED(json_putp) struct json_object *o = c->type->format(&view);
+
+	return c->type->format(&view);
+}
+
+struct http_call *notify_send(const struct notify *n, const struct notify_channel *c,
+			      struct http_client *http, struct json_object *const *notices,
+			      size_t count, uint64_t more, const char *id, http_done_fn *fn,
+			      void *arg)
+{
+	OWNED(json_putp) struct json_object *o = notify_format(n, c, notices, count, more);
 	OWNED(freep) char *signature = NULL;
 	OWNED(freep) char *signature_line = NULL;
 	char id_line[64], time_line[48];
 	const char *url = url_of(n, c), *body = json_text(o);
-	int64_t now_s = view.at_ms / 1000;
+	int64_t now_s = clock_wall_ms() / 1000;
 	struct http_call_options opt = {
 		.method = "POST",
 		.url = url ? url : "",

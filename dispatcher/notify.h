@@ -40,10 +40,11 @@ struct notify_view {
 struct notify_type {
 	const char *name; /* "slack" */
 	bool signs;       /* needs a secret: Standard Webhooks */
+	bool on_run;      /* no address: the provider shows it beside the run's commit */
 	/* New reference. Whatever a stranger wrote is harmless in it. */
 	struct json_object *(*format)(const struct notify_view *);
 };
-extern const struct notify_type notify_slack, notify_teams, notify_generic;
+extern const struct notify_type notify_slack, notify_teams, notify_generic, notify_run;
 
 struct notify_channel {
 	const char *name;
@@ -82,6 +83,10 @@ struct http_call *notify_send(const struct notify *, const struct notify_channel
 			      struct http_client *, struct json_object *const *notices,
 			      size_t count, uint64_t more, const char *id, http_done_fn *,
 			      void *arg);
+
+/* The body by itself, for a channel without an address. New reference. */
+struct json_object *notify_format(const struct notify *, const struct notify_channel *,
+				  struct json_object *const *notices, size_t count, uint64_t more);
 
 /* What an answer means. `why` is for people, without anything of the address. */
 enum notify_fate { NOTIFY_DELIVERED, NOTIFY_RETRY, NOTIFY_REFUSED };

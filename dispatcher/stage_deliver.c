@@ -30,6 +30,7 @@ enum {
 struct delivery {
 	const struct notify_channel *channel; /* NULL: not configured here */
 	struct http_call *http;
+	const struct provider_api *ops; /* of t->call */
 	struct json_object *notices[NOTIFY_DIGEST_MAX];
 	const char *ids[NOTIFY_DIGEST_MAX], *names[NOTIFY_DIGEST_MAX]; /* in the stream; of the
 									 notice */
@@ -235,6 +236,49 @@ static const char *message_id(struct task *t)
 	return arena_printf(t->arena, "pg_%.32s", hex);
 }
 
+static void on_shown(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+
+	t->call = NULL;
+	if (r->fate == API_OK)
+		delivered(t);
+	else if (r->fate == API_REFUSED)
+		give_up(t, 1, arena_strdup(t->arena, r->why));
+	else
+		later(t, r->retry_after_ms, arena_strdup(t->arena, r->why));
+}
+
+static void show_on_run(struct task *t)
+{
+	struct delivery *d = t->state;
+	struct json_object *notice = d->notices[0];
+	OWNED(json_putp)
+	struct json_object *o = notify_format(t->e->notify, d->channel, d->notices, 1, 0);
+	struct api *api = engine_api(t->e, json_str(notice, "provider", ""), &d->ops);
+	const struct api_run run = {
+		.repo = json_str(notice, "repo", ""),
+		.repo_id = (uint64_t)json_i64(notice, "repo_id", 0),
+		.installation = (uint64_t)json_i64(notice, "installation", 0),
+	};
+	const struct api_note note = {
+		.sha = json_str(notice, "sha", ""),
+		.title = json_str(o, "title", ""),
+		.summary = json_str(o, "summary", ""),
+		.url = json_str(o, "url", ""),
+		.good = json_flag(o, "good", false),
+	};
+
+	/* Of another provider, or of no run: there is nowhere to show it. */
+	if (!api || !d->ops->show || !*note.sha ||
+	    !engine_serves(t->e, d->ops, json_str(notice, "source", ""))) {
+		count(t, "skipped", 1);
+		end_with(t, d->ids, 1, "", 0);
+		return;
+	}
+	t->call = d->ops->show(api, &run, &note, on_shown, t);
+}
+
 static void send_them(struct task *t)
 {
 	struct delivery *d = t->state;
@@ -250,9 +294,13 @@ static void send_them(struct task *t)
 	}
 	if (!in_pace(t))
 		return;
-	if (!d->late && d->channel->digest_ms == 0)
+	if (d->channel->type->on_run || (!d->late && d->channel->digest_ms == 0))
 		d->n = 1;
 	test_hook_kill("before_notify");
+	if (d->channel->type->on_run) {
+		show_on_run(t);
+		return;
+	}
 	d->http = notify_send(t->e->notify, d->channel, t->e->http, d->notices, d->n,
 			      (uint64_t)(d->waiting - (int64_t)d->n), message_id(t), on_answer, t);
 }
@@ -327,6 +375,8 @@ static void deliver_cancel(struct task *t)
 
 	if (d->http)
 		http_call_cancel(TAKE(d->http));
+	if (t->call)
+		d->ops->cancel(TAKE(t->call));
 	for (size_t i = 0; i < NOTIFY_DIGEST_MAX; i++)
 		if (d->notices[i])
 			json_object_put(TAKE(d->notices[i]));

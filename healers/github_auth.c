@@ -52,7 +52,7 @@ struct grant {
 	char *repo;
 	uint64_t repo_id, installation;
 	uint64_t found; /* installation as GitHub told us, when the event did not */
-	bool write;
+	enum github_grant may;
 	char *authorization;
 	int64_t expires_at_ms, used_at_ms;
 	struct http_call *call; /* the one request in flight */
@@ -326,12 +326,13 @@ static void call_as_app(struct grant *g, const char *method, const char *path, c
 	g->call = http_call_start(a->http, &o, fn, g);
 }
 
+static const char *const grant_names[] = { "actions: read", "actions: write", "checks: write" };
+
 /* The words of a refusal that only the App's own requests get. */
 static void judge_app(const struct http_reply *r, const struct grant *g, struct api_result *out)
 {
 	const char *where = *g->repo ? g->repo : "that account";
-	const struct github_ask ask = { g->auth->target.host, where,
-					g->write ? "actions: write" : "actions: read" };
+	const struct github_ask ask = { g->auth->target.host, where, grant_names[g->may] };
 
 	github_reply_judge(r, &ask, clock_wall_ms(), out);
 	if (r->status == 401)
@@ -389,8 +390,11 @@ static void ask_token(struct grant *g)
 	struct buf body;
 
 	buf_init(&body, 1024);
-	buf_printf(&body, "{\"permissions\":{\"%s\":\"%s\"}", *g->repo ? "actions" : "metadata",
-		   g->write ? "write" : "read");
+	buf_printf(&body, "{\"permissions\":{\"%s\":\"%s\"}",
+		   !*g->repo              ? "metadata"
+		   : g->may == GRANT_SHOW ? "checks"
+					  : "actions",
+		   g->may == GRANT_READ ? "read" : "write");
 	if (!*g->repo) {
 		; /* whatever the installation can see, but no more than its names */
 	} else if (g->repo_id) {
@@ -473,12 +477,13 @@ static void evict(struct github_auth *a)
 	grant_free(g);
 }
 
-static struct grant *grant_find(struct github_auth *a, const struct api_run *run, bool write)
+static struct grant *grant_find(struct github_auth *a, const struct api_run *run,
+				enum github_grant may)
 {
 	struct grant *g;
 
 	for (g = a->grants; g; g = g->next)
-		if (g->write == write && grant_is_for(g, run))
+		if (g->may == may && grant_is_for(g, run))
 			return g;
 	evict(a);
 	g = xcalloc(1, sizeof(*g));
@@ -486,7 +491,7 @@ static struct grant *grant_find(struct github_auth *a, const struct api_run *run
 	g->repo = xstrdup(run->repo);
 	g->repo_id = run->repo_id;
 	g->installation = run->installation;
-	g->write = write;
+	g->may = may;
 	g->next = a->grants;
 	a->grants = g;
 	a->n_grants++;
@@ -579,8 +584,8 @@ void github_auth_free(struct github_auth *a)
 	free(a);
 }
 
-struct github_wait *github_auth_get(struct github_auth *a, const struct api_run *run, bool write,
-				    github_token_fn *fn, void *arg)
+struct github_wait *github_auth_get(struct github_auth *a, const struct api_run *run,
+				    enum github_grant may, github_token_fn *fn, void *arg)
 {
 	struct github_wait *w = xcalloc(1, sizeof(*w));
 	int64_t now = clock_wall_ms();
@@ -606,7 +611,7 @@ struct github_wait *github_auth_get(struct github_auth *a, const struct api_run 
 		wait_ready(w, line, NULL);
 		return w;
 	}
-	g = grant_find(a, run, write);
+	g = grant_find(a, run, may);
 	g->used_at_ms = now;
 	if (g->authorization && now < g->expires_at_ms - REFRESH_BEFORE_MS) {
 		wait_ready(w, g->authorization, NULL);

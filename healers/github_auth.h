@@ -42,13 +42,16 @@ DEFINE_OWNED(struct github_auth, github_auth_free)
 typedef void github_token_fn(const char *authorization, const struct api_result *refusal,
 			     void *arg);
 
+/* "actions: read", "actions: write" and "checks: write". */
+enum github_grant { GRANT_READ, GRANT_ACT, GRANT_SHOW };
+
 /*
  * `run` names repository and installation, or with "" for a name the installation alone, for its
  * list of repositories; NULL: the App itself, for what is not about its
- * installations (a plain token stays what it is). write: "actions: write", else "actions: read".
+ * installations (a plain token stays what it is). `grant` is what its token may do.
  */
-struct github_wait *github_auth_get(struct github_auth *, const struct api_run *run, bool write,
-				    github_token_fn *, void *arg);
+struct github_wait *github_auth_get(struct github_auth *, const struct api_run *run,
+				    enum github_grant, github_token_fn *, void *arg);
 /* For a wait that has not been called; NULL is fine. */
 void github_auth_cancel(struct github_wait *);
 

@@ -90,6 +90,14 @@ struct api_hook {
 	bool active;
 };
 
+/* What people are shown beside a commit. Borrowed during the call that takes it. */
+struct api_note {
+	const char *sha, *title;
+	const char *summary; /* Markdown, made harmless */
+	const char *url;     /* "": none */
+	bool good;           /* nothing is left to do; else nobody is kept from merging either */
+};
+
 /* What came back; only the part that was asked for is set. Borrowed during the callback. */
 struct api_result {
 	enum api_fate fate;
@@ -210,6 +218,9 @@ struct provider_api {
 	 * API_REFUSED: there are none, unless it is resumed. NULL: they are no business of the API.
 	 */
 	api_act_fn *clear_caches;
+	/* Shows people something beside a commit. NULL: the provider has no place for it. */
+	struct api_call *(*show)(struct api *, const struct api_run *, const struct api_note *,
+				 api_fn *, void *arg);
 
 	/*
 	 * For the monitor; NULL where a provider has no such thing. Runs that began (or changed,

@@ -45,6 +45,8 @@ struct github_call {
 	int64_t began_ms;
 	uint64_t caches[CACHES_MAX];
 	unsigned n_caches, deleted;
+
+	const char *body; /* ASK_SHOW; in the arena */
 };
 
 static struct github_call *github_call(struct api_call *c)
@@ -76,6 +78,8 @@ static const char *need_of(enum api_ask ask)
 	case ASK_UNCACHE:
 	case ASK_CANCEL:
 		return "actions: write";
+	case ASK_SHOW:
+		return "checks: write";
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
 		return "repository hooks: read";
@@ -85,11 +89,15 @@ static const char *need_of(enum api_ask ask)
 	return "actions: read";
 }
 
-/* What takes a token that may write. */
-static bool changes_run(enum api_ask ask)
+/* What the token of an App must be for. */
+static enum github_grant grant_of(enum api_ask ask)
 {
+	if (ask == ASK_SHOW)
+		return GRANT_SHOW;
 	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CLEAR || ask == ASK_CACHES ||
-	       ask == ASK_UNCACHE || ask == ASK_CANCEL;
+			       ask == ASK_UNCACHE || ask == ASK_CANCEL
+		       ? GRANT_ACT
+		       : GRANT_READ;
 }
 
 /* An App's hook is no repository's, nor are its installations: it asks in its own name. */
@@ -544,6 +552,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	case ASK_RERUN:
 	case ASK_RERUN_ALL:
 	case ASK_CANCEL:
+	case ASK_SHOW:
 	case ASK_REDELIVER:
 		api_report(c);
 		return;
@@ -670,6 +679,8 @@ static char *url_of(const struct api_call *c)
 		return xasprintf("%s/repos/%s/contents/%s", c->api->url, c->repo, c->file);
 	case ASK_RUNS:
 		return runs_url(c);
+	case ASK_SHOW:
+		return xasprintf("%s/repos/%s/check-runs", c->api->url, c->repo);
 	case ASK_REPOS:
 		return xasprintf("%s/%s?per_page=%d&page=%u", c->api->url,
 				 for_app(c) ? "app/installations" : "installation/repositories",
@@ -692,7 +703,8 @@ static const char *method_of(enum api_ask ask)
 {
 	if (ask == ASK_UNCACHE)
 		return "DELETE";
-	if (ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CANCEL || ask == ASK_REDELIVER)
+	if (ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CANCEL || ask == ASK_SHOW ||
+	    ask == ASK_REDELIVER)
 		return "POST";
 	return "GET";
 }
@@ -721,6 +733,11 @@ static void send_request(struct api_call *c)
 		o.keep_tail = c->ask == ASK_LOG;
 		o.max_body_bytes = (size_t)conf_int(conf, o.keep_tail ? "github.log_max"
 								      : "github.archive_max");
+	}
+	if (c->ask == ASK_SHOW) {
+		o.body = github_call(c)->body;
+		o.body_len = strlen(o.body);
+		o.headers[3] = "Content-Type: application/json";
 	}
 	if (c->ask == ASK_FILE) {
 		o.headers[0] = "Accept: application/vnd.github.raw+json";
@@ -759,10 +776,46 @@ static void on_token(const char *authorization, const struct api_result *refusal
 static void ask_token(struct api_call *c)
 {
 	github_call(c)->wait = github_auth_get(github_of(c)->auth, for_app(c) ? NULL : &c->run,
-					       changes_run(c->ask), on_token, c);
+					       grant_of(c->ask), on_token, c);
 }
 
 /* --- the table ---------------------------------------------------------- */
+
+/* Neutral, where it is not good: what needs a person must not keep anybody from merging. */
+static char *check_body(const struct api_note *n)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+	struct json_object *output = json_object_new_object();
+
+	json_add_str(o, "name", "Pipeline Guard");
+	json_add_str(o, "head_sha", n->sha);
+	json_add_str(o, "status", "completed");
+	json_add_str(o, "conclusion", n->good ? "success" : "neutral");
+	if (*n->url)
+		json_add_str(o, "details_url", n->url);
+	json_add_str(output, "title", n->title);
+	json_add_str(output, "summary", n->summary);
+	json_add(o, "output", output);
+	return xstrdup(json_text(o));
+}
+
+/* GitHub shows the newest of one name, so one that is sent twice is seen once. */
+static struct api_call *show(struct api *api, const struct api_run *run, const struct api_note *n,
+			     api_fn *fn, void *arg)
+{
+	const struct api_scan scan = { .repo = run->repo,
+				       .repo_id = run->repo_id,
+				       .installation = run->installation };
+	struct api_call *c = api_begin_scan(api, ASK_SHOW, true, &scan, fn, arg);
+	OWNED(freep) char *body = check_body(n);
+
+	github_call(c)->body = arena_strdup(c->arena, body);
+	if (((const struct github *)api)->app)
+		return api_submit(c);
+	api_refuse(&c->result, 0, "only a GitHub App may show checks: set github.app_id");
+	api_report_later(c);
+	return c;
+}
 
 /* A token sees whatever its user sees, which is no list of what to look after. */
 static struct api_call *list_repos(struct api *api, const struct api_scan *scan, api_fn *fn,
@@ -872,6 +925,7 @@ const struct provider_api provider_api_github = {
 	.rerun_all = api_rerun_all,
 	.clear_caches = api_clear_caches,
 	.cancel_run = api_cancel_run,
+	.show = show,
 	.list_runs = api_list_runs,
 	.list_repos = list_repos,
 	.own_hook = own_hook,

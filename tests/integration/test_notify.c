@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/pem.h>
+
 #include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -364,6 +366,46 @@ static void a_digest_collects(struct rig *r)
 	assert_int_equal(json_object_array_length(json_at(s->hooks[0].body, "data.notices")), 3);
 }
 
+static void write_keys(struct rig *r)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	FILE *private = fopen(rig_path(r, "app.pem"), "w");
+	FILE *public = fopen(rig_path(r, "app.pub"), "w");
+
+	assert_true(key && private && public);
+	assert_true(PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL));
+	assert_true(PEM_write_PUBKEY(public, key));
+	(void)fclose(private);
+	(void)fclose(public);
+	EVP_PKEY_free(key);
+}
+
+/* The simulator refuses a check of somebody who is no App, and one that is not whole. */
+static void an_app_shows_it_on_the_run(struct rig *r)
+{
+	uint64_t run;
+
+	write_keys(r);
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
+			      rig_path(r, "app.pub"), NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.app_id=4711",
+			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
+			       "notify.run.events=all", NULL);
+	run = sim_run(r, HEALABLE);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(sim_total(r, "checks"), 1);
+	assert_int_equal(sim_total(r, "checks_neutral"), 0);
+	run = sim_run(r, "{\"cause\":\"test_assertion\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	assert_int_equal(sim_total(r, "checks"), 2);
+	/* Nobody is kept from merging. */
+	assert_int_equal(sim_total(r, "checks_neutral"), 1);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+}
+
 static void the_command_sends_a_sample(struct rig *r)
 {
 	struct sink *s = sink_open(r);
@@ -397,6 +439,7 @@ int main(int argc, char **argv)
 		RIG_TEST(what_is_too_much_follows_as_one),
 		RIG_TEST(each_channel_hears_what_it_wants),
 		RIG_TEST(a_digest_collects),
+		RIG_TEST(an_app_shows_it_on_the_run),
 		RIG_TEST(the_command_sends_a_sample),
 	};
 

@@ -673,6 +673,36 @@ static void get_meta(struct ask *a)
 		       "\"hooks\":[\"127.0.0.0/8\",\"::1/128\"],\"actions\":[\"127.0.0.0/8\"]}");
 }
 
+static bool known_commit(const struct ask *a, const char *sha)
+{
+	for (size_t i = 0; i < world_count(a->sim->world); i++) {
+		const struct run *r = world_at(a->sim->world, i);
+
+		if (strcasecmp(r->repo->full_name, a->repo) == 0 && strcmp(r->sha, sha) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Only an App may, and GitHub wants these of it. */
+static void create_check(struct ask *a)
+{
+	OWNED(json_putp) struct json_object *o = NULL;
+	struct err err;
+
+	if (a->caller.kind != CALLER_INSTALLATION) {
+		ask_refuse(a, 403, "You must authenticate via a GitHub App.", "rest/checks/runs");
+	} else if (json_parse(a->http->body, a->http->body_len, &o, &err) < 0 ||
+		   !*json_str(o, "name", "") || !known_commit(a, json_str(o, "head_sha", "")) ||
+		   !*json_str(o, "output.title", "") || !*json_str(o, "output.summary", "")) {
+		ask_refuse(a, 422, "Invalid request.", "rest/checks/runs");
+	} else {
+		a->sim->checks++;
+		a->sim->checks_neutral += strcmp(json_str(o, "conclusion", ""), "neutral") == 0;
+		ask_reply_json(a, 201, "{\"id\":1}");
+	}
+}
+
 #define REPO "/repos/{o}/{r}"
 #define RUN  REPO "/actions/runs/{n}"
 
@@ -693,6 +723,7 @@ static const struct route routes[] = {
 	{ "GET", REPO "/actions/caches", CALL_CACHES, list_caches, false, false },
 	{ "DELETE", REPO "/actions/caches/{n}", CALL_CACHES, delete_cache, true, false },
 	{ "GET", REPO "/actions/runs", CALL_LIST_RUNS, list_runs, false, false },
+	{ "POST", REPO "/check-runs", CALL_OTHER, create_check, true, false },
 	{ "GET", REPO "/hooks", CALL_HOOKS, list_hooks, false, false },
 	{ "GET", REPO "/hooks/{n}/deliveries", CALL_HOOKS, list_deliveries, false, false },
 	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, false },

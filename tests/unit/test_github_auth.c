@@ -161,10 +161,10 @@ static const struct api_run run_known = { .repo = "o/r", .repo_id = 5, .installa
 static const struct api_run run_other = { .repo = "o/q", .repo_id = 6, .installation = 42 };
 static const struct api_run run_unknown = { .repo = "o/r" };
 
-static void get(struct world *w, const struct api_run *run, bool write, struct seen *s)
+static void get(struct world *w, const struct api_run *run, enum github_grant may, struct seen *s)
 {
 	*s = (struct seen){ 0 };
-	(void)github_auth_get(w->auth, run, write, on_token, s);
+	(void)github_auth_get(w->auth, run, may, on_token, s);
 	assert_false(s->done);
 	assert_true(fake_http_wait(w->base, &s->done));
 	assert_int_equal(s->times, 1);
@@ -281,22 +281,25 @@ static void a_token_is_narrowed_and_kept(void **state)
 	struct world *w = *state;
 	struct seen s;
 
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_1");
 	assert_string_equal(w->last_body,
 			    "{\"permissions\":{\"actions\":\"write\"},\"repository_ids\":[5]}");
 	assert_true(verifies(w->last_jwt));
 	assert_int_equal(w->lookups, 0);
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_1");
 	assert_int_equal(w->grants, 1);
 
-	get(w, &run_known, false, &s);
+	get(w, &run_known, GRANT_READ, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_2");
 	assert_string_equal(w->last_body,
 			    "{\"permissions\":{\"actions\":\"read\"},\"repository_ids\":[5]}");
-	get(w, &run_other, true, &s);
+	get(w, &run_other, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_3");
+	get(w, &run_known, GRANT_SHOW, &s);
+	assert_string_equal(w->last_body,
+			    "{\"permissions\":{\"checks\":\"write\"},\"repository_ids\":[5]}");
 }
 
 static void an_unknown_installation_is_looked_up_once(void **state)
@@ -305,10 +308,10 @@ static void an_unknown_installation_is_looked_up_once(void **state)
 	struct seen s;
 
 	w->life_ms = 0; /* every get renews */
-	get(w, &run_unknown, false, &s);
+	get(w, &run_unknown, GRANT_READ, &s);
 	assert_string_equal(w->last_body,
 			    "{\"permissions\":{\"actions\":\"read\"},\"repositories\":[\"r\"]}");
-	get(w, &run_unknown, false, &s);
+	get(w, &run_unknown, GRANT_READ, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_2");
 	assert_int_equal(w->lookups, 1);
 }
@@ -332,8 +335,8 @@ static void renews_five_minutes_before_the_end(void **state)
 
 		w->grants = 0;
 		w->life_ms = rows[i].life_ms;
-		get(w, &run, false, &s);
-		get(w, &run, false, &s);
+		get(w, &run, GRANT_READ, &s);
+		get(w, &run, GRANT_READ, &s);
 		assert_case(w->grants == rows[i].grants, rows[i].why);
 	}
 }
@@ -346,7 +349,7 @@ static void many_callers_share_one_request(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(s); i++) {
 		struct github_wait *wait =
-			github_auth_get(w->auth, &run_known, true, on_token, &s[i]);
+			github_auth_get(w->auth, &run_known, GRANT_ACT, on_token, &s[i]);
 
 		if (i == 2)
 			gone = wait;
@@ -364,12 +367,12 @@ static void a_refused_token_is_forgotten(void **state)
 	struct world *w = *state;
 	struct seen s;
 
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_true(github_auth_reject(w->auth, "Authorization: Bearer ghs_0"));
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_1");
 	assert_true(github_auth_reject(w->auth, s.line));
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_2");
 }
 
@@ -379,12 +382,12 @@ static void a_living_token_outlives_trouble_with_the_next(void **state)
 	struct seen s;
 
 	w->life_ms = 60000;
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	w->status = 500;
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_1");
 	w->status = 422;
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "");
 }
 
@@ -423,7 +426,7 @@ static void refusals_say_what_to_do(void **state)
 		w->auth = NULL;
 		conf_free(w->conf);
 		assert_ok(open_auth(w, NULL, "1234", pkcs1, &err), &err);
-		get(w, &run_unknown, true, &s);
+		get(w, &run_unknown, GRANT_ACT, &s);
 		if (s.line[0] || s.refusal.fate != rows[i].fate ||
 		    !strstr(s.refusal.why, rows[i].has))
 			fail_msg("%s: \"%s\" %d %s", rows[i].why, s.line, s.refusal.fate,
@@ -438,7 +441,7 @@ static void a_client_freed_while_waiting_is_quiet(void **state)
 	struct seen s = { 0 };
 
 	w->status = 0;
-	(void)github_auth_get(w->auth, &run_known, true, on_token, &s);
+	(void)github_auth_get(w->auth, &run_known, GRANT_ACT, on_token, &s);
 	fake_http_settle(w->base, 50);
 	assert_int_equal(w->grants, 1);
 	github_auth_free(w->auth);
@@ -456,12 +459,12 @@ static void the_next_token_of_the_list_takes_over(void **state)
 	struct seen s;
 
 	assert_ok(open_auth(w, "old,new", NULL, NULL, &err), &err);
-	get(w, &run_known, true, &s);
+	get(w, &run_known, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer old");
 	assert_true(github_auth_reject(w->auth, s.line));
 	/* A second call that failed on the same one must not skip another. */
 	assert_true(github_auth_reject(w->auth, s.line));
-	get(w, &run_known, false, &s);
+	get(w, &run_known, GRANT_READ, &s);
 	assert_string_equal(s.line, "Authorization: Bearer new");
 	assert_false(github_auth_reject(w->auth, s.line));
 	assert_int_equal(fake_http_requests(w->server), 0);

@@ -20,8 +20,8 @@
 	"\xe2\x80\xae"                                                                     \
 	"txt"
 
-static const struct conf_table *const tables[] = { &settings_conf, &notifications_conf,
-						   &notify_conf };
+static const struct conf_table *const tables[] = { &settings_conf, &provider_api_conf,
+						   &notifications_conf, &notify_conf };
 
 static struct json_object *notice_of(const char *word, const char *text)
 {
@@ -32,6 +32,8 @@ static struct json_object *notice_of(const char *word, const char *text)
 		.provider = "github",
 		.source = "github",
 		.repo = text,
+		.repo_id = 1,
+		.installation = 9,
 		.pipeline = text,
 		.branch = text,
 		.sha = "",
@@ -115,6 +117,7 @@ static void a_channel_gets_this(void **state)
 		{ &notify_teams, "suggested", NOTIFY_ENGLISH, "teams.json" },
 		{ &notify_teams, "unknown", NOTIFY_GERMAN, "teams_de.json" },
 		{ &notify_generic, "healed", NOTIFY_ENGLISH, "generic.json" },
+		{ &notify_run, "escalated", NOTIFY_ENGLISH, "run.json" },
 	};
 
 	UNUSED(state);
@@ -180,6 +183,14 @@ static void slack_notifies_nobody(const char *key, const char *text)
 	assert_null(strstr(text, "@here"));
 }
 
+static void markdown_does_nothing(const char *key, const char *text)
+{
+	shows_no_control(key, text);
+	assert_null(strstr(text, "@here"));
+	assert_null(strstr(text, "](http"));
+	assert_null(strstr(text, " <b>"));
+}
+
 /* Hostile text is in elements of type TextRun, which have no markup. */
 static void teams_marks_up_our_words_only(struct json_object *card)
 {
@@ -199,7 +210,7 @@ static void teams_marks_up_our_words_only(struct json_object *card)
 static void hostile_text_does_nothing(void **state)
 {
 	static const struct notify_type *const types[] = { &notify_slack, &notify_teams,
-							   &notify_generic };
+							   &notify_generic, &notify_run };
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
@@ -208,10 +219,12 @@ static void hostile_text_does_nothing(void **state)
 		char *body = body_of_one(types[i], "escalated", HOSTILE, NOTIFY_ENGLISH);
 
 		assert_ok(json_parse(body, strlen(body), &o, &err), &err);
-		assert_non_null(strstr(body, "evil.test"));
+		assert_non_null(strstr(body, "evil"));
 		free(body);
 		if (types[i] == &notify_slack)
 			each_text(o, slack_notifies_nobody, "");
+		else if (types[i] == &notify_run)
+			each_text(o, markdown_does_nothing, "");
 		else if (types[i] == &notify_teams)
 			teams_marks_up_our_words_only(o);
 		else
@@ -319,11 +332,12 @@ static void a_wrong_channel_is_refused(void **state)
 	} rows[] = {
 		{ "notify:\n  slack:\n    events: healed\n", "notify.slack.url is not set" },
 		{ "notify:\n  team:\n    url: https://x.test/\n", "notify.team.type: set it to" },
-		{ "notify:\n  team:\n    type: pager\n", "none of slack, teams, generic" },
+		{ "notify:\n  team:\n    type: pager\n", "none of slack, teams, generic, run" },
 		{ "notify:\n  slack:\n    url: http://x.test/hookPath\n",
 		  "plain http is only for loopback" },
 		{ "notify:\n  slack:\n    url: gopher://x.test/hookPath\n", "notify.slack.url" },
 		{ "notify:\n  generic:\n    url: https://x.test/\n", "secret is not set" },
+		{ "notify:\n  run:\n    locale: de\n", "only a GitHub App" },
 		{ "notify:\n  generic:\n    secret: hookPath!\n", "whsec_" },
 		{ "notify:\n  slack:\n    events: healed, helaed\n", "\"helaed\" is nothing" },
 		{ "notify:\n  slack:\n    min_severity: high\n", "none of info" },

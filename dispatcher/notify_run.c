@@ -1,0 +1,62 @@
+/* Beside the commit of the run: a title and Markdown, for what the provider calls a check. */
+#include <string.h>
+
+#include "core/buf.h"
+#include "core/json.h"
+#include "core/neutralise.h"
+#include "core/text.h"
+#include "dispatcher/notify_text.h"
+
+enum { SCRATCH_MAX = 16 << 10, LINE_MAX_BYTES = 400 };
+
+static void put(struct buf *out, const char *text)
+{
+	char cut[LINE_MAX_BYTES];
+	bool whole = text_copy(cut, sizeof(cut), text, strlen(text));
+
+	neutralise_markdown(out, cut);
+	if (!whole)
+		buf_puts(out, "…");
+}
+
+static void put_line(struct buf *out, const struct notify_view *v, enum notify_label label,
+		     const char *text)
+{
+	if (!*text)
+		return;
+	buf_printf(out, "**%s:** ", notify_label(v->language, label));
+	put(out, text);
+	buf_puts(out, "\n\n");
+}
+
+static struct json_object *format(const struct notify_view *v)
+{
+	struct json_object *o = json_object_new_object(), *notice = v->notices[0];
+	struct json_object *lines = json_at(notice, "evidence");
+	size_t n =
+		json_object_is_type(lines, json_type_array) ? json_object_array_length(lines) : 0;
+	const struct notify_word *w = notify_word_of(notice);
+	OWNED(buf_done) struct buf text, cause, tests;
+
+	buf_init(&text, SCRATCH_MAX);
+	buf_init(&cause, SCRATCH_MAX);
+	buf_init(&tests, SCRATCH_MAX);
+	notify_cause(v, notice, &cause);
+	notify_failed_tests(v, notice, &tests);
+	put_line(&text, v, LABEL_CAUSE, buf_text(&cause));
+	put_line(&text, v, LABEL_STRATEGY, json_str(notice, "strategy", ""));
+	put_line(&text, v, LABEL_RESULT, json_str(notice, "detail", ""));
+	put_line(&text, v, LABEL_FAILED_TESTS, buf_text(&tests));
+	for (size_t i = 0; i < n; i++) {
+		buf_puts(&text, "> ");
+		put(&text, json_str(json_object_array_get_idx(lines, i), "text", ""));
+		buf_puts(&text, "\n>\n");
+	}
+	json_add_str(o, "title", w->text[v->language]);
+	json_add_str(o, "summary", buf_text(&text));
+	json_add_str(o, "url", *v->page_url ? v->page_url : "");
+	json_add_bool(o, "good", !w->person);
+	return o;
+}
+
+const struct notify_type notify_run = { .name = "run", .on_run = true, .format = format };
