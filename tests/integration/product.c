@@ -13,7 +13,7 @@
 #include "core/mem.h"
 #include "tests/integration/rig.h"
 
-enum { ARGS_MAX = 80 };
+enum { ARGS_MAX = 160 };
 
 struct args {
 	struct rig *rig;
