@@ -132,16 +132,18 @@ static int tell(const struct cli *cli, const struct incident_order *o, const cha
 	return incident_refusal(word) ? CLI_NO : CLI_OK;
 }
 
-static int order(const struct cli *cli, struct query *q, struct incident_order *o, struct err *err)
+static int order(const struct cli *cli, struct query *q, const struct incident_order *asked,
+		 struct err *err)
 {
 	OWNED(redis_reply_freep) struct redisReply *reply = NULL;
+	struct incident_order o = *asked;
 	char what[40], user[TERM_USER_MAX];
 	struct incident_cmd c;
 	const char *word;
 
 	term_user(user);
-	o->by = user;
-	incident_cmd(&c, &q->ks, o);
+	o.by = user;
+	incident_cmd(&c, &q->ks, &o);
 	if (query_script(q, &incident_order_script, &c.cmd, &reply, err) < 0)
 		return -1;
 	word = redis_str(reply);
@@ -150,10 +152,10 @@ static int order(const struct cli *cli, struct query *q, struct incident_order *
 	(void)snprintf(what, sizeof(what), "incident_%.20s", word);
 	if (!incident_refusal(word) &&
 	    query_audit(q, cli->conf, err, what,
-			(const char *[]){ "subject", o->subject, "reason", o->reason, "by", user,
+			(const char *[]){ "subject", o.subject, "reason", o.reason, "by", user,
 					  NULL }) < 0)
 		return -1;
-	return tell(cli, o, word);
+	return tell(cli, &o, word);
 }
 
 /* --- the command ------------------------------------------------------------------------ */
