@@ -189,7 +189,7 @@ static int dispatch(const struct cli *cli, const struct wish *w, struct err *err
 
 static int run(int argc, char **argv)
 {
-	struct wish wish = { NULL };
+	struct wish wish = { .reason = NULL };
 	const struct cli_option own[] = {
 		{ .name = "for",
 		  .argument = "TIME",

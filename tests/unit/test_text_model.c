@@ -308,7 +308,7 @@ static void every_changed_or_missing_byte_is_noticed(void **state)
 	struct text_model *out = NULL;
 	size_t n;
 	OWNED(freep) unsigned char *bytes = text_model_bytes(m, &n);
-	struct err err;
+	struct err err = { .kind = ERR_NONE };
 
 	UNUSED(state);
 	for (size_t i = 0; i < n; i++) {
