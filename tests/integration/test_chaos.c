@@ -195,7 +195,7 @@ static void NO_RETURN wire_run(struct wires *w)
 static void wire_start(struct wire *wire, const char *to)
 {
 	struct wires w = { .to = to, .listener = listen_at(0) };
-	struct sockaddr_in sin;
+	struct sockaddr_in sin = { .sin_port = 0 };
 	socklen_t n = sizeof(sin);
 
 	assert_true(w.listener >= 0);
