@@ -70,11 +70,13 @@ start_guard() {
 		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none >"$work/receiver.log" 2>&1 &
 	pids+=("$!")
 	wait_for 'ready http' "$work/receiver.log"
-	# Limits that protect a real server would decide the comparison; the rest is as it comes.
+	# Limits that protect a real server would decide the comparison. A job of 200 ms stands for one of two
+	# minutes, so the times of the incident brake are 600 times as short; the rest is as it comes.
 	PIPELINE_GUARD_GITHUB_TOKEN_FILE=$work/token PIPELINE_GUARD_GITHUB_API_URL=$url \
 		"$guard" dispatcher --admin-listen none --set heal.per_pipeline_hour=1000 \
 		--set github.write_interval=0s --set monitor.enabled=false \
-		${GUARD_SETS:+$GUARD_SETS} >"$work/dispatcher.log" 2>&1 &
+		--set incident.window=1s --set incident.probe=200ms --set incident.probe_cap=3s \
+		--set incident.release_per_minute=600 --set incident.quiet=1s >"$work/dispatcher.log" 2>&1 &
 	pids+=("$!")
 	wait_for 'dispatcher ready' "$work/dispatcher.log"
 }
