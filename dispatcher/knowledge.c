@@ -6,11 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <cyaml/cyaml.h>
-
 #include "core/finding.h"
 #include "core/mem.h"
 #include "dispatcher/detector.h"
+#include "dispatcher/yaml_complaint.h"
 
 enum { ENTRIES_MAX = 1000, LOCALE_MAX = 8, PATH_BYTES = 700 };
 
@@ -52,30 +51,6 @@ static const cyaml_schema_field_t file_fields[] = {
 static const cyaml_schema_value_t file_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct knowledge, file_fields),
 };
-
-/* The last thing that it says before it shows where is the reason. */
-PRINTF_LIKE(3, 0)
-static void hear(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
-{
-	char *text = ctx, line[160];
-
-	if (level < CYAML_LOG_ERROR || *text)
-		return;
-	(void)vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = '\0';
-	(void)snprintf(text, 160, "%s", line);
-}
-
-static cyaml_config_t yaml_config(char *complaint)
-{
-	return (cyaml_config_t){
-		.log_fn = hear,
-		.log_ctx = complaint,
-		.mem_fn = cyaml_mem,
-		.log_level = CYAML_LOG_ERROR,
-		.flags = CYAML_CFG_NO_ALIAS,
-	};
-}
 
 void knowledge_free(struct knowledge *k)
 {
@@ -119,8 +94,9 @@ static int check(const struct knowledge *k, const char *path, struct err *err)
 int knowledge_load(const char *dir, const char *locale, struct knowledge **out, struct err *err)
 {
 	OWNED(knowledge_freep) struct knowledge *k = NULL;
-	char language[LOCALE_MAX], path[PATH_BYTES], shipped[PATH_BYTES], complaint[160] = "";
-	cyaml_config_t config = yaml_config(complaint);
+	char language[LOCALE_MAX], path[PATH_BYTES], shipped[PATH_BYTES];
+	struct yaml_complaint why = { .text = "" };
+	cyaml_config_t config = yaml_config(&why);
 	cyaml_err_t rc;
 
 	if (language_of(locale, language, err) < 0)
@@ -134,7 +110,7 @@ int knowledge_load(const char *dir, const char *locale, struct knowledge **out, 
 	rc = cyaml_load_file(path, &config, &file_value, (cyaml_data_t **)&k, NULL);
 	if (rc != CYAML_OK || !k)
 		return err_set(err, ERR_CONFIG, "%s: %s", path,
-			       *complaint ? complaint : cyaml_strerror(rc));
+			       *why.text ? why.text : cyaml_strerror(rc));
 	if (check(k, path, err) < 0)
 		return -1;
 	*out = TAKE(k);

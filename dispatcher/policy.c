@@ -8,14 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cyaml/cyaml.h>
-
 #include "core/conf.h"
 #include "core/finding.h"
 #include "core/mem.h"
 #include "core/text.h"
 #include "core/yaml_where.h"
 #include "dispatcher/policy_time.h"
+#include "dispatcher/yaml_complaint.h"
 
 /* --- the file, as it is written --------------------------------------------- */
 
@@ -159,39 +158,6 @@ struct policy {
 		struct week_time times[POLICY_LIST_MAX];
 	} * rules; /* as file->rules */
 };
-
-/* libcyaml says the fault first, then where, innermost first. */
-struct complaint {
-	char text[200];
-};
-
-PRINTF_LIKE(3, 0)
-static void hear(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
-{
-	struct complaint *c = ctx;
-	size_t n = strlen(c->text);
-	char line[160];
-
-	if (level < CYAML_LOG_ERROR || strstr(c->text, "column"))
-		return;
-	(void)vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = '\0';
-	if (strstr(line, "Backtrace"))
-		return;
-	(void)snprintf(c->text + n, sizeof(c->text) - n, "%s%s", n ? ", " : "",
-		       text_starts(line, "Load: ") ? line + 6 : line);
-}
-
-static cyaml_config_t yaml_config(struct complaint *c)
-{
-	return (cyaml_config_t){
-		.log_fn = hear,
-		.log_ctx = c,
-		.mem_fn = cyaml_mem,
-		.log_level = CYAML_LOG_ERROR,
-		.flags = CYAML_CFG_NO_ALIAS,
-	};
-}
 
 void policy_free(struct policy *p)
 {
@@ -510,7 +476,7 @@ int policy_parse(const char *name, const char *yaml, size_t n, const struct poli
 {
 	OWNED(policy_freep) struct policy *p = xcalloc(1, sizeof(*p));
 	struct reading r = { .name = name, .yaml = yaml, .n = n, .err = err };
-	struct complaint why = { .text = "" };
+	struct yaml_complaint why = { .text = "" };
 	cyaml_config_t config = yaml_config(&why);
 	cyaml_err_t rc;
 

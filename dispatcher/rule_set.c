@@ -2,14 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cyaml/cyaml.h>
-
 #include "core/mem.h"
 #include "core/text.h"
+#include "dispatcher/yaml_complaint.h"
 
 struct rule_file {
 	struct rule_spec *rules;
@@ -93,39 +91,6 @@ static const cyaml_schema_field_t file_fields[] = {
 static const cyaml_schema_value_t file_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct rule_file, file_fields),
 };
-
-/* libcyaml explains a fault in its log: the fault first, then where, innermost first. */
-struct complaint {
-	char text[200];
-};
-
-PRINTF_LIKE(3, 0)
-static void hear(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
-{
-	struct complaint *c = ctx;
-	size_t n = strlen(c->text);
-	char line[160];
-
-	if (level < CYAML_LOG_ERROR || strstr(c->text, "column"))
-		return;
-	(void)vsnprintf(line, sizeof(line), fmt, args);
-	line[strcspn(line, "\n")] = '\0';
-	if (strstr(line, "Backtrace"))
-		return;
-	(void)snprintf(c->text + n, sizeof(c->text) - n, "%s%s", n ? ", " : "",
-		       text_starts(line, "Load: ") ? line + 6 : line);
-}
-
-static cyaml_config_t yaml_config(struct complaint *c)
-{
-	return (cyaml_config_t){
-		.log_fn = hear,
-		.log_ctx = c,
-		.mem_fn = cyaml_mem,
-		.log_level = CYAML_LOG_ERROR,
-		.flags = CYAML_CFG_NO_ALIAS,
-	};
-}
 
 void rule_set_free(struct rule_set *set)
 {
@@ -223,7 +188,7 @@ static int add_rules(struct rule_set *set, const struct rule_file *file, const c
 static int add_file(struct rule_set *set, const char *name, const char *yaml, size_t n,
 		    const struct checker *check, struct err *err)
 {
-	struct complaint why = { .text = "" };
+	struct yaml_complaint why = { .text = "" };
 	cyaml_config_t config = yaml_config(&why);
 	struct rule_file *file = NULL;
 	cyaml_err_t rc;
