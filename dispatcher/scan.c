@@ -2,9 +2,9 @@
 
 #include <string.h>
 
+#include "core/mask.h"
 #include "core/mem.h"
 #include "core/text.h"
-#include "dispatcher/mask.h"
 
 struct scan *scan_new(const struct rule_set *rules, const struct matcher *m,
 		      const char *failed_step)

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "core/buf.h"
+#include "core/mask.h"
 #include "core/mem.h"
 #include "core/neutralise.h"
 #include "core/text.h"
-#include "dispatcher/mask.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ROOM = 300 };

@@ -1,4 +1,4 @@
-#include "dispatcher/mask.h"
+#include "core/mask.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /* Hides secrets in a line of a log, and what could do harm where it is shown, before it leaves
  * memory. */
-#ifndef GUARD_DISPATCHER_MASK_H
-#define GUARD_DISPATCHER_MASK_H
+#ifndef GUARD_CORE_MASK_H
+#define GUARD_CORE_MASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -13,5 +14,12 @@
  * Writes at most cap-1 bytes, terminated, cut at a UTF-8 border; returns the length.
  */
 size_t mask_text(const char *s, size_t n, char *out, size_t cap);
+
+/*
+ * Calls fn for each of those in a line; borrowed from it. Not `sure`: what has such a prefix or
+ * follows such a name, which in a program may well be the name of something else.
+ */
+typedef void mask_found_fn(const char *secret, size_t n, bool sure, void *arg);
+void mask_each(const char *s, size_t n, mask_found_fn *, void *arg);
 
 #endif

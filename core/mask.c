@@ -1,4 +1,4 @@
-#include "dispatcher/mask.h"
+#include "core/mask.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -15,6 +15,8 @@ struct cursor {
 	const char *start, *at, *end;
 	char *out;
 	size_t len, cap;
+	mask_found_fn *fn; /* NULL: they are not asked for */
+	void *arg;
 };
 
 /* A token that gives itself away: prefix, then at least `min` of its alphabet. */
@@ -157,10 +159,21 @@ static void emit(struct cursor *c, const char *s, size_t n)
 {
 	size_t room = c->cap - 1 - c->len;
 
+	if (!c->out)
+		return;
 	if (n > room)
 		n = room;
 	memcpy(c->out + c->len, s, n);
 	c->len += n;
+}
+
+/* From where it begins, instead of it. */
+static void hide(struct cursor *c, const char *secret, const char *end, bool sure)
+{
+	emit(c, hidden, strlen(hidden));
+	if (c->fn)
+		c->fn(secret, (size_t)(end - secret), sure, c->arg);
+	c->at = end;
 }
 
 static bool starts_with(const struct cursor *c, const char *s, const char *prefix)
@@ -203,8 +216,7 @@ static bool mask_token(struct cursor *c)
 		end = token_end(c, c->at);
 		if ((size_t)(end - c->at) < strlen(tokens[i].prefix) + tokens[i].min)
 			continue;
-		emit(c, hidden, strlen(hidden));
-		c->at = end;
+		hide(c, c->at, end, false);
 		return true;
 	}
 	return false;
@@ -226,8 +238,7 @@ static bool mask_url_password(struct cursor *c)
 	if (s == c->end || s == c->at + 3)
 		return false;
 	emit(c, "://", 3);
-	emit(c, hidden, strlen(hidden));
-	c->at = s;
+	hide(c, c->at + 3, s, colon && colon + 1 < s);
 	return true;
 }
 
@@ -249,8 +260,7 @@ static bool mask_scheme(struct cursor *c)
 		if (end - (c->at + n) < 12)
 			return false;
 		emit(c, c->at, n);
-		emit(c, hidden, strlen(hidden));
-		c->at = end;
+		hide(c, c->at + n, end, false);
 		return true;
 	}
 	return false;
@@ -311,8 +321,7 @@ static bool mask_assignment(struct cursor *c)
 	if ((size_t)(end - value) < secret->min)
 		return false;
 	emit(c, name, (size_t)(value - name));
-	emit(c, hidden, strlen(hidden));
-	c->at = end;
+	hide(c, value, end, false);
 	return true;
 }
 
@@ -359,8 +368,7 @@ static bool mask_user_option(struct cursor *c)
 		return false;
 	while (c->at <= colon)
 		copy_char(c);
-	emit(c, hidden, strlen(hidden));
-	c->at = end;
+	hide(c, c->at, end, false);
 	return true;
 }
 
@@ -381,23 +389,34 @@ static bool is_key_material(const char *s, size_t n)
 	return memchr(s, '/', n) || memchr(s, '+', n);
 }
 
+static void mask_line(struct cursor *c)
+{
+	if (is_key_material(c->at, (size_t)(c->end - c->at)))
+		hide(c, c->at, c->end,
+		     memmem(c->at, (size_t)(c->end - c->at), "PRIVATE KEY", 11) != NULL);
+	while (c->at < c->end && c->len < c->cap - 1) {
+		if (mask_token(c) || mask_url_password(c) || mask_scheme(c) || mask_assignment(c) ||
+		    mask_user_option(c))
+			continue;
+		copy_char(c);
+	}
+}
+
 size_t mask_text(const char *s, size_t n, char *out, size_t cap)
 {
 	struct cursor c = { .start = s, .at = s, .end = s + n, .out = out, .cap = cap };
 
-	if (is_key_material(s, n)) {
-		emit(&c, hidden, strlen(hidden));
-		c.at = c.end;
-	}
-	while (c.at < c.end && c.len < cap - 1) {
-		if (mask_token(&c) || mask_url_password(&c) || mask_scheme(&c) ||
-		    mask_assignment(&c) || mask_user_option(&c))
-			continue;
-		copy_char(&c);
-	}
+	mask_line(&c);
 	/* Cut at a border: drop a sequence that did not fit whole. */
 	while (c.len && !utf8_valid((const unsigned char *)out, c.len))
 		c.len--;
 	out[c.len] = '\0';
 	return c.len;
+}
+
+void mask_each(const char *s, size_t n, mask_found_fn *fn, void *arg)
+{
+	struct cursor c = { .start = s, .at = s, .end = s + n, .cap = 2, .fn = fn, .arg = arg };
+
+	mask_line(&c);
 }
