@@ -15,6 +15,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/monitor.h"
 #include "dispatcher/notify.h"
+#include "healers/change.h"
 #include "healers/provider_api.h"
 #include "healers/security.h"
 #include "receiver/receiver.h"
@@ -24,8 +25,9 @@ enum { OWN_MAX = 32, SETS_MAX = 64 };
 
 /* Every table of options there is; `config` and the manual follow this order. */
 static const struct conf_table *const tables[] = {
-	&settings_conf,   &audit_conf,   &receiver_conf,      &sources_conf, &provider_api_conf,
-	&dispatcher_conf, &monitor_conf, &notifications_conf, &notify_conf,  &security_conf,
+	&settings_conf,     &audit_conf,      &receiver_conf, &sources_conf,
+	&provider_api_conf, &dispatcher_conf, &monitor_conf,  &notifications_conf,
+	&notify_conf,       &security_conf,   &change_conf,
 };
 
 static const struct cli_option common[] = {
