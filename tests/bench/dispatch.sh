@@ -19,58 +19,24 @@ work=$build/bench-dispatch
 socket=$work/redis.sock
 stream='pg:{local:0}:events'
 
-for tool in redis-server redis-cli curl; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is needed" >&2
-		exit 77
-	}
-done
-for program in "$guard" "$simulator" "$load"; do
-	[ -x "$program" ] || {
-		echo "bench: no $program" >&2
-		exit 2
-	}
-done
+# shellcheck source=tests/bench/setup.sh
+. "$(dirname "$0")/setup.sh"
+need redis-server redis-cli curl
+need_built "$guard" "$simulator" "$load"
 
-pids=() dispatchers=() redis=''
-stop() {
-	local pid
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null
-	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" 2>/dev/null
-	done
-	pids=() dispatchers=()
-}
-trap stop EXIT
+dispatchers=() redis=''
 
 cli() { redis-cli -s "$socket" "$@"; }
 cpu_ns() { cut -d' ' -f1 "/proc/$1/schedstat"; }
 rss_mb() { awk '/^VmRSS/ { printf "%.1f", $2 / 1000 }' "/proc/$1/status"; }
 calc() { awk "BEGIN { printf \"$1\", $2 }"; }
 
-# wait_for PATTERN FILE
-wait_for() {
-	local _
-	for _ in $(seq 400); do
-		grep -qm1 "$1" "$2" 2>/dev/null && return
-		sleep 0.05
-	done
-	echo "bench: \"$1\" did not come:" >&2
-	tail -n 5 "$2" >&2
-	exit 2
-}
-
-start_redis() {
+start_fresh() {
 	rm -rf "$work"
 	umask 077
 	mkdir -p "$work"
-	redis-server --port 0 --unixsocket "$socket" --dir "$work" --save '' --appendonly no \
-		>"$work/redis.log" 2>&1 &
+	start_redis "$work"
 	redis=$!
-	pids+=("$redis")
-	wait_for 'ready to accept' "$work/redis.log"
 	export PIPELINE_GUARD_REDIS_URL="unix://$socket" PIPELINE_GUARD_DATA_DIR="$work/data"
 }
 
@@ -81,7 +47,7 @@ start_dispatchers() { # start_dispatchers N [--set ...]
 		"$guard" dispatcher --admin-listen none --set monitor.enabled=false --set incident.enabled=false "$@" \
 			>"$work/dispatcher.$i.log" 2>&1 &
 		dispatchers+=("$!")
-		pids+=("$!")
+		started
 	done
 	for i in $(seq "$n"); do
 		wait_for 'dispatcher ready' "$work/dispatcher.$i.log"
@@ -119,7 +85,7 @@ release() {
 # Sets us and redis_us, the CPU time of each event, and rss, the most of any dispatcher on the way.
 drain() { # drain N_DISPATCHERS EVENTS PIPELINES KIND
 	local n=$1 before redis_before began mb taken=()
-	start_redis
+	start_fresh
 	"$load" "$socket" "$2" "$3" "$4" || exit 2
 	hold
 	start_dispatchers "$n"
@@ -149,7 +115,7 @@ drain() { # drain N_DISPATCHERS EVENTS PIPELINES KIND
 	stop
 }
 
-echo "load average $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors"
+conditions
 for kind in mixed runs; do
 	drain 1 "$small" 1000 "$kind"
 	few=$us
@@ -168,18 +134,18 @@ summary() { curl -s "http://127.0.0.1:$port/_sim/summary" | grep -o "\"$1\":[0-9
 # Sets rate, the failures a second that N dispatchers bring to an accepted re-run.
 heal() { # heal N_DISPATCHERS
 	local began before
-	start_redis
+	start_fresh
 	printf 'a secret for benchmarks only' >"$work/secret"
 	printf token-for-benchmarks-only >"$work/token"
 	PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET_FILE=$work/secret \
 		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none >"$work/receiver.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'ready http' "$work/receiver.log"
 	"$simulator" --listen "127.0.0.1:$port" --token-file "$work/token" --secret-file "$work/secret" \
-		--webhook-url "$(grep -om1 'http://[0-9.:]*' "$work/receiver.log")/webhooks/github" \
+		--webhook-url "$(wait_for_url "$work/receiver.log")/webhooks/github" \
 		--rate 100 --count "$failures" --cause network_failure --job-ms 100 --latency-ms 100 \
 		>"$work/simulator.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'ready http' "$work/simulator.log"
 	until [ "$(summary runs)" = "$failures" ] && [ "$(summary running)" = 0 ] &&
 		[ "$(summary webhooks_waiting)" = 0 ]; do
@@ -211,7 +177,7 @@ printf 'bound by the provider: two dispatchers bring %s times as much\n' "$(calc
 # A dispatcher is killed amid a backlog: when are the entries it held somebody else's?
 killed() {
 	local began name held counted=0 _
-	start_redis
+	start_fresh
 	"$load" "$socket" "$((rounds * 400000))" 1000 runs || exit 2
 	cli xgroup create "$stream" dispatchers 0 >/dev/null
 	for _ in $(seq "$((rounds * 4))"); do

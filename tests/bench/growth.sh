@@ -14,46 +14,21 @@ export BENCH_WORK=$build/bench-growth
 socket=$BENCH_WORK/redis.sock
 stream='pg:{local:0}:events'
 
-for tool in redis-server redis-cli wrk openssl; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is needed" >&2
-		exit 77
-	}
-done
+# shellcheck source=tests/bench/setup.sh
+. "$here/setup.sh"
+need redis-server redis-cli wrk openssl
 rm -rf "$BENCH_WORK"
-mkdir -p "$BENCH_WORK"
-"$here/receiver/make_body.sh" >"$BENCH_WORK/body.json"
-printf 'sha256=%s' "$(openssl dgst -sha256 -hmac "$BENCH_SECRET" -r "$BENCH_WORK/body.json" | cut -d' ' -f1)" \
-	>"$BENCH_WORK/signature"
+sign_body "$here/receiver"
 
-redis='' server=''
-stop() {
-	[ -z "$server" ] || kill "$server" 2>/dev/null
-	[ -z "$redis" ] || kill "$redis" 2>/dev/null
-}
-trap stop EXIT
-redis-server --port 0 --unixsocket "$socket" --save '' --appendonly no --dir "$BENCH_WORK" \
-	>"$BENCH_WORK/redis.log" 2>&1 &
-redis=$!
-for _ in $(seq 50); do
-	redis-cli -s "$socket" ping >/dev/null 2>&1 && break
-	sleep 0.1
-done
+start_redis "$BENCH_WORK"
 # A short memory for deliveries keeps Redis small; to the receiver it makes no difference.
 env PIPELINE_GUARD_REDIS_URL="unix://$socket" PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET="$BENCH_SECRET" \
 	PIPELINE_GUARD_DATA_DIR="$BENCH_WORK/data" "$build/cli/pipeline-guard" receiver \
 	--listen 127.0.0.1:0 --admin-listen none --set github.dedupe_ttl=1m \
 	>"$BENCH_WORK/log" 2>&1 &
 server=$!
-for _ in $(seq 100); do
-	url=$(grep -om1 'ready http://[0-9.:]*' "$BENCH_WORK/log")
-	[ -z "$url" ] || break
-	sleep 0.1
-done
-[ -n "$url" ] || {
-	tail -n 5 "$BENCH_WORK/log" >&2
-	exit 2
-}
+started
+url=$(wait_for_url "$BENCH_WORK/log") || exit
 
 cpu_ns() { cut -d' ' -f1 "/proc/$server/schedstat"; }
 rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$server/status"; }
@@ -62,7 +37,7 @@ sent=0 us=0
 send() { # send SECONDS: sets `us`, the CPU time of each event
 	local before after out n bad
 	before=$(cpu_ns)
-	out=$(wrk -t1 -c"$conns" -d"$1s" -s "$here/receiver/load.lua" "${url#ready }/webhooks/github")
+	out=$(wrk -t1 -c"$conns" -d"$1s" -s "$here/receiver/load.lua" "$url/webhooks/github")
 	after=$(cpu_ns)
 	n=$(awk '/requests in/ { print $1 }' <<<"$out")
 	bad=$(awk '/Non-2xx/ { print $NF }' <<<"$out")
@@ -77,7 +52,7 @@ send() { # send SECONDS: sets `us`, the CPU time of each event
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
-echo "load average $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors"
+conditions
 send 1
 first_n=$sent first_us=$us
 while [ "$sent" -lt 50000 ]; do

@@ -15,47 +15,14 @@ simulator=$build/tests/simulator/pipeline-guard-simulator
 rate=${RATE:-50} secs=${SECS:-20} rounds=${ROUNDS:-3} port=${BENCH_PORT:-18293}
 work=$build/bench-latency redis_dir=${REDIS_DIR:-$build/bench-latency/redis}
 
-for tool in redis-server redis-cli curl; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is needed" >&2
-		exit 77
-	}
-done
-for program in "$guard" "$simulator"; do
-	[ -x "$program" ] || {
-		echo "bench: no $program" >&2
-		exit 2
-	}
-done
-
-pids=()
-stop() {
-	local pid
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null
-	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" 2>/dev/null
-	done
-	pids=()
-}
-trap stop EXIT
+# shellcheck source=tests/bench/setup.sh
+. "$(dirname "$0")/setup.sh"
+need redis-server redis-cli curl
+need_built "$guard" "$simulator"
 
 # User and system time of a process so far, in ticks. Names may have spaces: cut them off first.
 ticks() {
 	sed 's/^.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'
-}
-
-# wait_for PATTERN FILE
-wait_for() {
-	local _
-	for _ in $(seq 200); do
-		grep -qm1 "$1" "$2" 2>/dev/null && return
-		sleep 0.05
-	done
-	echo "bench: \"$1\" did not come:" >&2
-	tail -n 5 "$2" >&2
-	exit 2
 }
 
 number() { # number NAME: of the summary
@@ -76,16 +43,13 @@ start_all() {
 	mkdir -p "$work" "$redis_dir"
 	printf 'a secret for benchmarks only' >"$work/secret"
 	printf token-for-benchmarks-only >"$work/token"
-	redis-server --port 0 --unixsocket "$work/redis.sock" --dir "$redis_dir" --save '' \
-		--appendonly yes --appendfsync always >"$work/redis.log" 2>&1 &
+	start_redis "$work" --dir "$redis_dir" --appendonly yes --appendfsync always
 	redis=$!
-	pids+=("$redis")
-	wait_for 'ready to accept' "$work/redis.log"
 	export PIPELINE_GUARD_REDIS_URL="unix://$work/redis.sock" PIPELINE_GUARD_DATA_DIR="$work/data"
 	PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET_FILE=$work/secret \
 		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none >"$work/receiver.log" 2>&1 &
 	receiver=$!
-	pids+=("$receiver")
+	started
 	wait_for 'ready http' "$work/receiver.log"
 	# The limits that protect a real server would end the measurement.
 	PIPELINE_GUARD_GITHUB_TOKEN_FILE=$work/token \
@@ -93,7 +57,7 @@ start_all() {
 		"$guard" dispatcher --admin-listen none --set heal.per_pipeline_hour=1000 \
 		--set heal.concurrent=1000 --set incident.enabled=false --set github.write_interval=0s >"$work/dispatcher.log" 2>&1 &
 	dispatcher=$!
-	pids+=("$dispatcher")
+	started
 	wait_for 'dispatcher ready' "$work/dispatcher.log"
 }
 
@@ -116,10 +80,10 @@ once() {
 		before+=("$(ticks "$i")")
 	done
 	"$simulator" --listen "127.0.0.1:$port" --token-file "$work/token" --secret-file "$work/secret" \
-		--webhook-url "$(grep -om1 'http://[0-9.:]*' "$work/receiver.log")/webhooks/github" \
+		--webhook-url "$(wait_for_url "$work/receiver.log")/webhooks/github" \
 		--rate "$rate" --count "$count" --cause "${CAUSE:-network_failure}" --job-ms 300 \
 		>"$work/simulator.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'ready http' "$work/simulator.log"
 	wait_for_the_last
 	for i in "$receiver" "$dispatcher" "$redis"; do
@@ -137,7 +101,7 @@ once() {
 }
 
 count=$((rate * secs))
-echo "load average $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors"
+conditions
 for _ in $(seq "$rounds"); do
 	once
 done

@@ -12,43 +12,10 @@ simulator=$build/tests/simulator/pipeline-guard-simulator
 events=${EVENTS:-100} port=${BENCH_PORT:-18294}
 work=$build/bench-weight
 
-for tool in redis-server curl; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is needed" >&2
-		exit 77
-	}
-done
-for program in "$guard" "$simulator"; do
-	[ -x "$program" ] || {
-		echo "bench: no $program" >&2
-		exit 2
-	}
-done
-
-pids=()
-stop() {
-	local pid
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null
-	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" 2>/dev/null
-	done
-	pids=()
-}
-trap stop EXIT
-
-# wait_for PATTERN FILE
-wait_for() {
-	local _
-	for _ in $(seq 400); do
-		grep -qm1 "$1" "$2" 2>/dev/null && return
-		sleep 0.05
-	done
-	echo "bench: \"$1\" did not come:" >&2
-	tail -n 5 "$2" >&2
-	exit 2
-}
+# shellcheck source=tests/bench/setup.sh
+. "$(dirname "$0")/setup.sh"
+need redis-server curl
+need_built "$guard" "$simulator"
 
 children_of() {
 	cat /proc/[0-9]*/stat 2>/dev/null | sed 's/ (.*) / /' | awk -v p="$1" '$3 == p { print $1 }'
@@ -81,13 +48,14 @@ once() { # once WHAT
 	local url _
 	"$simulator" --listen "127.0.0.1:$port" --token-file "$work/token" \
 		--secret-file "$work/secret" --job-ms 200 >"$work/simulator.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'ready http' "$work/simulator.log"
 	PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET_FILE=$work/secret PIPELINE_GUARD_DATA_DIR=$work/data \
 		PIPELINE_GUARD_GITHUB_TOKEN_FILE=$work/token \
 		PIPELINE_GUARD_GITHUB_API_URL=http://127.0.0.1:$port \
 		"$guard" start --listen 127.0.0.1:0 --log-format json \
-		--set heal.per_pipeline_hour=1000 --set github.write_interval=0s >"$work/start.log" 2>&1 &
+		--set heal.per_pipeline_hour=1000 --set incident.enabled=false \
+		--set github.write_interval=0s >"$work/start.log" 2>&1 &
 	start=$!
 	pids=("$start" "${pids[@]}")
 	wait_for 'dispatcher consumes' "$work/start.log"

@@ -233,7 +233,7 @@ static void reads_sources_from_variables(void **state)
 	s = sources_find(ss, "/webhooks/jenkins/build-farm", &secret);
 	assert_non_null(s);
 	assert_int_equal(s->auth.n_keys, 1);
-	assert_string_equal(s->auth.keys[0].bytes, "from a file");
+	assert_string_equal((const char *)s->auth.keys[0].bytes, "from a file");
 	assert_int_equal(s->max_body, 64 << 10);
 	(void)unsetenv("PIPELINE_GUARD_SOURCES_BUILD_FARM_PROVIDER");
 	(void)unsetenv("PIPELINE_GUARD_SOURCES_BUILD_FARM_SECRET_FILE");
@@ -266,12 +266,12 @@ static void takes_new_secrets_over(void **state)
 	assert_ok(conf_set(conf, set, &err), &err);
 	assert_ok(sources_new(conf, &ss, &err), &err);
 	s = sources_find(ss, "/webhooks/gitlab/x", &secret);
-	assert_string_equal(s->auth.keys[0].bytes, "old");
+	assert_string_equal((const char *)s->auth.keys[0].bytes, "old");
 	assert_int_equal(pwrite(fd, "new,newer", 9, 0), 9);
 	assert_ok(conf_reload_secrets(conf, &err), &err);
 	assert_ok(sources_reload_secrets(ss, conf, &err), &err);
 	assert_int_equal(s->auth.n_keys, 2);
-	assert_string_equal(s->auth.keys[0].bytes, "new");
+	assert_string_equal((const char *)s->auth.keys[0].bytes, "new");
 	assert_int_equal(s->auth.tolerance_ms, 60000);
 	assert_int_equal(sources_find(ss, "/webhooks/jenkins", &secret)->auth.n_keys, 2);
 	/* A bad file changes nothing. */

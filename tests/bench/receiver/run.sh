@@ -18,53 +18,22 @@ export BENCH_SECRET='a secret for benchmarks only'
 export BENCH_WORK=$build/bench-receiver
 export BENCH_REDIS=$BENCH_WORK/redis.sock
 
-for tool in redis-server redis-cli wrk openssl curl; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is needed" >&2
-		exit 77
-	}
-done
-[ -x "$guard" ] || {
-	echo "bench: no $guard" >&2
-	exit 2
-}
-
-mkdir -p "$BENCH_WORK"
-"$here/make_body.sh" >"$BENCH_WORK/body.json"
-printf 'sha256=%s' "$(openssl dgst -sha256 -hmac "$BENCH_SECRET" -r "$BENCH_WORK/body.json" | cut -d' ' -f1)" \
-	>"$BENCH_WORK/signature"
-echo "load average $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors"
+# shellcheck source=tests/bench/setup.sh
+. "$here/../setup.sh"
+need redis-server redis-cli wrk openssl curl
+need_built "$guard"
+sign_body "$here"
+conditions
 echo "body: $(wc -c <"$BENCH_WORK/body.json") bytes, $conns connections, $rounds rounds of $secs s"
 
-redis-server --port 0 --unixsocket "$BENCH_REDIS" --save '' --appendonly no --dir "$BENCH_WORK" \
-	>"$BENCH_WORK/redis.log" 2>&1 &
-redis=$!
-server=
-stop() {
-	[ -z "$server" ] || kill -TERM -- "-$server" 2>/dev/null
-	kill "$redis" 2>/dev/null
-}
-trap stop EXIT
-for _ in $(seq 50); do
-	redis-cli -s "$BENCH_REDIS" ping >/dev/null 2>&1 && break
-	sleep 0.1
-done
+start_redis "$BENCH_WORK"
+server= # and all else in its session
+trap '[ -z "$server" ] || kill -TERM -- "-$server" 2>/dev/null; stop' EXIT
 
 # ticks SESSION: user and system time of its processes. Names may have spaces: cut them off first.
 ticks() {
 	cat /proc/[0-9]*/stat 2>/dev/null |
 		awk -v s="$1" '{ sub(/^.*\) /, ""); if ($4 == s) t += $12 + $13 } END { print t + 0 }'
-}
-
-# The URL that the server printed when it was ready.
-url_of() {
-	local url
-	for _ in $(seq 100); do
-		url=$(grep -om1 'ready http://[0-9.:]*' "$1")
-		[ -z "$url" ] || break
-		sleep 0.1
-	done
-	printf '%s' "${url#ready }"
 }
 
 measure() { # measure NAME COMMAND...
@@ -73,12 +42,7 @@ measure() { # measure NAME COMMAND...
 	redis-cli -s "$BENCH_REDIS" flushall >/dev/null
 	setsid "$@" >"$log" 2>&1 &
 	server=$!
-	url=$(url_of "$log")
-	[ -n "$url" ] || {
-		echo "$name did not start:" >&2
-		tail -n 5 "$log" >&2
-		return
-	}
+	url=$(wait_for_url "$log") || return
 	curl -s -o /dev/null --retry 20 --retry-connrefused --retry-delay 1 "$url/webhooks/github"
 	before=$(ticks "$server")
 	out=$(wrk -t1 -c"$conns" -d"${secs}s" --latency -s "$here/load.lua" "$url/webhooks/github")
