@@ -71,7 +71,7 @@ bool change_is_ci_file(const char *path);
 unsigned change_lines(const char *before, size_t n_before, const char *after, size_t n_after,
 		      unsigned max);
 
-enum { CHANGE_BRANCH_MAX = 128 };
+enum { CHANGE_BRANCH_MAX = 144 };
 /*
  * "pipeline-guard/<strategy>-<fingerprint>": the same change has the same branch, so that there is
  * one. Strategy: a healer's name; fingerprint: a finding's.

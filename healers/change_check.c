@@ -494,10 +494,9 @@ static bool is_word(const char *s)
 int change_branch(const char *strategy, const char *fingerprint, char out[static CHANGE_BRANCH_MAX],
 		  struct err *err)
 {
-	if (!is_word(strategy) || !is_word(fingerprint) ||
-	    strlen(strategy) + strlen(fingerprint) + sizeof(prefix) + 1 > CHANGE_BRANCH_MAX)
+	if (!is_word(strategy) || !is_word(fingerprint))
 		return err_set(err, ERR_INPUT, "no branch can be named for that finding");
-	(void)snprintf(out, CHANGE_BRANCH_MAX, "%s%s-%s", prefix, strategy, fingerprint);
+	(void)snprintf(out, CHANGE_BRANCH_MAX, "%s%.63s-%.63s", prefix, strategy, fingerprint);
 	return 0;
 }
 
