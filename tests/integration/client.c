@@ -150,7 +150,8 @@ struct answer dialog_answer(struct dialog *d, int ms)
 	a.body = rig_text(d->rig, d->in.data + head_len, a.body_len);
 	if (sscanf(a.head, "HTTP/1.1 %3d", &a.status) != 1)
 		fail_msg("no HTTP answer: %.200s", a.head);
-	a.json = a.body_len && *a.body == '{' ? rig_try_json(d->rig, a.body, a.body_len) : NULL;
+	a.json = a.body_len && strchr("{[", *a.body) ? rig_try_json(d->rig, a.body, a.body_len)
+						     : NULL;
 	forget(d, n);
 	return a;
 }

@@ -19,8 +19,12 @@
 
 enum { TOKEN_MAX = 255, JWT_MAX = 4096, JWT_AHEAD_S = 600, JWT_SKEW_S = 60, HOUR_MS = 3600 * 1000 };
 
+const char *const scope_names[N_SCOPES] = { "metadata", "actions",       "checks",
+					    "contents", "pull_requests", "issues" };
+
 struct access {
 	struct access_options opt;
+	unsigned char allowed[N_SCOPES];
 	char token[TOKEN_MAX + 1];
 	EVP_PKEY *key;
 	struct grant *grants;
@@ -221,7 +225,18 @@ static void drop_expired(struct access *a)
 	}
 }
 
-const struct grant *access_grant(struct access *a, bool write, const uint64_t *repos, unsigned n)
+void access_allow(struct access *a, enum scope scope, enum leave leave)
+{
+	a->allowed[scope] = (unsigned char)leave;
+}
+
+enum leave access_allowed(const struct access *a, enum scope scope)
+{
+	return (enum leave)a->allowed[scope];
+}
+
+const struct grant *access_grant(struct access *a, const unsigned char may[static N_SCOPES],
+				 const uint64_t *repos, unsigned n)
 {
 	struct grant *g = xcalloc(1, sizeof(*g));
 	char hex[41];
@@ -230,7 +245,7 @@ const struct grant *access_grant(struct access *a, bool write, const uint64_t *r
 	random_hex(hex, 20);
 	(void)snprintf(g->token, sizeof(g->token), "ghs_%.36s", hex);
 	g->expires_ms = clock_wall_ms() + a->opt.app_token_ms;
-	g->write = write;
+	memcpy(g->may, may, sizeof(g->may));
 	g->n_repos = n < GRANT_REPOS_MAX ? n : GRANT_REPOS_MAX;
 	for (unsigned i = 0; i < g->n_repos; i++)
 		g->repos[i] = repos[i];
@@ -290,6 +305,7 @@ int access_new(const struct access_options *opt, struct access **out, struct err
 	struct access *a = xcalloc(1, sizeof(*a));
 
 	a->opt = *opt;
+	memset(a->allowed, MAY_WRITE, sizeof(a->allowed));
 	access_set_budget(a, opt->rate_limit, opt->rate_limit, HOUR_MS);
 	if ((opt->token_file && (make_token(opt->token_file, err) < 0 ||
 				 read_token(opt->token_file, a->token, err) < 0)) ||

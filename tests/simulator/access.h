@@ -26,11 +26,24 @@ struct caller {
 	struct meter *meter;
 };
 
+/* What an installation may be allowed; SCOPE_NONE: no leave is needed. */
+enum scope {
+	SCOPE_NONE,
+	SCOPE_ACTIONS,
+	SCOPE_CHECKS,
+	SCOPE_CONTENTS,
+	SCOPE_PULLS,
+	SCOPE_ISSUES,
+	N_SCOPES
+};
+extern const char *const scope_names[N_SCOPES]; /* as GitHub has them */
+enum leave { MAY_NOT, MAY_READ, MAY_WRITE };
+
 enum { GRANT_REPOS_MAX = 16 };
 struct grant {
 	char token[48];
 	int64_t expires_ms;
-	bool write;
+	unsigned char may[N_SCOPES];     /* enum leave */
 	uint64_t repos[GRANT_REPOS_MAX]; /* none: all */
 	unsigned n_repos;
 	struct grant *next;
@@ -47,12 +60,16 @@ struct access_options {
 int access_new(const struct access_options *, struct access **out, struct err *) MUST_CHECK;
 void access_free(struct access *);
 bool access_has_app(const struct access *);
+/* What the App was allowed on its installation; all of it unless told otherwise. */
+void access_allow(struct access *, enum scope, enum leave);
+enum leave access_allowed(const struct access *, enum scope);
 
 /* By the Authorization header, which may be NULL. -1: the message says why, as GitHub does. */
 int access_identify(struct access *, const char *authorization, struct caller *out,
 		    const char **message);
 /* NULL for a repository in `repos` that the world does not know is the caller's business. */
-const struct grant *access_grant(struct access *, bool write, const uint64_t *repos, unsigned n);
+const struct grant *access_grant(struct access *, const unsigned char may[static N_SCOPES],
+				 const uint64_t *repos, unsigned n);
 /* One request; false: the budget is used up. `write`s also count against `writes_max` a minute. */
 bool meter_take(struct meter *, int64_t now_ms);
 bool meter_take_write(struct meter *, int64_t now_ms, int64_t writes_max);

@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "tests/simulator/control.h"
 #include "tests/simulator/hooks.h"
 #include "tests/simulator/js.h"
 #include "tests/simulator/sim.h"
@@ -17,14 +18,14 @@ enum { ANSWER_MAX = 64 << 20, OUTAGE_MAX_MS = 24 * 3600 * 1000 };
 
 /* --- answers -------------------------------------------------------------- */
 
-static void reply(struct http_request *http, int status, struct buf *b)
+void control_reply(struct http_request *http, int status, struct buf *b)
 {
 	(void)js_done(b);
 	http_reply(http, status, "application/json", buf_text(b), b->len);
 	buf_done(b);
 }
 
-static void refuse(struct http_request *http, int status, const char *why)
+void control_refuse(struct http_request *http, int status, const char *why)
 {
 	struct buf b;
 
@@ -32,7 +33,7 @@ static void refuse(struct http_request *http, int status, const char *why)
 	js_open(&b, NULL, '{');
 	js_str(&b, "error", why);
 	js_close(&b, '}');
-	reply(http, status, &b);
+	control_reply(http, status, &b);
 }
 
 static void reply_ok(struct http_request *http, int status, const char *key, int64_t value)
@@ -43,7 +44,7 @@ static void reply_ok(struct http_request *http, int status, const char *key, int
 	js_open(&b, NULL, '{');
 	js_i64(&b, key, value);
 	js_close(&b, '}');
-	reply(http, status, &b);
+	control_reply(http, status, &b);
 }
 
 static void refuse_cause(struct http_request *http, const char *name)
@@ -58,7 +59,7 @@ static void refuse_cause(struct http_request *http, const char *name)
 		js_str(&b, NULL, causes[i].id);
 	js_close(&b, ']');
 	js_close(&b, '}');
-	reply(http, 400, &b);
+	control_reply(http, 400, &b);
 }
 
 /* --- the truth about a run ------------------------------------------------ */
@@ -151,7 +152,7 @@ static void reply_run(struct http_request *http, int status, const struct run *r
 
 	buf_init(&b, ANSWER_MAX);
 	put_run(&b, r, true);
-	reply(http, status, &b);
+	control_reply(http, status, &b);
 }
 
 /* --- runs ----------------------------------------------------------------- */
@@ -240,13 +241,13 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 	if (!find_rule(json_str(o, "rerun", "by_cause"), &wish.rule))
 		wrong = "rerun is by_cause, pass, same, different or flaky";
 	if (wrong)
-		refuse(http, 400, wrong);
+		control_refuse(http, 400, wrong);
 	else if (wish.cause && !cause_find(wish.cause))
 		refuse_cause(http, wish.cause);
 	else if (wish.different && !cause_find(wish.different))
 		refuse_cause(http, wish.different);
 	else if (world_create(sim->world, &wish, &r, &err) < 0)
-		refuse(http, err.kind == ERR_INPUT ? 400 : 503, err.msg);
+		control_refuse(http, err.kind == ERR_INPUT ? 400 : 503, err.msg);
 	else
 		reply_run(http, 201, r);
 }
@@ -262,7 +263,7 @@ static void get_runs(struct sim *sim, struct http_request *http)
 		put_run(&b, world_at(sim->world, i), false);
 	js_close(&b, ']');
 	js_close(&b, '}');
-	reply(http, 200, &b);
+	control_reply(http, 200, &b);
 }
 
 static void post_person_rerun(struct sim *sim, struct http_request *http, struct run *r,
@@ -276,7 +277,7 @@ static void post_person_rerun(struct sim *sim, struct http_request *http, struct
 	if (answer == RERUN_ACCEPTED)
 		reply_run(http, 201, r);
 	else
-		refuse(http, 409, words[answer]);
+		control_refuse(http, 409, words[answer]);
 }
 
 /* --- summary -------------------------------------------------------------- */
@@ -343,7 +344,7 @@ static void get_summary(struct sim *sim, struct http_request *http)
 	js_u64(&b, "checks_neutral", sim->checks_neutral);
 	put_latency(&b, sim);
 	js_close(&b, '}');
-	reply(http, 200, &b);
+	control_reply(http, 200, &b);
 }
 
 /* --- trouble -------------------------------------------------------------- */
@@ -353,7 +354,7 @@ static void post_fault(struct sim *sim, struct http_request *http, struct json_o
 	struct err err;
 
 	if (faults_add(&sim->faults, o, &err) < 0)
-		refuse(http, 400, err.msg);
+		control_refuse(http, 400, err.msg);
 	else
 		reply_ok(http, 201, "times", json_i64(o, "times", 1));
 }
@@ -372,7 +373,7 @@ static void post_outage(struct sim *sim, struct http_request *http, struct json_
 	if (!cause_find(name)) {
 		refuse_cause(http, name);
 	} else if (ms < 0 || ms > OUTAGE_MAX_MS) {
-		refuse(http, 400, "ms is from 0 to a day");
+		control_refuse(http, 400, "ms is from 0 to a day");
 	} else {
 		world_outage(sim->world, cause_find(name), ms);
 		reply_ok(http, 201, "ms", ms);
@@ -385,6 +386,7 @@ static void post_repo(struct sim *sim, struct http_request *http, struct json_ob
 	const char *name = json_str(o, "repo", ""), *access = json_str(o, "access", "write");
 	enum flavour flavour = FLAVOUR_GITHUB;
 	bool known = flavour_find(json_str(o, "provider", "github"), &flavour);
+	const char *wrong;
 	struct repo *r;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -395,12 +397,18 @@ static void post_repo(struct sim *sim, struct http_request *http, struct json_ob
 			break;
 		r->seen_by |= 1U << flavour;
 		r->access = (enum repo_access)i;
+		wrong = control_repo_wish(sim, r, o);
+		if (wrong) {
+			control_refuse(http, 400, wrong);
+			return;
+		}
 		reply_ok(http, 201, "repo_id", (int64_t)r->id);
 		return;
 	}
-	refuse(http, 400,
-	       "repo is owner/name, access is write, read or none, provider github, gitlab or "
-	       "jenkins");
+	control_refuse(
+		http, 400,
+		"repo is owner/name, access is write, read or none, provider github, gitlab or "
+		"jenkins");
 }
 
 static void post_rate_limit(struct sim *sim, struct http_request *http, struct json_object *o)
@@ -410,8 +418,8 @@ static void post_rate_limit(struct sim *sim, struct http_request *http, struct j
 	int64_t reset_ms = json_i64(o, "reset_ms", 3600 * 1000);
 
 	if (limit < 1 || remaining < 0 || remaining > limit || reset_ms < 0) {
-		refuse(http, 400,
-		       "limit is 1 or more, remaining at most that, reset_ms not negative");
+		control_refuse(http, 400,
+			       "limit is 1 or more, remaining at most that, reset_ms not negative");
 		return;
 	}
 	access_set_budget(sim->access, limit, remaining, reset_ms);
@@ -427,7 +435,7 @@ static void post_redeliver(struct sim *sim, struct http_request *http, struct js
 	int64_t sent = 0;
 
 	if (!guid && !run) {
-		refuse(http, 400, "say run or guid");
+		control_refuse(http, 400, "say run or guid");
 		return;
 	}
 	for (uint64_t id = hooks_first(sim->hooks); id <= last; id++) {
@@ -442,7 +450,7 @@ static void post_redeliver(struct sim *sim, struct http_request *http, struct js
 	if (sent)
 		reply_ok(http, 202, "sent", sent);
 	else
-		refuse(http, 404, "no such delivery is remembered");
+		control_refuse(http, 404, "no such delivery is remembered");
 }
 
 static void post_webhook(struct sim *sim, struct http_request *http, struct json_object *o)
@@ -459,23 +467,23 @@ static void post_webhook(struct sim *sim, struct http_request *http, struct json
 
 	e.body = raw ? raw : payload ? json_text(payload) : NULL;
 	if (!e.body) {
-		refuse(http, 400, "say payload (JSON) or body (text)");
+		control_refuse(http, 400, "say payload (JSON) or body (text)");
 		return;
 	}
 	if (strpbrk(e.event, "\r\n")) {
-		refuse(http, 400, "event is one line");
+		control_refuse(http, 400, "event is one line");
 		return;
 	}
 	e.len = strlen(e.body);
 	if (!hooks_send(sim->hooks, &e, guid)) {
-		refuse(http, 503, "there is no webhook URL, or too many wait");
+		control_refuse(http, 503, "there is no webhook URL, or too many wait");
 		return;
 	}
 	buf_init(&b, ANSWER_MAX);
 	js_open(&b, NULL, '{');
 	js_str(&b, "guid", guid);
 	js_close(&b, '}');
-	reply(http, 202, &b);
+	control_reply(http, 202, &b);
 }
 
 static void post_hook(struct sim *sim, struct http_request *http, struct json_object *o)
@@ -484,11 +492,11 @@ static void post_hook(struct sim *sim, struct http_request *http, struct json_ob
 	enum flavour flavour;
 
 	if (!url || (*url && !text_starts(url, "http://") && !text_starts(url, "https://"))) {
-		refuse(http, 400, "url is http or https, or empty for none");
+		control_refuse(http, 400, "url is http or https, or empty for none");
 		return;
 	}
 	if (!flavour_find(json_str(o, "provider", "github"), &flavour)) {
-		refuse(http, 400, "provider is github, gitlab or jenkins");
+		control_refuse(http, 400, "provider is github, gitlab or jenkins");
 		return;
 	}
 	hooks_set_url(sim_hooks(sim, flavour), url);
@@ -521,7 +529,7 @@ static void get_deliveries(struct sim *sim, struct http_request *http)
 	}
 	js_close(&b, ']');
 	js_close(&b, '}');
-	reply(http, 200, &b);
+	control_reply(http, 200, &b);
 }
 
 /* --- routes --------------------------------------------------------------- */
@@ -534,6 +542,8 @@ static const struct {
 	{ "/_sim/faults", post_fault },
 	{ "/_sim/outage", post_outage },
 	{ "/_sim/repos", post_repo },
+	{ "/_sim/commits", control_post_commit },
+	{ "/_sim/pulls", control_post_pull },
 	{ "/_sim/redeliver", post_redeliver },
 	{ "/_sim/webhook", post_webhook },
 	{ "/_sim/hook", post_hook },
@@ -547,6 +557,7 @@ static const struct {
 	{ "/_sim/runs", get_runs },
 	{ "/_sim/summary", get_summary },
 	{ "/_sim/deliveries", get_deliveries },
+	{ "/_sim/repos", control_get_repo },
 };
 
 /* "/_sim/runs/123" and "/_sim/runs/123/rerun". */
@@ -562,13 +573,13 @@ static void serve_run(struct sim *sim, struct http_request *http, struct json_ob
 		r = world_find(sim->world, id);
 	at += n;
 	if (!r)
-		refuse(http, 404, "no such run");
+		control_refuse(http, 404, "no such run");
 	else if (!*at && strcmp(http->method, "GET") == 0)
 		reply_run(http, 200, r);
 	else if (strcmp(at, "/rerun") == 0 && strcmp(http->method, "POST") == 0)
 		post_person_rerun(sim, http, r, o);
 	else
-		refuse(http, 404, "a run has GET and POST .../rerun");
+		control_refuse(http, 404, "a run has GET and POST .../rerun");
 }
 
 static void serve_get(struct sim *sim, struct http_request *http)
@@ -579,7 +590,8 @@ static void serve_get(struct sim *sim, struct http_request *http)
 			return;
 		}
 	}
-	refuse(http, 404, "GET runs, runs/ID, summary or deliveries");
+	control_refuse(http, 404,
+		       "GET runs, runs/ID, summary, deliveries or repos?repo=OWNER/NAME");
 }
 
 static void serve_post(struct sim *sim, struct http_request *http, struct json_object *o)
@@ -590,7 +602,10 @@ static void serve_post(struct sim *sim, struct http_request *http, struct json_o
 			return;
 		}
 	}
-	refuse(http, 404, "POST runs, faults, outage, repos, redeliver, webhook, hook, rate-limit");
+	control_refuse(
+		http, 404,
+		"POST runs, faults, outage, repos, commits, pulls, redeliver, webhook, hook, "
+		"rate-limit");
 }
 
 bool control_serve(struct sim *sim, struct http_request *http)
@@ -602,11 +617,11 @@ bool control_serve(struct sim *sim, struct http_request *http)
 	if (!text_starts(http->path, "/_sim/"))
 		return false;
 	if (!http->peer_is_loopback) {
-		refuse(http, 403, "from this machine only");
+		control_refuse(http, 403, "from this machine only");
 	} else if (http->body_len && json_parse(http->body, http->body_len, &o, &err) < 0) {
-		refuse(http, 400, err.msg);
+		control_refuse(http, 400, err.msg);
 	} else if (o && !json_object_is_type(o, json_type_object)) {
-		refuse(http, 400, "the body is a JSON object");
+		control_refuse(http, 400, "the body is a JSON object");
 	} else if (text_starts(http->path, "/_sim/runs/")) {
 		serve_run(sim, http, o);
 	} else if (get) {
@@ -616,7 +631,7 @@ bool control_serve(struct sim *sim, struct http_request *http)
 	} else if (strcmp(http->method, "POST") == 0) {
 		serve_post(sim, http, o);
 	} else {
-		refuse(http, 405, "GET, POST, or DELETE /_sim/faults");
+		control_refuse(http, 405, "GET, POST, or DELETE /_sim/faults");
 	}
 	return true;
 }

@@ -21,6 +21,10 @@ enum call {
 	CALL_HOOKS, /* hooks and their deliveries */
 	CALL_CACHES,
 	CALL_CANCEL,
+	CALL_GIT,      /* what is in the repository, and new commits */
+	CALL_PULLS,    /* pull and merge requests, and what is said about them */
+	CALL_DISPATCH, /* a new run by hand */
+	CALL_PUSH,     /* git itself, over HTTP */
 	CALL_OTHER,
 };
 

@@ -133,10 +133,10 @@ static void put_repo_facts(struct buf *b, const struct github *g, const struct r
 	js_time(b, "pushed_at", REPO_BORN_MS + (int64_t)A_YEAR_S * 4000);
 	js_url(b, "git_url", "git://github.example/%s.git", r->full_name);
 	js_url(b, "ssh_url", "git@github.example:%s.git", r->full_name);
-	js_url(b, "clone_url", "https://github.example/%s.git", r->full_name);
+	js_url(b, "clone_url", "%s/%s.git", g->web, r->full_name);
 	js_url(b, "svn_url", "%s/%s", g->web, r->full_name);
 	js_null(b, "homepage");
-	js_u64(b, "size", 504 + r->id % 9000);
+	js_u64(b, "size", r->size_kb ? r->size_kb : 504 + r->id % 9000);
 	js_u64(b, "stargazers_count", r->id % 300);
 	js_u64(b, "watchers_count", r->id % 300);
 	js_str(b, "language", r->language);

@@ -75,6 +75,9 @@ static const struct row {
 	ROW("noise", WHOLE, noise, 0, 200000, "N", "ordinary lines per log (40)"),
 	ROW("latency-ms", WHOLE, latency_ms, 0, 60000, "N", "how long the API thinks (0)"),
 	ROW("link-ms", WHOLE, link_ms, 1, 3.6e6, "N", "how long a link to a log works (60000)"),
+	ROW("repositories", TEXT, repositories, 0, 0, "DIR",
+	    "git repositories of all that runs, from their first run on; without it only of those "
+	    "that are asked for, in a temporary folder"),
 	ROW("keep", WHOLE, keep, 1, 20000, "N",
 	    "runs to remember; the oldest is forgotten (20000; 1000 in a demo)"),
 	ROW("help", YES, help, 0, 0, NULL, "this text"),

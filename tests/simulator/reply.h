@@ -21,6 +21,7 @@ struct ask {
 	/* From the path. */
 	const void *route;
 	char repo[NAME_MAX_BYTES];
+	char rest[1024]; /* any text of it */
 	uint64_t ids[2];
 };
 

@@ -13,22 +13,65 @@
 #include "tests/simulator/hooks.h"
 #include "tests/simulator/js.h"
 #include "tests/simulator/reply.h"
+#include "tests/simulator/rest.h"
 #include "tests/simulator/storage.h"
 
 enum { PER_PAGE = 30, ANSWER_MAX = 16 << 20, PATH_ID_MAX = 2, REPO_HOOK = 7 };
 
-struct route {
-	const char *method, *path; /* {o}/{r} is the repository, {n} a number */
-	enum call call;
-	void (*serve)(struct ask *);
-	bool write, app; /* changes something; for the App itself */
-};
-
 /* --- small things --------------------------------------------------------- */
 
-static void not_found(struct ask *a)
+void rest_not_found(struct ask *a)
 {
 	ask_refuse(a, 404, "Not Found", "rest");
+}
+
+void rest_invalid(struct ask *a, const char *resource, const char *field, const char *code,
+		  const char *message)
+{
+	struct buf b;
+
+	buf_init(&b, 4096);
+	js_open(&b, NULL, '{');
+	js_str(&b, "message", "Validation Failed");
+	js_open(&b, "errors", '[');
+	js_open(&b, NULL, '{');
+	js_str(&b, "resource", resource);
+	if (field)
+		js_str(&b, "field", field);
+	js_str(&b, "code", code);
+	if (message)
+		js_str(&b, "message", message);
+	js_close(&b, '}');
+	js_close(&b, ']');
+	js_str(&b, "documentation_url", "https://docs.github.com/rest");
+	js_str(&b, "status", "422");
+	js_close(&b, '}');
+	ask_reply_json(a, 422, js_done(&b));
+	buf_done(&b);
+}
+
+bool rest_body(struct ask *a, struct json_object **out)
+{
+	struct err err;
+	bool ok =
+		!a->http->body_len || json_parse(a->http->body, a->http->body_len, out, &err) == 0;
+
+	if (!a->http->body_len)
+		*out = json_object_new_object();
+	if (ok && json_object_is_type(*out, json_type_object))
+		return true;
+	ask_refuse(a, 400, "Problems parsing JSON", "rest");
+	return false;
+}
+
+struct depot *rest_depot(struct ask *a)
+{
+	const struct repo *repo = world_find_repo(a->sim->world, a->repo);
+	struct depot *d = repo ? forge_depot(a->sim->forge, repo, false) : NULL;
+
+	if (!d)
+		rest_not_found(a);
+	return d;
 }
 
 /* The run of the path, in the repository of the path. Answers when there is none. */
@@ -38,7 +81,7 @@ static struct run *run_of(struct ask *a)
 
 	if (r && strcasecmp(r->repo->full_name, a->repo) == 0)
 		return r;
-	not_found(a);
+	rest_not_found(a);
 	return NULL;
 }
 
@@ -70,7 +113,7 @@ static void get_attempt(struct ask *a)
 	if (!r)
 		return;
 	if (a->ids[1] < 1 || a->ids[1] > r->n_attempts)
-		not_found(a);
+		rest_not_found(a);
 	else
 		reply_run(a, r, (unsigned)a->ids[1]);
 }
@@ -111,7 +154,7 @@ static void list_attempt_jobs(struct ask *a)
 	if (!r)
 		return;
 	if (a->ids[1] < 1 || a->ids[1] > r->n_attempts)
-		not_found(a);
+		rest_not_found(a);
 	else
 		reply_jobs(a, r, (unsigned)a->ids[1]);
 }
@@ -122,7 +165,7 @@ static bool job_of(struct ask *a, struct run **r, struct job **j, unsigned *atte
 	*j = world_find_job(a->sim->world, a->ids[0], r, attempt);
 	if (*j && strcasecmp((*r)->repo->full_name, a->repo) == 0)
 		return true;
-	not_found(a);
+	rest_not_found(a);
 	return false;
 }
 
@@ -214,7 +257,7 @@ static void get_job_log(struct ask *a)
 	if (r->logs_expired)
 		ask_refuse(a, 410, "Gone", "rest/actions/workflow-jobs");
 	else if (j->state != STATE_COMPLETED || strcmp(j->conclusion, "skipped") == 0)
-		not_found(a);
+		rest_not_found(a);
 	else
 		redirect_to_log(a, r, attempt, j->id);
 }
@@ -227,7 +270,7 @@ static void reply_run_log(struct ask *a, const struct run *r, uint64_t number)
 	if (r->logs_expired)
 		ask_refuse(a, 410, "Gone", "rest/actions/workflow-runs");
 	else if (!at || at->state != STATE_COMPLETED || !at->n_jobs)
-		not_found(a);
+		rest_not_found(a);
 	else
 		redirect_to_log(a, r, (unsigned)number, 0);
 }
@@ -384,10 +427,26 @@ static void delete_cache(struct ask *a)
 	if (world_delete_cache(a->sim->world, repo, a->ids[0]))
 		ask_reply(a, 204, "application/json", NULL, 0);
 	else
-		not_found(a);
+		rest_not_found(a);
 }
 
 /* --- the App -------------------------------------------------------------- */
+
+/* Of a token, or of the installation itself (NULL). */
+static void put_permissions(struct buf *b, const struct access *access, const struct grant *g)
+{
+	static const char *const words[] = { NULL, "read", "write" };
+
+	js_open(b, "permissions", '{');
+	js_str(b, "metadata", "read");
+	for (unsigned i = SCOPE_NONE + 1; i < N_SCOPES; i++) {
+		unsigned may = g ? g->may[i] : access_allowed(access, (enum scope)i);
+
+		if (may)
+			js_str(b, scope_names[i], words[may]);
+	}
+	js_close(b, '}');
+}
 
 static void put_installation(struct buf *b, const struct sim *sim, const char *owner)
 {
@@ -399,8 +458,7 @@ static void put_installation(struct buf *b, const struct sim *sim, const char *o
 	js_url(b, "access_tokens_url", "%s/app/installations/%" PRIu64 "/access_tokens", sim->url,
 	       ACCESS_INSTALLATION);
 	js_str(b, "repository_selection", "all");
-	js_raw(b, "permissions",
-	       "{\"actions\":\"write\",\"checks\":\"write\",\"metadata\":\"read\"}");
+	put_permissions(b, sim->access, NULL);
 	js_raw(b, "events", "[\"workflow_run\",\"workflow_job\"]");
 	github_user(b, "account", owner);
 	js_null(b, "suspended_at");
@@ -499,18 +557,34 @@ static bool granted_repos(struct sim *sim, struct json_object *wish, uint64_t *o
 	return true;
 }
 
+/* All that the installation has, unless the wish names some. False: it has not all of those. */
+static bool granted_scopes(const struct access *access, struct json_object *wish,
+			   unsigned char out[static N_SCOPES])
+{
+	for (unsigned i = 0; i < N_SCOPES; i++) {
+		const char *word = json_str(wish, scope_names[i], "");
+		unsigned may = access_allowed(access, (enum scope)i);
+		unsigned want = strcmp(word, "write") == 0 ? MAY_WRITE : *word ? MAY_READ : MAY_NOT;
+
+		if (i != SCOPE_NONE && want > may)
+			return false;
+		out[i] = (unsigned char)(wish ? want : may);
+	}
+	return true;
+}
+
 static void make_token(struct ask *a)
 {
 	OWNED(json_putp) struct json_object *wish = NULL;
 	uint64_t repos[GRANT_REPOS_MAX];
 	unsigned n = 0;
+	unsigned char may[N_SCOPES];
 	const struct grant *g;
 	struct err err;
 	struct buf b;
-	bool write;
 
 	if (a->ids[0] != ACCESS_INSTALLATION) {
-		not_found(a);
+		rest_not_found(a);
 		return;
 	}
 	if (a->http->body_len && json_parse(a->http->body, a->http->body_len, &wish, &err) < 0) {
@@ -524,15 +598,18 @@ static void make_token(struct ask *a)
 			   "rest/apps/apps");
 		return;
 	}
-	write = strcmp(json_str(wish, "permissions.actions", "write"), "write") == 0;
-	g = access_grant(a->sim->access, write, repos, n);
+	if (!granted_scopes(a->sim->access, json_at(wish, "permissions"), may)) {
+		ask_refuse(a, 422,
+			   "The permissions requested are not granted to this installation.",
+			   "rest/apps/apps");
+		return;
+	}
+	g = access_grant(a->sim->access, may, repos, n);
 	buf_init(&b, ANSWER_MAX);
 	js_open(&b, NULL, '{');
 	js_str(&b, "token", g->token);
 	js_time(&b, "expires_at", g->expires_ms);
-	js_raw(&b, "permissions",
-	       write ? "{\"actions\":\"write\",\"metadata\":\"read\"}"
-		     : "{\"actions\":\"read\",\"metadata\":\"read\"}");
+	put_permissions(&b, a->sim->access, g);
 	js_str(&b, "repository_selection", n ? "selected" : "all");
 	js_close(&b, '}');
 	ask_reply_json(a, 201, js_done(&b));
@@ -632,7 +709,7 @@ static void redeliver(struct ask *a)
 	struct delivery *d = hooks_at(h, a->ids[1] ? a->ids[1] : a->ids[0]);
 
 	if (!d || !d->over)
-		not_found(a);
+		rest_not_found(a);
 	else if (!hooks_redeliver(h, d))
 		ask_refuse(a, 422, "The hook has no address", "rest");
 	else
@@ -703,38 +780,48 @@ static void create_check(struct ask *a)
 	}
 }
 
-#define REPO "/repos/{o}/{r}"
-#define RUN  REPO "/actions/runs/{n}"
+#define RUN REPO "/actions/runs/{n}"
 
 static const struct route routes[] = {
-	{ "GET", RUN, CALL_GET_RUN, get_run, false, false },
-	{ "GET", RUN "/attempts/{n}", CALL_GET_RUN, get_attempt, false, false },
-	{ "GET", RUN "/jobs", CALL_LIST_JOBS, list_jobs, false, false },
-	{ "GET", RUN "/attempts/{n}/jobs", CALL_LIST_JOBS, list_attempt_jobs, false, false },
-	{ "GET", RUN "/logs", CALL_LOG, get_run_log, false, false },
-	{ "GET", RUN "/attempts/{n}/logs", CALL_LOG, get_attempt_log, false, false },
-	{ "POST", RUN "/rerun-failed-jobs", CALL_RERUN, rerun_failed_jobs, true, false },
-	{ "POST", RUN "/cancel", CALL_CANCEL, cancel_run, true, false },
-	{ "POST", RUN "/force-cancel", CALL_CANCEL, force_cancel_run, true, false },
-	{ "POST", RUN "/rerun", CALL_RERUN, rerun_all, true, false },
-	{ "GET", REPO "/actions/jobs/{n}", CALL_OTHER, get_job, false, false },
-	{ "GET", REPO "/actions/jobs/{n}/logs", CALL_LOG, get_job_log, false, false },
-	{ "POST", REPO "/actions/jobs/{n}/rerun", CALL_RERUN, rerun_job, true, false },
-	{ "GET", REPO "/actions/caches", CALL_CACHES, list_caches, false, false },
-	{ "DELETE", REPO "/actions/caches/{n}", CALL_CACHES, delete_cache, true, false },
-	{ "GET", REPO "/actions/runs", CALL_LIST_RUNS, list_runs, false, false },
-	{ "POST", REPO "/check-runs", CALL_OTHER, create_check, true, false },
-	{ "GET", REPO "/hooks", CALL_HOOKS, list_hooks, false, false },
-	{ "GET", REPO "/hooks/{n}/deliveries", CALL_HOOKS, list_deliveries, false, false },
-	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, false },
-	{ "GET", "/app/hook/deliveries", CALL_HOOKS, list_deliveries, false, true },
-	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, true },
-	{ "GET", "/app/installations", CALL_LIST_REPOS, list_installations, false, true },
-	{ "GET", "/installation/repositories", CALL_LIST_REPOS, list_granted, false, false },
-	{ "GET", REPO "/installation", CALL_TOKEN, get_installation, false, true },
-	{ "POST", "/app/installations/{n}/access_tokens", CALL_TOKEN, make_token, true, true },
-	{ "GET", "/rate_limit", CALL_OTHER, get_rate_limit, false, false },
-	{ "GET", "/meta", CALL_OTHER, get_meta, false, false },
+	{ "GET", RUN, CALL_GET_RUN, get_run, false, false, SCOPE_ACTIONS },
+	{ "GET", RUN "/attempts/{n}", CALL_GET_RUN, get_attempt, false, false, SCOPE_ACTIONS },
+	{ "GET", RUN "/jobs", CALL_LIST_JOBS, list_jobs, false, false, SCOPE_ACTIONS },
+	{ "GET", RUN "/attempts/{n}/jobs", CALL_LIST_JOBS, list_attempt_jobs, false, false,
+	  SCOPE_ACTIONS },
+	{ "GET", RUN "/logs", CALL_LOG, get_run_log, false, false, SCOPE_ACTIONS },
+	{ "GET", RUN "/attempts/{n}/logs", CALL_LOG, get_attempt_log, false, false, SCOPE_ACTIONS },
+	{ "POST", RUN "/rerun-failed-jobs", CALL_RERUN, rerun_failed_jobs, true, false,
+	  SCOPE_ACTIONS },
+	{ "POST", RUN "/cancel", CALL_CANCEL, cancel_run, true, false, SCOPE_ACTIONS },
+	{ "POST", RUN "/force-cancel", CALL_CANCEL, force_cancel_run, true, false, SCOPE_ACTIONS },
+	{ "POST", RUN "/rerun", CALL_RERUN, rerun_all, true, false, SCOPE_ACTIONS },
+	{ "GET", REPO "/actions/jobs/{n}", CALL_OTHER, get_job, false, false, SCOPE_ACTIONS },
+	{ "GET", REPO "/actions/jobs/{n}/logs", CALL_LOG, get_job_log, false, false,
+	  SCOPE_ACTIONS },
+	{ "POST", REPO "/actions/jobs/{n}/rerun", CALL_RERUN, rerun_job, true, false,
+	  SCOPE_ACTIONS },
+	{ "GET", REPO "/actions/caches", CALL_CACHES, list_caches, false, false, SCOPE_ACTIONS },
+	{ "DELETE", REPO "/actions/caches/{n}", CALL_CACHES, delete_cache, true, false,
+	  SCOPE_ACTIONS },
+	{ "GET", REPO "/actions/runs", CALL_LIST_RUNS, list_runs, false, false, SCOPE_ACTIONS },
+	{ "POST", REPO "/check-runs", CALL_OTHER, create_check, true, false, SCOPE_CHECKS },
+	{ "GET", REPO "/hooks", CALL_HOOKS, list_hooks, false, false, SCOPE_NONE },
+	{ "GET", REPO "/hooks/{n}/deliveries", CALL_HOOKS, list_deliveries, false, false,
+	  SCOPE_NONE },
+	{ "POST", REPO "/hooks/{n}/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, false,
+	  SCOPE_NONE },
+	{ "GET", "/app/hook/deliveries", CALL_HOOKS, list_deliveries, false, true, SCOPE_NONE },
+	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, true,
+	  SCOPE_NONE },
+	{ "GET", "/app/installations", CALL_LIST_REPOS, list_installations, false, true,
+	  SCOPE_NONE },
+	{ "GET", "/installation/repositories", CALL_LIST_REPOS, list_granted, false, false,
+	  SCOPE_NONE },
+	{ "GET", REPO "/installation", CALL_TOKEN, get_installation, false, true, SCOPE_NONE },
+	{ "POST", "/app/installations/{n}/access_tokens", CALL_TOKEN, make_token, true, true,
+	  SCOPE_NONE },
+	{ "GET", "/rate_limit", CALL_OTHER, get_rate_limit, false, false, SCOPE_NONE },
+	{ "GET", "/meta", CALL_OTHER, get_meta, false, false, SCOPE_NONE },
 };
 
 /* --- from request to route ------------------------------------------------ */
@@ -765,16 +852,31 @@ static bool take_repo(const char **path, char out[static NAME_MAX_BYTES])
 	return true;
 }
 
+/* All but what comes after it in the pattern. */
+static bool take_rest(const char **path, const char *after, char out[static 1024])
+{
+	size_t len = strlen(*path), keep = strlen(after);
+
+	if (len <= keep || !text_copy(out, 1024, *path, len - keep))
+		return false;
+	*path += len - keep;
+	return true;
+}
+
 static bool fits(struct ask *a, const struct route *r)
 {
 	const char *want = r->path, *path = a->http->path;
 	unsigned ids = 0;
 
-	a->repo[0] = '\0';
+	a->repo[0] = a->rest[0] = '\0';
 	a->ids[0] = a->ids[1] = 0;
 	while (*want) {
 		if (text_starts(want, "{n}")) {
 			if (ids == PATH_ID_MAX || !take_number(&path, &a->ids[ids++]))
+				return false;
+			want += 3;
+		} else if (text_starts(want, "{p}")) {
+			if (!take_rest(&path, want + 3, a->rest))
 				return false;
 			want += 3;
 		} else if (text_starts(want, "{o}/{r}")) {
@@ -790,9 +892,22 @@ static bool fits(struct ask *a, const struct route *r)
 
 static const struct route *find_route(struct ask *a)
 {
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
-		if (strcmp(routes[i].method, a->http->method) == 0 && fits(a, &routes[i]))
-			return &routes[i];
+	const struct {
+		const struct route *rows;
+		size_t n;
+	} tables[] = {
+		{ routes, ARRAY_LEN(routes) },
+		{ github_git_routes, n_github_git_routes },
+		{ github_pull_routes, n_github_pull_routes },
+	};
+
+	for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
+		const struct route *rows = tables[t].rows;
+
+		for (size_t i = 0; i < tables[t].n; i++)
+			if (strcmp(rows[i].method, a->http->method) == 0 && fits(a, &rows[i]))
+				return &rows[i];
+	}
 	return NULL;
 }
 
@@ -854,7 +969,8 @@ static bool repo_refused(struct ask *a, const struct route *r)
 	const struct repo *repo = *a->repo ? world_find_repo(a->sim->world, a->repo) : NULL;
 	const struct grant *g = a->caller.grant;
 	bool seen = repo && repo->access != REPO_HIDDEN;
-	bool may_write = repo && repo->access == REPO_WRITE && (!g || g->write);
+	bool may = !g || !r->scope || g->may[r->scope] >= (r->write ? MAY_WRITE : MAY_READ);
+	bool may_write = repo && repo->access == REPO_WRITE;
 
 	if (!*a->repo)
 		return false;
@@ -864,8 +980,8 @@ static bool repo_refused(struct ask *a, const struct route *r)
 			seen = seen || g->repos[i] == repo->id;
 	}
 	if (!seen) {
-		not_found(a);
-	} else if (r->write && !may_write) {
+		rest_not_found(a);
+	} else if (!may || (r->write && !may_write)) {
 		ask_refuse(a, 403,
 			   g ? "Resource not accessible by integration"
 			     : "Resource not accessible by personal access token",
@@ -890,7 +1006,7 @@ static void serve(struct ask *a)
 		return;
 	}
 	if (!r) {
-		not_found(a);
+		rest_not_found(a);
 		return;
 	}
 	if (r->app != (a->caller.kind == CALLER_APP)) {

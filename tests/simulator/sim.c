@@ -240,6 +240,25 @@ static void on_forgotten(const struct run *r, void *arg)
 	add_run(r, &sim->past);
 }
 
+/* A run in a repository that git knows is of a commit that is there. */
+static bool head_of(const struct repo *repo, const char *branch, char sha[static 41], void *arg)
+{
+	struct sim *sim = arg;
+	struct depot *d = forge_has_all(sim->forge) ? forge_depot(sim->forge, repo, false)
+						    : forge_find(sim->forge, repo);
+	git_oid id;
+
+	if (!d || depot_is_empty(d))
+		return false;
+	if (!depot_branch(d, branch, &id)) {
+		if (!depot_branch(d, FORGE_DEFAULT_BRANCH, &id) ||
+		    depot_move_branch(d, branch, &id) < 0)
+			return false;
+	}
+	(void)git_oid_tostr(sha, 41, &id);
+	return true;
+}
+
 void sim_totals(struct sim *sim, struct totals *out)
 {
 	*out = sim->past;
@@ -264,8 +283,8 @@ static void on_request(struct http_request *http, void *arg)
 {
 	struct sim *sim = arg;
 
-	if (!control_serve(sim, http) && !page_serve(sim, http) && !gitlab_serve(sim, http) &&
-	    !jenkins_serve(sim, http))
+	if (!control_serve(sim, http) && !smart_http_serve(sim, http) && !page_serve(sim, http) &&
+	    !gitlab_serve(sim, http) && !jenkins_serve(sim, http))
 		rest_serve(sim, http);
 }
 
@@ -322,7 +341,7 @@ static void make_world(struct sim *sim)
 		.flaky_rate = o->flaky_rate,
 		.runs_max = (size_t)o->keep,
 	};
-	const struct world_watch watch = { on_run, on_job, on_forgotten, sim };
+	const struct world_watch watch = { on_run, on_job, on_forgotten, head_of, sim };
 	struct hook_options hooks = {
 		.instance = sim->url,
 		.secret = sim->secret,
@@ -386,6 +405,7 @@ static int open_all(struct sim *sim, struct err *err)
 		return -1;
 	if (access_new(&access, &sim->access, err) < 0 ||
 	    storage_new(sim, &sim->storage, err) < 0 ||
+	    forge_new(o->repositories, &sim->forge, err) < 0 ||
 	    http_server_new(sim->base, o->listen, &HTTP_LIMITS_DEFAULT, on_request, sim,
 			    &sim->server, err) < 0)
 		return -1;
@@ -417,6 +437,7 @@ void sim_free(struct sim *sim)
 	if (!sim)
 		return;
 	traffic_free(sim->traffic);
+	smart_http_free(sim);
 	rest_free(sim);
 	http_server_free(sim->server);
 	storage_free(sim->storage);
@@ -424,6 +445,7 @@ void sim_free(struct sim *sim)
 	hooks_free(sim->gitlab_hooks);
 	hooks_free(sim->jenkins_hooks);
 	world_free(sim->world);
+	forge_free(sim->forge);
 	access_free(sim->access);
 	faults_clear(&sim->faults);
 	free(sim->secret);

@@ -9,11 +9,13 @@
 #include "core/err.h"
 #include "tests/simulator/access.h"
 #include "tests/simulator/faults.h"
+#include "tests/simulator/forge.h"
 #include "tests/simulator/github_json.h"
 #include "tests/simulator/options.h"
 #include "tests/simulator/world.h"
 
 struct ask;
+struct cgi;
 struct event_base;
 struct hooks;
 struct http_request;
@@ -45,13 +47,15 @@ struct sim {
 	struct faults faults;
 	struct access *access;
 	struct storage *storage;
+	struct forge *forge;
 	struct http_server *server;
 	struct traffic *traffic;
 	struct ask *asks; /* those that wait */
+	struct cgi *gits; /* git, at work for one of them */
 
 	struct totals past;    /* of forgotten runs */
 	uint64_t hooks_untold; /* nobody to send them to, or too many */
-	uint64_t hooks_other, auth_leaks, api_requests, checks, checks_neutral;
+	uint64_t hooks_other, auth_leaks, api_requests, git_requests, checks, checks_neutral;
 	/* From the first webhook of a failure to the accepted re-run. */
 	int64_t latencies_us[LATENCIES_MAX];
 	size_t n_latencies;
@@ -76,6 +80,9 @@ bool gitlab_serve(struct sim *, struct http_request *);
 bool jenkins_serve(struct sim *, struct http_request *);
 bool control_serve(struct sim *, struct http_request *);
 bool page_serve(struct sim *, struct http_request *);
+bool smart_http_serve(struct sim *, struct http_request *);
+/* Before rest_free(). */
+void smart_http_free(struct sim *);
 
 /* Runs that come by themselves: --demo and --rate. */
 struct traffic *traffic_new(struct sim *);

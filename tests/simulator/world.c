@@ -799,6 +799,8 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	r->job_ms = wish->job_ms >= 0 ? wish->job_ms : w->opt.job_ms;
 	rng_hex(&w->rng, r->sha, 40);
 	copy_text(r->branch, wish->branch, branches[rng_below(&w->rng, ARRAY_LEN(branches))]);
+	if (w->watch.head)
+		(void)w->watch.head(repo, r->branch, r->sha, w->watch.arg);
 	copy_text(r->title, NULL, titles[rng_below(&w->rng, ARRAY_LEN(titles))]);
 	copy_text(r->failing_job, wish->failing_job, "");
 	r->caches = cause && cause->cached ? (1U << RUN_CACHES) - 1 : 0;

@@ -34,6 +34,7 @@ struct repo {
 	char full_name[NAME_MAX_BYTES];
 	const char *about, *language;
 	enum repo_access access;
+	uint64_t size_kb; /* 0: as its id has it */
 	uint64_t builds;  /* numbers given to builds, when Jenkins has a job of that name */
 	unsigned seen_by; /* bits of the servers that have it */
 };
@@ -151,6 +152,8 @@ struct world_watch {
 			    void *arg);
 	/* Its place in the ring is needed; it is freed after this. */
 	void (*run_forgotten)(const struct run *, void *arg);
+	/* Where the branch is; false or NULL: nobody knows, and the run is of some commit. */
+	bool (*head)(const struct repo *, const char *branch, char sha[static 41], void *arg);
 	void *arg;
 };
 

@@ -59,7 +59,7 @@ static int setup(void **state)
 	const struct world_options opt = {
 		.seed = 7, .job_ms = 1, .heal_rate = 1, .flaky_rate = 0, .runs_max = 4
 	};
-	const struct world_watch watch = { on_run, on_job, on_forgotten, f };
+	const struct world_watch watch = { on_run, on_job, on_forgotten, NULL, f };
 
 	f->base = event_base_new();
 	f->world = world_new(f->base, &opt, &watch);
