@@ -11,6 +11,7 @@
 #include "cli/query.h"
 #include "cli/term.h"
 #include "core/audit_chain.h"
+#include "core/clock.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -172,16 +173,20 @@ static int cmd_show(const struct cli *cli, struct query *q, int64_t limit, struc
 
 /* One writer, found by its name. */
 struct writer {
-	char name[100];
+	char name[AUDIT_WRITER_MAX];
 	struct audit_check check;
 	bool seen;
+	/* Up to where its records were trimmed, as records say that are good. */
+	struct audit_through *trimmed;
+	size_t n_trimmed;
 };
 
 struct verify {
 	const char *keys[AUDIT_KEYS_MAX];
 	size_t n_keys;
 	void *writers; /* tsearch */
-	int64_t trimmed_ms;
+	int64_t keep_from_ms;
+	bool of_files; /* one that is too old is gone, and no record says so */
 	uint64_t records, writers_n, faults, unkeyed;
 	struct json_object *list; /* of faults */
 	bool json;
@@ -206,6 +211,14 @@ static struct writer *writer_of(struct verify *v, const char *name)
 	else
 		v->writers_n++;
 	return *found;
+}
+
+static void writer_free(void *p)
+{
+	struct writer *w = p;
+
+	free(w->trimmed);
+	free(w);
 }
 
 static void fault(struct verify *v, const char *where, const char *writer, uint64_t seq,
@@ -240,10 +253,22 @@ static const char *const fault_words[] = {
 	[AUDIT_FOREIGN] = "does not follow the record before it",
 };
 
-/* A record that says what was trimmed excuses what is not there any more. */
-static bool was_trimmed(const struct verify *v, const struct writer *w)
+/*
+ * The first record that is there of a writer follows what was trimmed, and only that: a record that
+ * somebody took out is named by none.
+ */
+static void begin_after_trimmed(struct writer *w, const struct audit_record *r, uint64_t seq)
 {
-	return !w->seen && v->trimmed_ms > 0;
+	const char *prev = audit_field(r, "prev");
+
+	for (size_t i = 0; prev && i < w->n_trimmed; i++) {
+		const struct audit_through *t = &w->trimmed[i];
+
+		if (t->seq + 1 != seq || strcmp(t->mac, prev) != 0)
+			continue;
+		w->check.seq = t->seq;
+		(void)text_copy(w->check.mac, sizeof(w->check.mac), t->mac, strlen(t->mac));
+	}
 }
 
 static int verify_entry(const struct stored *e, void *arg)
@@ -262,35 +287,66 @@ static int verify_entry(const struct stored *e, void *arg)
 		return 0;
 	}
 	w = writer_of(v, name);
-	excused = was_trimmed(v, w);
+	if (!w->seen)
+		begin_after_trimmed(w, &e->record, strtoull(seq, NULL, 10));
 	f = audit_check(&w->check, &e->record, e->mac, v->keys, v->n_keys);
+	excused = f == AUDIT_MISSING && v->of_files && !w->seen;
 	w->seen = true;
 	v->unkeyed += f == AUDIT_NO_KEY;
-	if (fault_words[f] && !(f == AUDIT_MISSING && excused))
+	if (fault_words[f] && !excused)
 		fault(v, where, name, strtoull(seq, NULL, 10), fault_words[f]);
 	return 0;
+}
+
+static size_t keyed(const struct verify *v)
+{
+	/* The last one is none: what anybody could have made excuses nothing. */
+	return v->n_keys > 1 ? v->n_keys - 1 : 1;
+}
+
+static bool is_vouched_for(const struct verify *v, const struct audit_through *t)
+{
+	char id[AUDIT_KEY_ID_HEX + 1];
+	bool found = false;
+
+	for (size_t i = 0; i < keyed(v); i++) {
+		audit_key_id(v->keys[i], id);
+		found = found || strcmp(id, t->key) == 0;
+	}
+	return found;
 }
 
 /* What was trimmed is told by a record that comes after; it has to be a good one. */
 static int find_trimmed(const struct stored *e, void *arg)
 {
 	struct verify *v = arg;
-	const char *what = audit_field(&e->record, "what");
-	const char *before = audit_field(&e->record, "before_ms");
-	const char *key = audit_field(&e->record, "key");
-	char id[AUDIT_KEY_ID_HEX + 1], mac[AUDIT_MAC_HEX + 1];
+	struct audit_through t;
+	struct writer *w;
 
-	if (!what || strcmp(what, "trimmed") != 0 || !before || !key || !e->mac)
+	if (!e->mac || !audit_genuine(&e->record, e->mac, v->keys, keyed(v)))
 		return 0;
-	for (size_t i = 0; i < v->n_keys; i++) {
-		audit_key_id(v->keys[i], id);
-		audit_mac(v->keys[i], &e->record, mac);
-		if (strcmp(id, key) == 0 &&
-		    secret_equal(mac, strlen(mac), e->mac, strlen(e->mac)) &&
-		    strtoll(before, NULL, 10) > v->trimmed_ms)
-			v->trimmed_ms = strtoll(before, NULL, 10);
+	for (size_t i = 0; i < e->record.n; i++) {
+		if (!audit_through_read(&e->record, i, &t))
+			continue;
+		w = writer_of(v, t.writer);
+		w->trimmed = xrealloc(w->trimmed, (w->n_trimmed + 1) * sizeof(*w->trimmed));
+		w->trimmed[w->n_trimmed++] = t;
 	}
 	return 0;
+}
+
+/*
+ * How far the chain of a writer was seen, or trimmed. `surely`: by a record that was made with a
+ * key, as what is kept elsewhere asks.
+ */
+static uint64_t reached(const struct verify *v, const struct writer *w, bool surely)
+{
+	uint64_t seq = w->check.seq;
+
+	for (size_t i = 0; i < w->n_trimmed; i++)
+		if (w->trimmed[i].seq > seq && (!surely || is_vouched_for(v, &w->trimmed[i])))
+			seq = w->trimmed[i].seq;
+	return seq;
 }
 
 /* Redis keeps the newest number of each writer beside the stream. */
@@ -307,7 +363,7 @@ static int verify_heads(struct query *q, struct verify *v, struct err *err)
 		const char *head = redis_str(redis_at(heads, i + 1));
 		uint64_t seq = head ? strtoull(head, NULL, 10) : 0;
 
-		if (name && seq > writer_of(v, name)->check.seq)
+		if (name && seq > reached(v, writer_of(v, name), false))
 			fault(v, "the end", name, seq, "is missing");
 	}
 	return 0;
@@ -352,13 +408,14 @@ static void check_head(struct verify *v, const char *writer, uint64_t seq)
 {
 	const struct writer *w = writer_of(v, writer);
 
-	if (seq > w->check.seq)
+	if (seq > reached(v, w, true))
 		fault(v, v->place, writer, seq, "is not in Redis any more");
 }
 
 static void on_anchor(struct verify *v, struct json_object *o)
 {
-	if (strcmp(json_str(o, "msg", ""), "audit anchor") == 0)
+	if (strcmp(json_str(o, "msg", ""), "audit anchor") == 0 &&
+	    text_iso8601_ms(json_str(o, "at", "")) >= v->keep_from_ms)
 		check_head(v, json_str(o, "writer", ""), (uint64_t)json_i64(o, "seq", 0));
 }
 
@@ -367,7 +424,7 @@ static void on_copy(struct verify *v, struct json_object *o)
 	uint64_t seq = strtoull(json_str(o, "seq", "0"), NULL, 10);
 	int64_t at_ms = strtoll(json_str(o, "at_ms", "0"), NULL, 10);
 
-	if (at_ms >= v->trimmed_ms)
+	if (at_ms >= v->keep_from_ms)
 		check_head(v, json_str(o, "writer", ""), seq);
 }
 
@@ -412,7 +469,12 @@ static int each_file(struct verify *v, const char *folder, line_fn *fn, struct e
 
 static void verify_init(struct verify *v, const struct cli *cli)
 {
-	*v = (struct verify){ .json = cli->json, .list = json_object_new_array(), .place = "" };
+	*v = (struct verify){
+		.json = cli->json,
+		.list = json_object_new_array(),
+		.place = "",
+		.keep_from_ms = clock_wall_ms() - conf_int(cli->conf, "audit.keep"),
+	};
 	for (size_t i = 0; i < AUDIT_KEYS_MAX - 1 && conf_secret(cli->conf, "audit.key", i); i++)
 		v->keys[v->n_keys++] = conf_secret(cli->conf, "audit.key", i);
 	/* Records of writers without a key can be checked as well, for what that is worth. */
@@ -421,7 +483,7 @@ static void verify_init(struct verify *v, const struct cli *cli)
 
 static void verify_done(struct verify *v)
 {
-	tdestroy(v->writers, free);
+	tdestroy(v->writers, writer_free);
 	json_object_put(v->list);
 }
 
@@ -433,7 +495,7 @@ static int verify_files(const struct cli *cli, struct verify *v, const char *fol
 	int rc;
 
 	verify_init(&files, cli);
-	files.trimmed_ms = 1; /* a file that is too old is gone, and no record says so */
+	files.of_files = true;
 	rc = each_file(&files, folder, on_file_line, err);
 	for (size_t i = 0; i < json_object_array_length(files.list); i++)
 		json_object_array_add(v->list,

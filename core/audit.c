@@ -33,6 +33,9 @@ static const struct conf_option options[] = {
 	  "Folder for a copy of the audit log, a file per day; unset: `start` uses its data "
 	  "folder." },
 	{ "audit.keep", CONF_DURATION, "365d", "1d", "3650d", "How long audit records are kept." },
+	{ "audit.max", CONF_INT, "100000", "10", "100000000",
+	  "Most audit records that are kept in Redis; the oldest go first. The files have them "
+	  "all." },
 };
 
 const struct conf_table audit_conf = {
@@ -43,9 +46,7 @@ const struct conf_table audit_conf = {
 
 enum {
 	ANCHOR_EVERY = 100,
-	TRIM_MS = 3600 * 1000,
 	AGAIN_MS = 1000,
-	NAME_BYTES = 96,
 	DAY_MS = 24 * 3600 * 1000,
 	LINE_MAX_BYTES = 16 * 1024,
 };
@@ -63,13 +64,13 @@ struct waiting {
 struct audit {
 	struct redis *redis;
 	const struct conf *conf;
-	char writer[NAME_BYTES], stream[KEY_MAX], heads[KEY_MAX], lease[KEY_MAX];
+	char writer[AUDIT_WRITER_MAX], stream[KEY_MAX], heads[KEY_MAX];
 	uint64_t seq, anchored;
 	char prev[AUDIT_MAC_HEX + 1];
 	TAILQ_HEAD(waiting_list, waiting) waiting;
 	unsigned n_waiting, in_flight;
 	uint64_t dropped;
-	struct event *again, *trim;
+	struct event *again;
 	int fd;
 	int64_t day; /* of fd */
 	bool file_broken;
@@ -91,22 +92,6 @@ static struct redis_script append_script = {
 		"redis.call('XADD', KEYS[1], '*', unpack(ARGV, 6)) "
 		"redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]) "
 		"return 'added'",
-};
-
-/*
- * KEYS stream heads; ARGV oldest ms to keep. Heads of writers that were silent since then go
- * with their records.
- */
-static struct redis_script trim_script = {
-	.name = "audit-trim",
-	.body = "redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1]) "
-		"local all = redis.call('HGETALL', KEYS[2]) "
-		"for i = 1, #all, 2 do "
-		"  if tonumber(string.match(all[i + 1], '%d+$')) < tonumber(ARGV[1]) then "
-		"    redis.call('HDEL', KEYS[2], all[i]) "
-		"  end "
-		"end "
-		"return 'ok'",
 };
 
 /* --- the file ------------------------------------------------------------------ */
@@ -299,14 +284,13 @@ static void add(struct audit_record *r, const char *name, const char *value)
 		r->pairs[r->n++] = (struct audit_pair){ name, value };
 }
 
-void audit_write(struct audit *a, const char *what, ...)
+void audit_write_pairs(struct audit *a, const char *what, const char *const *pairs)
 {
 	char seq[24], at[24], key_id[AUDIT_KEY_ID_HEX + 1], mac[AUDIT_MAC_HEX + 1];
 	char values[AUDIT_FIELDS_MAX][AUDIT_VALUE_MAX];
-	const char *key = conf_secret(a->conf, "audit.key", 0), *name;
+	const char *key = conf_secret(a->conf, "audit.key", 0);
 	struct audit_record r = { .n = 0 };
 	int64_t now = clock_wall_ms();
-	va_list ap;
 
 	audit_key_id(key ? key : "", key_id);
 	(void)snprintf(seq, sizeof(seq), "%" PRIu64, ++a->seq);
@@ -317,16 +301,12 @@ void audit_write(struct audit *a, const char *what, ...)
 	add(&r, "at_ms", at);
 	add(&r, "key", key_id);
 	add(&r, "what", what);
-	va_start(ap, what);
-	while ((name = va_arg(ap, const char *)) && r.n + 1 < AUDIT_FIELDS_MAX) {
-		const char *value = va_arg(ap, const char *);
-
-		if (!value || !*value)
+	for (; pairs[0] && r.n + 1 < AUDIT_FIELDS_MAX; pairs += 2) {
+		if (!pairs[1] || !*pairs[1])
 			continue;
-		(void)text_copy(values[r.n], AUDIT_VALUE_MAX, value, strlen(value));
-		add(&r, name, values[r.n]);
+		(void)text_copy(values[r.n], AUDIT_VALUE_MAX, pairs[1], strlen(pairs[1]));
+		add(&r, pairs[0], values[r.n]);
 	}
-	va_end(ap);
 	add(&r, "prev", a->prev);
 	audit_mac(key ? key : "", &r, mac);
 	write_file(a, &r, mac, now);
@@ -336,53 +316,26 @@ void audit_write(struct audit *a, const char *what, ...)
 		audit_anchor(a);
 }
 
-/* --- what is too old -------------------------------------------------------------------- */
-
-static void on_oldest(const struct redisReply *reply, void *arg)
+void audit_write(struct audit *a, const char *what, ...)
 {
-	struct audit *a = arg;
-	const char *id = redis_str(redis_at(redis_at(reply, 0), 0));
-	int64_t keep_from = clock_wall_ms() - conf_int(a->conf, "audit.keep");
-	char text[24];
-	struct redis_cmd cmd;
+	const char *pairs[2 * AUDIT_FIELDS_MAX + 1] = { NULL };
+	va_list ap;
 
-	if (!id || strtoll(id, NULL, 10) >= keep_from)
-		return;
-	(void)snprintf(text, sizeof(text), "%" PRId64, keep_from);
-	audit_write(a, "trimmed", "before_ms", text, (char *)NULL);
-	redis_script_cmd(&cmd, &trim_script, 2);
-	redis_arg(&cmd, a->stream);
-	redis_arg(&cmd, a->heads);
-	redis_arg(&cmd, text);
-	redis_send_script(a->redis, &trim_script, &cmd, NULL, NULL);
+	va_start(ap, what);
+	for (size_t i = 0; i < 2 * AUDIT_FIELDS_MAX; i += 2) {
+		pairs[i] = va_arg(ap, const char *);
+		if (!pairs[i])
+			break;
+		pairs[i + 1] = va_arg(ap, const char *);
+	}
+	va_end(ap);
+	audit_write_pairs(a, what, pairs);
 }
 
-static void on_lease(const struct redisReply *reply, void *arg)
+const char *audit_position(const struct audit *a, uint64_t *seq)
 {
-	struct audit *a = arg;
-
-	if (redis_str(reply) && !redis_is_error(reply, NULL))
-		redis_send_args(a->redis, on_oldest, a, "XRANGE", a->stream, "-", "+", "COUNT", "1",
-				(char *)NULL);
-}
-
-static void on_trim(evutil_socket_t fd, short what, void *arg)
-{
-	struct audit *a = arg;
-	char ms[24];
-
-	UNUSED(fd);
-	UNUSED(what);
-	(void)snprintf(ms, sizeof(ms), "%d", TRIM_MS / 2);
-	redis_send_args(a->redis, on_lease, a, "SET", a->lease, a->writer, "NX", "PX", ms,
-			(char *)NULL);
-}
-
-void audit_keep_trimmed(struct audit *a)
-{
-	struct timeval tv = clock_timeval(TRIM_MS);
-
-	(void)event_add(a->trim, &tv);
+	*seq = a->seq;
+	return a->writer;
 }
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -403,10 +356,8 @@ struct audit *audit_new(struct event_base *base, struct redis *redis, const stru
 	TAILQ_INIT(&a->waiting);
 	key_region(ks, "audit", a->stream);
 	key_region(ks, "audit:heads", a->heads);
-	key_region(ks, "lease:audit", a->lease);
 	a->again = evtimer_new(base, on_again, a);
-	a->trim = event_new(base, -1, EV_PERSIST, on_trim, a);
-	if (!a->again || !a->trim)
+	if (!a->again)
 		abort();
 	return a;
 }
@@ -422,7 +373,6 @@ void audit_free(struct audit *a)
 		waiting_free(w);
 	}
 	event_free(a->again);
-	event_free(a->trim);
 	if (a->fd >= 0)
 		(void)close(a->fd);
 	free(a);

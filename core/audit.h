@@ -6,6 +6,8 @@
 #ifndef GUARD_CORE_AUDIT_H
 #define GUARD_CORE_AUDIT_H
 
+#include <stdint.h>
+
 #include "core/err.h"
 
 struct audit;
@@ -33,13 +35,15 @@ DEFINE_OWNED(struct audit, audit_free)
 enum { AUDIT_WAITING_MAX = 1000 };
 void audit_write(struct audit *, const char *what, ...) __attribute__((sentinel));
 
-/* From now on: what is older than audit.keep goes, and a record says so. For daemons, one a time.
- */
-void audit_keep_trimmed(struct audit *);
+/* The same of a list that NULL ends. */
+void audit_write_pairs(struct audit *, const char *what, const char *const *pairs);
 
 /* Writes the head into the log if it is not there yet: every 100 records, and when a daemon ends.
  */
 void audit_anchor(struct audit *);
+
+/* The writer's name, and how many records it has made. */
+const char *audit_position(const struct audit *, uint64_t *seq);
 
 /* Records that Redis does not have yet. */
 unsigned audit_waiting(const struct audit *);

@@ -1,5 +1,6 @@
 #include "core/audit_chain.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,58 @@ static const char *key_of(const struct audit_record *r, const char *const *keys,
 			return keys[i];
 	}
 	return NULL;
+}
+
+bool audit_genuine(const struct audit_record *r, const char *mac, const char *const *keys,
+		   size_t n_keys)
+{
+	const char *key = key_of(r, keys, n_keys);
+	char right[AUDIT_MAC_HEX + 1];
+
+	if (!key)
+		return false;
+	audit_mac(key, r, right);
+	return secret_equal(right, strlen(right), mac, strlen(mac));
+}
+
+bool audit_through_of(const struct audit_record *r, const char *mac, struct audit_through *out)
+{
+	const char *writer = audit_field(r, "writer"), *seq = audit_field(r, "seq");
+	const char *at = audit_field(r, "at_ms"), *key = audit_field(r, "key");
+
+	return writer && seq && at && key &&
+	       text_copy(out->writer, sizeof(out->writer), writer, strlen(writer)) &&
+	       text_copy(out->mac, sizeof(out->mac), mac, strlen(mac)) &&
+	       text_copy(out->key, sizeof(out->key), key, strlen(key)) &&
+	       text_to_u64(seq, &out->seq) && text_to_i64(at, &out->at_ms);
+}
+
+void audit_through_write(const struct audit_through *t, char out[static AUDIT_VALUE_MAX])
+{
+	(void)snprintf(out, AUDIT_VALUE_MAX, "%s %" PRIu64 " %s %s %" PRId64, t->writer, t->seq,
+		       t->mac, t->key, t->at_ms);
+}
+
+/* The next word of a text, which it moves behind it. */
+static bool take_word(const char **text, char *out, size_t cap)
+{
+	const char *word = *text;
+	size_t n = strcspn(word, " ");
+
+	*text = word + n + (word[n] == ' ');
+	return n > 0 && text_copy(out, cap, word, n);
+}
+
+bool audit_through_read(const struct audit_record *r, size_t i, struct audit_through *out)
+{
+	const char *what = audit_field(r, "what"), *text = r->pairs[i].value;
+	char seq[24], at[24];
+
+	return what && strcmp(what, "trimmed") == 0 && text_starts(r->pairs[i].name, "of") &&
+	       take_word(&text, out->writer, sizeof(out->writer)) &&
+	       take_word(&text, seq, sizeof(seq)) && take_word(&text, out->mac, sizeof(out->mac)) &&
+	       take_word(&text, out->key, sizeof(out->key)) && take_word(&text, at, sizeof(at)) &&
+	       text_to_u64(seq, &out->seq) && text_to_i64(at, &out->at_ms);
 }
 
 static enum audit_fault place(const struct audit_check *c, uint64_t seq, const char *prev,

@@ -18,6 +18,8 @@ enum {
 	AUDIT_MAC_HEX = 2 * SHA256_BYTES,
 	AUDIT_KEY_ID_HEX = 8,
 	AUDIT_KEYS_MAX = 8,
+	AUDIT_WRITER_MAX = 100,
+	AUDIT_THROUGH_MAX = 14, /* told by one record */
 };
 
 struct audit_pair {
@@ -37,6 +39,20 @@ const char *audit_field(const struct audit_record *, const char *name);
 void audit_key_id(const char *key, char out[static AUDIT_KEY_ID_HEX + 1]);
 void audit_mac(const char *key, const struct audit_record *, char out[static AUDIT_MAC_HEX + 1]);
 
+/* --- trimming ------------------------------------------------------------------ */
+
+/* The last record of a writer that was trimmed, as a record `trimmed` tells it. */
+struct audit_through {
+	char writer[AUDIT_WRITER_MAX], mac[AUDIT_MAC_HEX + 1], key[AUDIT_KEY_ID_HEX + 1];
+	uint64_t seq;
+	int64_t at_ms;
+};
+/* False: the record is not whole. */
+bool audit_through_of(const struct audit_record *, const char *mac, struct audit_through *);
+void audit_through_write(const struct audit_through *, char out[static AUDIT_VALUE_MAX]);
+/* What the i-th field of a record tells of it; false: nothing. */
+bool audit_through_read(const struct audit_record *, size_t i, struct audit_through *);
+
 /* --- checking ---------------------------------------------------------------- */
 
 enum audit_fault {
@@ -48,6 +64,10 @@ enum audit_fault {
 	AUDIT_MOVED,    /* it belongs before the last one */
 	AUDIT_FOREIGN,  /* it does not follow the one before it */
 };
+
+/* Made with one of the keys, and unchanged. */
+bool audit_genuine(const struct audit_record *, const char *mac, const char *const *keys,
+		   size_t n_keys);
 
 /* What is known of one writer so far; zero it first. */
 struct audit_check {

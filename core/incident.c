@@ -8,14 +8,15 @@
 #include "core/finding.h"
 
 /*
- * KEYS incidents seen; ARGV 1 word, 2 subject, 3 for_ms, 4 reason, 5 by, 6 now ("1"), 7 most
+ * KEYS incidents seen news; ARGV 1 word, 2 subject, 3 for_ms, 4 reason, 5 by, 6 now ("1"), 7 most
  *
  * A close releases what waits under the budget; of what is being released already, or at once, it
  * ends the incident. What was seen before does not open it again.
  */
 struct redis_script incident_order_script = {
 	.name = "incident_order",
-	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
+	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / "
+		"1000) " INCIDENT_NEWS_LUA
 		"local ok, r = pcall(cjson.decode, redis.call('HGET', KEYS[1], ARGV[2]) or '') "
 		"if not ok or type(r) ~= 'table' then r = nil end "
 		"local said "
@@ -36,6 +37,7 @@ struct redis_script incident_order_script = {
 		"  redis.call('DEL', KEYS[2]) "
 		"  if r.state == 'releasing' or ARGV[6] == '1' then "
 		"    redis.call('HDEL', KEYS[1], ARGV[2]) "
+		"    incident_news(KEYS[3], 'closed', r, ARGV[5], ARGV[4]) "
 		"    return 'closed' "
 		"  end "
 		"  r.state, r.released_ms, r.next_release_ms = 'releasing', now, now "
@@ -43,6 +45,7 @@ struct redis_script incident_order_script = {
 		"  said = 'released' "
 		"end "
 		"redis.call('HSET', KEYS[1], ARGV[2], cjson.encode(r)) "
+		"incident_news(KEYS[3], said, r, ARGV[5], ARGV[4]) "
 		"return said",
 };
 
@@ -98,6 +101,11 @@ int incident_subject_check(const char *subject, struct err *err)
 		       subject);
 }
 
+void incident_news_key(const struct keyspace *ks, char key[static KEY_MAX])
+{
+	key_region(ks, "incident:news", key);
+}
+
 void incident_cmd(struct incident_cmd *c, const struct keyspace *ks, const struct incident_order *o)
 {
 	char name[INCIDENT_SUBJECT_MAX + 24];
@@ -105,9 +113,11 @@ void incident_cmd(struct incident_cmd *c, const struct keyspace *ks, const struc
 	key_region(ks, "incidents", c->key);
 	(void)snprintf(name, sizeof(name), "incident:seen:%s", o->subject);
 	key_region(ks, name, c->seen);
-	redis_script_cmd(&c->cmd, &incident_order_script, 2);
+	incident_news_key(ks, c->news);
+	redis_script_cmd(&c->cmd, &incident_order_script, 3);
 	redis_arg(&c->cmd, c->key);
 	redis_arg(&c->cmd, c->seen);
+	redis_arg(&c->cmd, c->news);
 	redis_arg(&c->cmd, o->word);
 	redis_arg(&c->cmd, o->subject);
 	redis_arg_i64(&c->cmd, o->for_ms > 0 ? o->for_ms : INCIDENT_FOR_MS);

@@ -21,6 +21,9 @@ enum {
 	INCIDENT_FOR_MAX_MS = 7 * 24 * 3600 * 1000,
 };
 
+/* `by` of what no person did. */
+#define INCIDENT_BY_ITSELF "dispatcher"
+
 /* What plans can have in common: "fp:FINGERPRINT", "host:NAME", "category:NAME[/SUBCATEGORY]". */
 int incident_subject_check(const char *subject, struct err *) MUST_CHECK;
 
@@ -31,11 +34,24 @@ struct incident_order {
 	bool now;       /* close: what waits goes at once, not bit by bit */
 };
 
+/*
+ * What changed is put into the stream pg:{R}:incident:news by the script that changes it, so that
+ * exactly one tells it and a crash loses nothing; dispatchers hand it to the channels of
+ * notifications. Wants `now`; `r` is the incident as it is stored.
+ */
+#define INCIDENT_NEWS_LUA                                                                       \
+	"local function incident_news(key, word, r, by, reason) "                               \
+	"  redis.call('XADD', key, 'MAXLEN', '~', 1000, '*', 'v', 1, 'word', word, 'subject', " \
+	"    r.subject or '', 'opened_ms', r.opened_ms or 0, 'repositories', "                  \
+	"    r.repositories or 0, 'by', by, 'reason', reason, 'at_ms', now) "                   \
+	"end "
+void incident_news_key(const struct keyspace *, char key[static KEY_MAX]);
+
 extern struct redis_script incident_order_script;
 
 struct incident_cmd {
 	struct redis_cmd cmd;
-	char key[KEY_MAX], seen[KEY_MAX]; /* which cmd borrows */
+	char key[KEY_MAX], seen[KEY_MAX], news[KEY_MAX]; /* which cmd borrows */
 };
 /*
  * The texts of the order are borrowed until it is sent. The answer is a word: "opened",

@@ -37,6 +37,9 @@ static const struct conf_option options[] = {
 	{ "tls.key_file", CONF_STR, NULL, NULL, NULL, "Key of the certificate (PEM)." },
 	{ "locale", CONF_STR, "en", NULL, NULL,
 	  "Language in which causes are explained: en or de." },
+	{ "knowledge_dir", CONF_STR, NULL, NULL, NULL,
+	  "Folder with LANGUAGE.yaml: what is said of causes and advised; default: what came with "
+	  "this release." },
 	{ "log_level", CONF_STR, "info", NULL, NULL, "error, warn, info or debug." },
 	{ "log_format", CONF_STR, "json", NULL, NULL, "json, or text for people." },
 	{ "drain_timeout", CONF_DURATION, "20s", "0s", "10m",

@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "core/audit_trim.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -18,6 +19,7 @@
 #include "dispatcher/engine.h"
 #include "dispatcher/flake_ledger.h"
 #include "dispatcher/incident.h"
+#include "dispatcher/incident_news.h"
 #include "dispatcher/work.h"
 
 #define GROUP "dispatchers"
@@ -504,8 +506,10 @@ static void on_chores(evutil_socket_t fd, short what, void *arg)
 		if (tidies)
 			tidy(c, p);
 	}
+	incident_news_tell(c->e);
 	if (tidies) {
 		incident_sweep(c->e);
+		audit_trim_run(c->e->audit_trim);
 		c->tidied_at_ms = now;
 	}
 	read_next(c);

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 
 #include "core/audit.h"
+#include "core/audit_trim.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/crypto.h"
@@ -467,6 +468,27 @@ static void reload_policy(struct engine *e)
 	log_info("policy reloaded");
 }
 
+static int load_knowledge(const struct engine *e, struct knowledge **out, struct err *err)
+{
+	return knowledge_load(conf_str(e->conf, "knowledge_dir"), conf_str(e->conf, "locale"), out,
+			      err);
+}
+
+/* For findings, and for each channel in its language. */
+static void reload_knowledge(struct engine *e)
+{
+	OWNED(knowledge_freep) struct knowledge *fresh = NULL;
+	struct err err;
+
+	if (load_knowledge(e, &fresh, &err) < 0 || notify_reload(e->notify, &err) < 0) {
+		log_error("knowledge not reloaded, the old one stays", KV("why", err.msg));
+		return;
+	}
+	knowledge_free(e->knowledge);
+	e->knowledge = TAKE(fresh);
+	log_info("knowledge reloaded");
+}
+
 /* A bad file is refused, and what was read before stays in use. */
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
@@ -486,6 +508,7 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 		log_info("rules reloaded", KV("rules", detector_rule_count(fresh)));
 	}
 	reload_policy(e);
+	reload_knowledge(e);
 	if (conf_reload_secrets(d->conf, &err) < 0)
 		log_error("secrets not reloaded", KV("why", err.msg));
 	else if (d->tls && tls_reload(d->tls, &err) < 0)
@@ -525,12 +548,11 @@ static int set_up(struct daemon *d, struct err *err)
 	make_name(e);
 	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
 	    load_policy(e, &e->policy, err) < 0 || load_rules(e, &e->detector, err) < 0 ||
-	    knowledge_load(NULL, conf_str(e->conf, "locale"), &e->knowledge, err) < 0 ||
-	    notify_new(e->conf, &e->notify, err) < 0 || open_redis(e, err) < 0 ||
-	    open_providers(e, err) < 0 || open_admin(d, err) < 0)
+	    load_knowledge(e, &e->knowledge, err) < 0 || notify_new(e->conf, &e->notify, err) < 0 ||
+	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
 	e->audit = audit_new(e->base, e->writer, &e->ks, e->conf, "dispatcher");
-	audit_keep_trimmed(e->audit);
+	e->audit_trim = audit_trim_new(e->audit, e->writer, &e->ks, e->conf);
 	d->term = signal_event(d, SIGTERM, on_signal);
 	d->interrupt = signal_event(d, SIGINT, on_signal);
 	d->hangup = signal_event(d, SIGHUP, on_hangup);
@@ -562,6 +584,7 @@ static void tear_down(struct daemon *d)
 	redis_free(e->writer);
 	if (e->audit)
 		audit_anchor(e->audit);
+	audit_trim_free(e->audit_trim);
 	audit_free(e->audit);
 	work_free(e->work);
 	log_reader_free(e->logs);

@@ -12,6 +12,7 @@
 #include "healers/provider_api.h"
 
 struct audit;
+struct audit_trim;
 struct conf;
 struct consumer;
 struct detector;
@@ -62,6 +63,7 @@ struct engine {
 	struct redis *reader; /* blocks in XREADGROUP */
 	struct redis *writer; /* everything else */
 	struct audit *audit;
+	struct audit_trim *audit_trim;
 	struct http_client *http;
 	struct {
 		const struct provider_api *ops;
@@ -79,6 +81,11 @@ struct engine {
 	struct consumer *consumer;
 	struct work *work;
 	struct monitor *monitor; /* NULL: switched off */
+	struct {
+		bool busy, failed;
+		unsigned asked; /* channels that have not answered */
+		char id[48];
+	} news; /* of incidents: the one that is told */
 	bool draining;
 };
 

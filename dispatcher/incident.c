@@ -10,6 +10,7 @@
 #include "core/finding.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "dispatcher/incident_news.h"
 #include "dispatcher/work.h"
 
 enum {
@@ -24,7 +25,7 @@ enum {
 #define NOW "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
 /*
- * KEYS incidents, seen per subject that can open one
+ * KEYS incidents, news, seen per subject that can open one
  * ARGV 1 window_ms, 2 repositories (0: opens none), 3 probe_ms, 4 most, 5 repository, 6 title,
  *      7 most seen, subjects: first those of KEYS
  * Returns {subject of an incident or '', whether it is new, repositories}. What counted for one
@@ -32,7 +33,7 @@ enum {
  */
 static struct redis_script note_script = {
 	.name = "incident_note",
-	.body = NOW INCIDENT_LUA
+	.body = NOW INCIDENT_LUA INCIDENT_NEWS_LUA
 	"local function see(key) "
 	"  redis.call('ZADD', key, now, ARGV[5]) "
 	"  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - ARGV[1]) "
@@ -41,7 +42,7 @@ static struct redis_script note_script = {
 	"  return redis.call('ZCARD', key) "
 	"end "
 	"for i = 8, #ARGV do "
-	"  local r, key = incident_read(KEYS[1], ARGV[i]), KEYS[i - 6] "
+	"  local r, key = incident_read(KEYS[1], ARGV[i]), KEYS[i - 5] "
 	"  if r then "
 	"    r.last_ms = now "
 	"    if key then r.repositories = math.max(r.repositories, see(key)) end "
@@ -50,18 +51,20 @@ static struct redis_script note_script = {
 	"  end "
 	"end "
 	"local first "
-	"for i = 2, #KEYS do "
+	"for i = 3, #KEYS do "
 	"  local n = see(KEYS[i]) "
 	"  if not first and ARGV[2] ~= '0' and n >= tonumber(ARGV[2]) and "
 	"      redis.call('HLEN', KEYS[1]) < tonumber(ARGV[4]) then first = {i, n} end "
 	"end "
 	"if not first then return {'', 0, 0} end "
-	"for i = 2, #KEYS do if i ~= first[1] then redis.call('DEL', KEYS[i]) end end "
-	"local subject = ARGV[first[1] + 6] "
-	"incident_save(KEYS[1], subject, {subject = subject, state = 'open', by = 'dispatcher', "
+	"for i = 3, #KEYS do if i ~= first[1] then redis.call('DEL', KEYS[i]) end end "
+	"local subject = ARGV[first[1] + 5] "
+	"local r = {subject = subject, state = 'open', by = 'dispatcher', "
 	"  reason = ARGV[6], opened_ms = now, since_ms = now, last_ms = now, "
 	"  repositories = first[2], probes = 0, probe_ms = tonumber(ARGV[3]), "
-	"  next_probe_ms = now + ARGV[3], canary = '', canary_until_ms = 0, released = 0}) "
+	"  next_probe_ms = now + ARGV[3], canary = '', canary_until_ms = 0, released = 0} "
+	"incident_save(KEYS[1], subject, r) "
+	"incident_news(KEYS[2], 'opened', r, 'dispatcher', ARGV[6]) "
 	"return {subject, 1, first[2]}",
 };
 
@@ -72,14 +75,14 @@ static struct redis_script peek_script = {
 };
 
 /*
- * KEYS incidents; ARGV 1 plan, 2 result, 3 sent_at_ms, 4 probe_ms, 5 probe_cap, 6 prefix of seen,
- *      subjects
- * Returns {subject of an incident or '', "released", "reopened" or ''}. While it is open only
- * canaries are sent, so whatever was sent since then and passed proves as much as the last one.
+ * KEYS incidents news; ARGV 1 plan, 2 result, 3 sent_at_ms, 4 probe_ms, 5 probe_cap, 6 prefix of
+ * seen, subjects Returns {subject of an incident or '', "released", "reopened" or ''}. While it is
+ * open only canaries are sent, so whatever was sent since then and passed proves as much as the
+ * last one.
  */
 static struct redis_script ended_script = {
 	.name = "incident_ended",
-	.body = NOW INCIDENT_LUA
+	.body = NOW INCIDENT_LUA INCIDENT_NEWS_LUA
 	"local covered, said, sent = '', '', tonumber(ARGV[3]) "
 	"local gone = ARGV[2] == 'healed' or ARGV[2] == 'different_failure' "
 	"for i = 7, #ARGV do "
@@ -91,6 +94,7 @@ static struct redis_script ended_script = {
 	"      r.last_ms, r.canary, r.until_ms = now, '', 0 "
 	"      redis.call('DEL', ARGV[6] .. ARGV[i]) "
 	"      said = 'released' "
+	"      incident_news(KEYS[2], said, r, 'dispatcher', '') "
 	"    elseif r.state == 'open' and r.canary == ARGV[1] then "
 	"      if ARGV[2] == 'same_failure' then "
 	"        r.probe_ms = math.min(math.max(r.probe_ms * 2, tonumber(ARGV[4])), "
@@ -104,6 +108,7 @@ static struct redis_script ended_script = {
 	"      r.state, r.since_ms, r.last_ms, r.probe_ms = 'open', now, now, tonumber(ARGV[4]) "
 	"      r.next_probe_ms = now + r.probe_ms "
 	"      said = 'reopened' "
+	"      incident_news(KEYS[2], said, r, 'dispatcher', '') "
 	"    end "
 	"    incident_save(KEYS[1], ARGV[i], r) "
 	"  end "
@@ -112,12 +117,12 @@ static struct redis_script ended_script = {
 };
 
 /*
- * KEYS incidents; ARGV 1 quiet_ms, 2 prefix of seen. Returns subject and JSON of each
+ * KEYS incidents news; ARGV 1 quiet_ms, 2 prefix of seen. Returns subject and JSON of each
  * that ended: nothing failed of it for so long, and what waited was let go; or nothing waits.
  */
 static struct redis_script sweep_script = {
 	.name = "incident_sweep",
-	.body = NOW
+	.body = NOW INCIDENT_NEWS_LUA
 	"local out = {} "
 	"local all = redis.call('HGETALL', KEYS[1]) "
 	"for i = 1, #all, 2 do "
@@ -133,7 +138,10 @@ static struct redis_script sweep_script = {
 	"    redis.call('HDEL', KEYS[1], all[i]) "
 	"    redis.call('DEL', ARGV[2] .. all[i]) "
 	"    out[#out + 1] = all[i] "
-	"    out[#out + 1] = ok and type(r) == 'table' and r.repositories or 0 "
+	"    if not ok or type(r) ~= 'table' then r = {} end "
+	"    r.subject = all[i] "
+	"    incident_news(KEYS[2], 'closed', r, 'dispatcher', '') "
+	"    out[#out + 1] = r.repositories or 0 "
 	"  end "
 	"end "
 	"return out",
@@ -213,6 +221,7 @@ static void tell_opened(struct task *t, const char *subject, int64_t repositorie
 		 KV("subject", subject), KV("repositories", repositories), KV("what", title));
 	audit_write(t->e->audit, "incident_opened", "subject", subject, "repositories", n, "reason",
 		    title, (char *)NULL);
+	incident_news_tell(t->e);
 }
 
 static void on_noted(const struct redisReply *reply, void *arg)
@@ -231,7 +240,7 @@ static void on_noted(const struct redisReply *reply, void *arg)
 void incident_note(struct task *t, const struct finding *f, const char *host,
 		   void (*then)(struct task *, bool covered))
 {
-	char keys[1 + N_SUBJECTS][KEY_MAX], repo[160];
+	char keys[2 + N_SUBJECTS][KEY_MAX], repo[160];
 	struct subjects s;
 	struct redis_cmd cmd;
 	struct asked *q;
@@ -245,13 +254,13 @@ void incident_note(struct task *t, const struct finding *f, const char *host,
 	q->title = f->title;
 	subjects_of(t->arena, host, f->fingerprint, f->category, f->subcategory, &s);
 	(void)snprintf(repo, sizeof(repo), "%.100s:%" PRIu64, t->run.source, t->run.repo_id);
-	redis_script_cmd(&cmd, &note_script, 1 + s.counted);
+	redis_script_cmd(&cmd, &note_script, 2 + s.counted);
 	incident_key(t->e, keys[0]);
-	redis_arg(&cmd, keys[0]);
-	for (int i = 0; i < s.counted; i++) {
-		seen_key(t->e, s.of[i], keys[i + 1]);
-		redis_arg(&cmd, keys[i + 1]);
-	}
+	incident_news_key(&t->e->ks, keys[1]);
+	for (int i = 0; i < s.counted; i++)
+		seen_key(t->e, s.of[i], keys[i + 2]);
+	for (int i = 0; i < 2 + s.counted; i++)
+		redis_arg(&cmd, keys[i]);
 	redis_arg_i64(&cmd, t->e->opt.incident_window_ms);
 	redis_arg_i64(&cmd, conf_bool(t->e->conf, "incident.enabled")
 				    ? t->e->opt.incident_repositories
@@ -350,23 +359,26 @@ static void on_ended(const struct redisReply *reply, void *arg)
 			 KV("plan", t->plan.id));
 		audit_write(t->e->audit, arena_printf(t->arena, "incident_%s", said), "subject",
 			    subject, "plan", t->plan.id, (char *)NULL);
+		incident_news_tell(t->e);
 	}
 	q->then(t, *subject != '\0');
 }
 
 void incident_ended(struct task *t, const char *result, void (*then)(struct task *, bool covered))
 {
-	char key[KEY_MAX], seen[KEY_MAX];
+	char key[KEY_MAX], news[KEY_MAX], seen[KEY_MAX];
 	struct subjects s;
 	struct redis_cmd cmd;
 	struct asked *q = asked_new(t);
 
 	q->then = then;
 	incident_key(t->e, key);
+	incident_news_key(&t->e->ks, news);
 	seen_key(t->e, "", seen);
 	plan_subjects(t, &s);
-	redis_script_cmd(&cmd, &ended_script, 1);
+	redis_script_cmd(&cmd, &ended_script, 2);
 	redis_arg(&cmd, key);
+	redis_arg(&cmd, news);
 	redis_arg(&cmd, t->plan.id);
 	redis_arg(&cmd, result);
 	redis_arg_i64(&cmd, (int64_t)t->plan.sent_at_ms);
@@ -398,13 +410,15 @@ static void on_swept(const struct redisReply *reply, void *arg)
 void incident_sweep(struct engine *e)
 {
 	int64_t quiet = e->opt.incident_quiet_ms, idle = 4 * hold_ms(e);
-	char key[KEY_MAX], seen[KEY_MAX];
+	char key[KEY_MAX], news[KEY_MAX], seen[KEY_MAX];
 	struct redis_cmd cmd;
 
 	incident_key(e, key);
+	incident_news_key(&e->ks, news);
 	seen_key(e, "", seen);
-	redis_script_cmd(&cmd, &sweep_script, 1);
+	redis_script_cmd(&cmd, &sweep_script, 2);
 	redis_arg(&cmd, key);
+	redis_arg(&cmd, news);
 	redis_arg_i64(&cmd, quiet > idle ? quiet : idle);
 	redis_arg(&cmd, seen);
 	redis_send_script(e->writer, &sweep_script, &cmd, on_swept, e);

@@ -10,6 +10,7 @@
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/net_scope.h"
 #include "core/standard_webhooks.h"
 #include "core/text.h"
 #include "dispatcher/knowledge.h"
@@ -35,6 +36,9 @@ static const struct conf_option channel_options[] = {
 	{ "url", CONF_SECRET, NULL, NULL, NULL,
 	  "Address of the incoming webhook; whoever knows it can write there. Plain http only on "
 	  "loopback." },
+	{ "private", CONF_BOOL, "false", NULL, NULL,
+	  "The address may lead into your own network, or through the proxy of the environment; "
+	  "without it only public addresses are connected to, directly." },
 	{ "secret", CONF_SECRET, NULL, NULL, NULL,
 	  "generic: key that messages are signed with (whsec_...); with several, by each." },
 	{ "events", CONF_STR, "needs_person, healed", NULL, NULL,
@@ -232,11 +236,24 @@ static const char *secret_of(const struct notify *n, const struct notify_channel
 	return conf_secret(n->conf, key_of(c->name, "secret", path), i);
 }
 
+static const char *locale_of(const struct notify *n, const struct notify_channel *c)
+{
+	const char *locale = notify_option(n, c, "locale");
+
+	return *locale ? locale : conf_str(n->conf, "locale");
+}
+
+static int load_knowledge(const struct notify *n, const struct notify_channel *c,
+			  struct knowledge **out, struct err *err)
+{
+	return knowledge_load(conf_str(n->conf, "knowledge_dir"), locale_of(n, c), out, err);
+}
+
 static int open_channel(struct notify *n, const char *name, struct err *err)
 {
 	struct channel *c = &n->channels[n->n++];
 	char path[KEY_BYTES];
-	const char *type, *locale;
+	const char *type;
 
 	c->shown.name = name;
 	type = notify_option(n, &c->shown, "type");
@@ -255,14 +272,11 @@ static int open_channel(struct notify *n, const char *name, struct err *err)
 			       "notify.%s.secret is not set: messages of this type are signed",
 			       name);
 	(void)notify_severity_find(notify_option(n, &c->shown, "min_severity"), &c->least);
-	locale = notify_option(n, &c->shown, "locale");
-	if (!*locale)
-		locale = conf_str(n->conf, "locale");
-	(void)notify_language(locale, &c->shown.language);
+	(void)notify_language(locale_of(n, &c->shown), &c->shown.language);
 	c->shown.digest_ms = conf_int(n->conf, key_of(name, "digest", path));
 	c->shown.per_minute = conf_int(n->conf, key_of(name, "per_minute", path));
 	c->shown.timeout_ms = conf_int(n->conf, key_of(name, "timeout", path));
-	return knowledge_load(NULL, locale, &c->knowledge, err);
+	return load_knowledge(n, &c->shown, &c->knowledge, err);
 }
 
 int notify_new(const struct conf *conf, struct notify **out, struct err *err)
@@ -292,6 +306,26 @@ void notify_free(struct notify *n)
 	for (size_t i = 0; i < n->n; i++)
 		knowledge_free(n->channels[i].knowledge);
 	free(n);
+}
+
+int notify_reload(struct notify *n, struct err *err)
+{
+	struct knowledge *fresh[CHANNELS_MAX] = { NULL };
+	size_t read = 0;
+	int rc = 0;
+
+	while (rc == 0 && read < n->n) {
+		rc = load_knowledge(n, &n->channels[read].shown, &fresh[read], err);
+		read += rc == 0;
+	}
+	for (size_t i = 0; i < read; i++) {
+		struct knowledge **old = &n->channels[i].knowledge;
+
+		knowledge_free(rc == 0 ? *old : fresh[i]);
+		if (rc == 0)
+			*old = fresh[i];
+	}
+	return rc;
 }
 
 const struct notify_channel *notify_channel_at(const struct notify *n, size_t i)
@@ -344,9 +378,11 @@ bool notify_channel_wants(const struct notify *n, const struct notify_channel *c
 			  const char *repo)
 {
 	const struct notify_word *w = notify_word_find(word);
+	const struct notify_word *lead = w ? notify_word_lead(w) : NULL;
+	const char *events = notify_option(n, c, "events");
 
-	return w && w->severity >= channel_of(n, c)->least &&
-	       events_have(notify_option(n, c, "events"), w) &&
+	return w && lead->severity >= channel_of(n, c)->least &&
+	       (events_have(events, w) || events_have(events, lead)) &&
 	       (!*repo || repos_have(notify_option(n, c, "repos"), repo));
 }
 
@@ -496,6 +532,20 @@ struct json_object *notify_format(const struct notify *n, const struct notify_ch
 	return c->type->format(&view);
 }
 
+/*
+ * Who can set a channel, or the name server it is looked up with, must not make us talk to what is
+ * inside. What is spelled as loopback was meant.
+ */
+static bool may_go_inside(const struct notify *n, const struct notify_channel *c, const char *url)
+{
+	struct http_origin origin;
+	char path[KEY_BYTES];
+	struct err err;
+
+	return conf_bool(n->conf, key_of(c->name, "private", path)) ||
+	       (http_origin_of(url, &origin, &err) == 0 && origin.loopback);
+}
+
 struct http_call *notify_send(const struct notify *n, const struct notify_channel *c,
 			      struct http_client *http, struct json_object *const *notices,
 			      size_t count, uint64_t more, const char *id, http_done_fn *fn,
@@ -518,6 +568,8 @@ struct http_call *notify_send(const struct notify *n, const struct notify_channe
 		.keep_tail = true,
 	};
 
+	if (!may_go_inside(n, c, opt.url))
+		opt.may_connect = net_is_public;
 	if (c->type->signs) {
 		signature = signatures(n, c, id, now_s, body);
 		signature_line = xasprintf("webhook-signature: %s", signature);

@@ -57,6 +57,8 @@ struct notify_channel {
 /* ERR_CONFIG says which option is wrong. Conf outlives it. */
 int notify_new(const struct conf *, struct notify **out, struct err *) MUST_CHECK;
 void notify_free(struct notify *);
+/* Reads the titles of causes again; when one file is bad, all stay as they are. */
+int notify_reload(struct notify *, struct err *) MUST_CHECK;
 DEFINE_OWNED(struct notify, notify_free)
 
 /* NULL past the end. */

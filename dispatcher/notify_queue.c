@@ -65,13 +65,16 @@ unsigned notify_event(struct engine *e, const struct notify_event *ev, redis_fn 
 
 	json_add_i64(o, "v", 1);
 	json_add_str(o, "word", ev->word);
-	json_add_str(o, "repo", ev->repo);
-	json_add_str(o, "url", ev->url);
+	json_add_str(o, "subject", ev->subject);
 	json_add_str(o, "title", ev->title);
 	json_add_str(o, "detail", ev->detail);
+	if (ev->repositories > 0)
+		json_add_i64(o, "repositories", ev->repositories);
+	if (*ev->by)
+		json_add_str(o, "by", ev->by);
 	json_add_i64(o, "at_ms", ev->at_ms);
 	for (size_t i = 0; (c = notify_channel_at(e->notify, i)); i++) {
-		if (!notify_channel_wants(e->notify, c, ev->word, ev->repo))
+		if (!notify_channel_wants(e->notify, c, ev->word, ""))
 			continue;
 		notify_put(e, 0, c, ev->id, "", o, fn, arg);
 		told++;

@@ -25,13 +25,13 @@ void notify_put(struct engine *, unsigned partition, const struct notify_channel
 
 /*
  * For what is no plan's, such as an incident: tells every channel that wants the word. `id` names
- * the occasion ("incident:42:open"); title and detail are for people, `repo` may be "". Whoever
- * must be sure that it was told calls again until fn (NULL: nobody asks) got no error, for each
- * channel; it returns how many there are.
+ * the occasion; title, detail and by (whom) are for people, and may be "". Whoever must be sure
+ * that it was told calls again until fn got no error, for each channel; it returns how many there
+ * are.
  */
 struct notify_event {
-	const char *word, *id, *title, *detail, *repo, *url;
-	int64_t at_ms;
+	const char *word, *id, *subject, *title, *detail, *by;
+	int64_t repositories, at_ms;
 };
 unsigned notify_event(struct engine *, const struct notify_event *, redis_fn *fn, void *arg);
 

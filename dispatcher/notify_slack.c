@@ -103,6 +103,7 @@ static void put_headline(struct buf *out, const struct notify_view *v, struct js
 	const char *branch = json_str(notice, "branch", "");
 
 	buf_printf(out, "%s *%s* ", marks[w->severity], w->text[v->language]);
+	put_code(out, json_str(notice, "subject", ""));
 	put_code(out, json_str(notice, "repo", ""));
 	if (*json_str(notice, "pipeline", "")) {
 		buf_putc(out, ' ');
@@ -147,12 +148,13 @@ static void put_evidence(struct buf *out, struct json_object *notice)
 static void format_one(struct json_object *blocks, const struct notify_view *v,
 		       struct json_object *notice)
 {
-	OWNED(buf_done) struct buf text, cause, tests, evidence;
+	OWNED(buf_done) struct buf text, cause, tests, evidence, repositories;
 
 	buf_init(&text, SCRATCH_MAX);
 	buf_init(&cause, SCRATCH_MAX);
 	buf_init(&tests, SCRATCH_MAX);
 	buf_init(&evidence, SCRATCH_MAX);
+	buf_init(&repositories, SCRATCH_MAX);
 	put_headline(&text, v, notice);
 	notify_cause(v, notice, &cause);
 	notify_failed_tests(v, notice, &tests);
@@ -160,6 +162,9 @@ static void format_one(struct json_object *blocks, const struct notify_view *v,
 	put_line(&text, v, LABEL_STRATEGY, json_str(notice, "strategy", ""));
 	put_line(&text, v, LABEL_RESULT, json_str(notice, "detail", ""));
 	put_line(&text, v, LABEL_FAILED_TESTS, buf_text(&tests));
+	notify_repositories(notice, &repositories);
+	put_line(&text, v, LABEL_REPOSITORIES, buf_text(&repositories));
+	put_line(&text, v, LABEL_BY, json_str(notice, "by", ""));
 	add_section(blocks, &text);
 	put_evidence(&evidence, notice);
 	if (evidence.len)

@@ -79,7 +79,7 @@ static void add_title(struct json_object *body, const char *text, const char *co
 
 static void add_where(struct json_object *line, struct json_object *notice, size_t max)
 {
-	static const char *const fields[] = { "repo", "pipeline", "branch" };
+	static const char *const fields[] = { "subject", "repo", "pipeline", "branch" };
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		const char *text = json_str(notice, fields[i], "");
@@ -88,7 +88,7 @@ static void add_where(struct json_object *line, struct json_object *notice, size
 			continue;
 		if (json_object_array_length(line))
 			json_object_array_add(line, run_of(" · ", FIELD_MAX, false, false));
-		json_object_array_add(line, run_of(text, max, i == 0, false));
+		json_object_array_add(line, run_of(text, max, i < 2, false));
 	}
 }
 
@@ -109,9 +109,10 @@ static void format_one(struct json_object *body, const struct notify_view *v,
 	struct json_object *lines = json_at(notice, "evidence");
 	size_t n =
 		json_object_is_type(lines, json_type_array) ? json_object_array_length(lines) : 0;
-	OWNED(buf_done) struct buf tests;
+	OWNED(buf_done) struct buf tests, repositories;
 
 	buf_init(&tests, SCRATCH_MAX);
+	buf_init(&repositories, SCRATCH_MAX);
 	add_title(body, w->text[v->language], colours[w->severity]);
 	add_where(add_line(body), notice, FIELD_MAX);
 	add_cause(body, v, notice, FIELD_MAX);
@@ -119,6 +120,9 @@ static void format_one(struct json_object *body, const struct notify_view *v,
 	add_labelled(body, v, LABEL_RESULT, json_str(notice, "detail", ""), FIELD_MAX);
 	notify_failed_tests(v, notice, &tests);
 	add_labelled(body, v, LABEL_FAILED_TESTS, buf_text(&tests), FIELD_MAX);
+	notify_repositories(notice, &repositories);
+	add_labelled(body, v, LABEL_REPOSITORIES, buf_text(&repositories), FIELD_MAX);
+	add_labelled(body, v, LABEL_BY, json_str(notice, "by", ""), FIELD_MAX);
 	for (size_t i = 0; i < n; i++) {
 		const char *text = json_str(json_object_array_get_idx(lines, i), "text", "");
 

@@ -52,6 +52,19 @@ const struct notify_word notify_words[] = {
 	  true,
 	  NOTIFY_CRITICAL,
 	  { "Many pipelines fail at once", "Viele Pipelines scheitern zugleich" } },
+	{ "incident_extended",
+	  false,
+	  NOTIFY_INFO,
+	  { "An outage: nothing is tried for a while", "Ausfall: Vorerst wird nichts versucht" } },
+	{ "incident_released",
+	  false,
+	  NOTIFY_INFO,
+	  { "An outage ends: what waits goes bit by bit",
+	    "Ein Ausfall endet: Was wartet, geht nach und nach weiter" } },
+	{ "incident_closed",
+	  false,
+	  NOTIFY_INFO,
+	  { "An outage is over", "Ein Ausfall ist vorbei" } },
 	{ "cancelled", false, NOTIFY_INFO, { "The heal was cancelled", "Heilung abgebrochen" } },
 	{ "rejected", false, NOTIFY_INFO, { "The heal was rejected", "Heilung abgelehnt" } },
 	{ "superseded",
@@ -77,6 +90,8 @@ static const char *const labels[LABELS][NOTIFY_LANGUAGES] = {
 	[LABEL_OPEN_PAGE] = { "Open Pipeline Guard", "Pipeline Guard öffnen" },
 	[LABEL_DIGEST] = { "messages", "Meldungen" },
 	[LABEL_MORE] = { "more", "weitere" },
+	[LABEL_REPOSITORIES] = { "Repositories", "Repositories" },
+	[LABEL_BY] = { "By", "Von" },
 };
 
 const char *const notify_severities[] = { "info", "warning", "critical", NULL };
@@ -87,6 +102,11 @@ const struct notify_word *notify_word_find(const char *word)
 		if (strcmp(w->word, word) == 0)
 			return w;
 	return NULL;
+}
+
+const struct notify_word *notify_word_lead(const struct notify_word *w)
+{
+	return text_starts(w->word, "incident_") ? notify_word_find("incident") : w;
 }
 
 const struct notify_word *notify_word_of(struct json_object *notice)
@@ -149,6 +169,14 @@ void notify_cause(const struct notify_view *v, struct json_object *notice, struc
 		buf_printf(out, "%s%s", e ? ": " : "", title);
 	if (sure > 0)
 		buf_printf(out, " (%.0f %% %s)", sure * 100, notify_label(v->language, LABEL_SURE));
+}
+
+void notify_repositories(struct json_object *notice, struct buf *out)
+{
+	int64_t n = json_i64(notice, "repositories", 0);
+
+	if (n > 0)
+		buf_printf(out, "%" PRId64, n);
 }
 
 void notify_failed_tests(const struct notify_view *v, struct json_object *notice, struct buf *out)

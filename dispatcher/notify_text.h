@@ -23,7 +23,10 @@ struct notify_word {
 extern const struct notify_word notify_words[];
 /* NULL when there is none of that name. */
 const struct notify_word *notify_word_find(const char *word);
-/* The same, never NULL: of an unknown one the word itself is not known to anybody. */
+/* "incident" of "incident_closed": whoever is told of that is told of this, too. Else itself. */
+const struct notify_word *notify_word_lead(const struct notify_word *);
+/* notify_word_find() of a notice, never NULL: of an unknown one the word itself is not known to
+ * anybody. */
 const struct notify_word *notify_word_of(struct json_object *notice);
 bool notify_severity_find(const char *text, enum notify_severity *out);
 extern const char *const notify_severities[];
@@ -42,12 +45,16 @@ enum notify_label {
 	LABEL_OPEN_PAGE,
 	LABEL_DIGEST,
 	LABEL_MORE,
+	LABEL_REPOSITORIES,
+	LABEL_BY,
 	LABELS,
 };
 const char *notify_label(unsigned language, enum notify_label);
 
 /* The title of the cause in the reader's language, with the rule's own after it. */
 void notify_cause(const struct notify_view *, struct json_object *notice, struct buf *out);
+/* In how many repositories an incident is seen; nothing when none is known. */
+void notify_repositories(struct json_object *notice, struct buf *out);
 /* "a, b and 3 more" of the failed tests; nothing when there are none. */
 void notify_failed_tests(const struct notify_view *, struct json_object *notice, struct buf *out);
 /* The run's address when it is http or https and of a sane length, else NULL. */

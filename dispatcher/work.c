@@ -390,8 +390,16 @@ void task_step(struct task *t, const struct settle *s, void (*then)(struct task 
 	send_settle(t, s, "step", on_stepped);
 }
 
+/* Only by whoever's end it was that counted: a lease that was lost has nothing to report. */
 static void outcome_recorded(struct task *t)
 {
+	const struct plan *p = &t->plan;
+
+	audit_write(t->e->audit, "outcome", "plan", p->id, "repo", t->run.repo, "strategy",
+		    p->strategy, "mode", p->mode, "result", t->result, "detail", t->detail,
+		    (char *)NULL);
+	log_info("plan finished", KV("plan", p->id), KV("repo", t->run.repo),
+		 KV("strategy", p->strategy), KV("result", t->result), KV("detail", t->detail));
 	trust_learn(t, t->result);
 }
 
@@ -468,12 +476,9 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);
 	s.next_item = notify_item(t, result);
-	audit_write(t->e->audit, "outcome", "plan", p->id, "repo", r->repo, "strategy", p->strategy,
-		    "mode", p->mode, "result", result, "detail", detail, (char *)NULL);
 	t->result = result;
+	t->detail = arena_strdup(t->arena, detail);
 	t->recorded = outcome_recorded;
-	log_info("plan finished", KV("plan", p->id), KV("repo", r->repo),
-		 KV("strategy", p->strategy), KV("result", result), KV("detail", detail));
 	task_settle(t, &s);
 }
 

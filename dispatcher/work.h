@@ -64,8 +64,8 @@ struct task {
 	bool settling; /* its end is on the way */
 	/* Called when its end is in Redis; what follows from that is told there and then. */
 	void (*recorded)(struct task *);
-	const char *result; /* of its plan, once that ended */
-	unsigned asked;     /* answers of Redis that are still to come, while it has not ended */
+	const char *result, *detail; /* of its plan, once that ended */
+	unsigned asked; /* answers of Redis that are still to come, while it has not ended */
 	void (*stepped)(struct task *);
 	struct {
 		void (*go)(struct task *);

@@ -154,6 +154,33 @@ static void anchors_in_the_log_show_it_too(struct rig *r)
 	assert_int_equal(verify(r, &o, "--anchors", rig_path(r, "anchors")), 1);
 }
 
+static void what_was_trimmed_is_told_from_what_was_taken_out(struct rig *r)
+{
+	enum { MAX = 10, RUNS = 8 };
+	struct json_object *o;
+
+	(void)receiver_start(r, key_set(r), dir_set(r), NULL);
+	(void)simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", rules_only(r, "markers.yaml", "network.yaml", NULL),
+			       key_set(r), dir_set(r), "audit.max=10",
+			       "dispatcher.claim_idle=200ms", NULL);
+	for (int i = 0; i < RUNS; i++)
+		assert_string_equal(plan_result(r, sim_run(r, transient), 1), "healed");
+	WAIT(r, redis_int_of(r, "XLEN " AUDIT) <= MAX &&
+			redis_int_of(r, "EXISTS " AUDIT ":heads") == 1 &&
+			verify(r, &o, NULL, NULL) == 0);
+	assert_int_equal(verify(r, &o, "--files", rig_path(r, "audit")), 0);
+	/* The same again, by somebody who says nothing of it. */
+	(void)redis_do(r, "XDEL " AUDIT " %s", id_at(r, 0));
+	assert_int_equal(verify(r, &o, NULL, NULL), 1);
+	assert_string_equal(fault_of(o, 0, "where"), id_at(r, 0));
+	assert_non_null(strstr(fault_of(o, 0, "fault"), "missing"));
+	/* And all of them, with their heads: the files still know. */
+	(void)redis_do(r, "DEL " AUDIT " " AUDIT ":heads");
+	assert_int_equal(verify(r, &o, NULL, NULL), 0);
+	assert_int_equal(verify(r, &o, "--files", rig_path(r, "audit")), 1);
+}
+
 static void records_wait_for_a_redis_that_was_killed(struct rig *r)
 {
 	struct json_object *o;
@@ -174,6 +201,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_record_that_was_changed_is_found),
 		RIG_TEST(an_end_that_was_cut_off_is_found),
 		RIG_TEST(anchors_in_the_log_show_it_too),
+		RIG_TEST(what_was_trimmed_is_told_from_what_was_taken_out),
 		RIG_TEST(records_wait_for_a_redis_that_was_killed),
 	};
 

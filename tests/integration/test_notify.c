@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +367,93 @@ static void a_digest_collects(struct rig *r)
 	assert_int_equal(json_object_array_length(json_at(s->hooks[0].body, "data.notices")), 3);
 }
 
+static int order(struct rig *r, const char *word, const char *subject, const char *more)
+{
+	const char *env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)), NULL };
+
+	return proc_wait(guard_start(r, word, LIST("incident", word, subject, more), env),
+			 PATIENCE_MS);
+}
+
+static void write_knowledge(struct rig *r, const char *english, const char *german)
+{
+	static const char yaml[] = "causes:\n"
+				   "  - category: network_failure\n"
+				   "    title: %s\n"
+				   "    do: [try again]\n";
+
+	rig_write(r, "en.yaml", rig_printf(r, yaml, english), 0600);
+	rig_write(r, "de.yaml", rig_printf(r, yaml, german), 0600);
+}
+
+/* One bad file, and nothing of it is used: not for findings, and not for a channel. */
+static void what_is_said_of_causes_is_read_again(struct rig *r)
+{
+	struct sink *s = sink_open(r);
+	struct proc *d;
+
+	write_knowledge(r, "First words", "Erste Worte");
+	world_start(r);
+	d = dispatcher_start(r, "dispatcher", few_rules(r), url_set(r, s, "slack"),
+			     "notify.slack.locale=de",
+			     rig_printf(r, "knowledge_dir=%s", rig_path(r, "")), NULL);
+	write_knowledge(r, "Second words", "[not, a, title]");
+	proc_signal(d, SIGHUP);
+	WAIT(r, strstr(proc_output(d), "knowledge not reloaded"));
+	assert_string_equal(plan_result(r, sim_run(r, HEALABLE), 1), "healed");
+	WAIT(r, sink_count(s) == 1);
+	assert_non_null(strstr(s->hooks[0].text, "Erste Worte"));
+
+	write_knowledge(r, "Third words", "Dritte Worte");
+	proc_signal(d, SIGHUP);
+	WAIT(r, strstr(proc_output(d), "knowledge reloaded"));
+	assert_string_equal(plan_result(r, sim_run(r, HEALABLE), 1), "healed");
+	WAIT(r, sink_count(s) == 2);
+	assert_non_null(strstr(s->hooks[1].text, "Dritte Worte"));
+}
+
+/* By any of the dispatchers, by a person with a command, and by nobody but time. */
+static void an_incident_is_told_once_whoever_changes_it(struct rig *r)
+{
+	static const char host[] = "host:registry.example.org";
+	static const char *const words[] = { "incident",          "incident_closed",
+					     "incident",          "incident_extended",
+					     "incident_released", "incident_closed" };
+	struct sink *s = sink_open(r);
+	const char *subject;
+
+	world_start(r);
+	for (int i = 0; i < 2; i++)
+		(void)dispatcher_start(r, rig_printf(r, "dispatcher-%d", i),
+				       rules_only(r, "markers.yaml", "runners.yaml", NULL),
+				       url_set(r, s, "generic"), secret_set(r, "generic"),
+				       "notify.generic.events=incident", "incident.enabled=true",
+				       "incident.repositories=3", "incident.probe=1h", NULL);
+	for (unsigned i = 0; i < 5; i++)
+		(void)sim_run(r,
+			      rig_printf(r,
+					 "{\"cause\":\"runner_shutdown\",\"story\":1,"
+					 "\"rerun\":\"pass\",\"repo\":\"aurora-labs/service-%u\"}",
+					 i));
+	WAIT(r, sink_count(s) == 1);
+	subject = json_str(s->hooks[0].body, "data.subject", "");
+	assert_int_equal(json_i64(s->hooks[0].body, "data.repositories", 0), 3);
+	assert_true(*json_str(s->hooks[0].body, "data.title", ""));
+	assert_int_equal(order(r, "close", subject, "--now"), 0);
+	WAIT(r, sink_count(s) == 2);
+	assert_true(*json_str(s->hooks[1].body, "data.by", ""));
+	assert_int_equal(order(r, "open", host, NULL), 0);
+	assert_int_equal(order(r, "extend", host, NULL), 0);
+	assert_int_equal(order(r, "close", host, NULL), 0);
+	assert_int_equal(order(r, "close", host, NULL), 0);
+	WAIT(r, sink_count(s) == 6);
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+		assert_string_equal(word(s, i), words[i]);
+	WAIT(r, redis_int_of(r, "XLEN pg:{local}:incident:news") == 0);
+	WAIT(r, redis_int_of(r, "EXISTS pg:{local:0}:notify:generic") == 0);
+	assert_int_equal(sink_tries(s), 6);
+}
+
 static void write_keys(struct rig *r)
 {
 	EVP_PKEY *key = EVP_RSA_gen(2048);
@@ -430,6 +518,29 @@ static void the_command_sends_a_sample(struct rig *r)
 	assert_null(strstr(proc_output(p), "hookPath"));
 }
 
+/* It leads to this machine by a name that does not say so. */
+static void a_channel_leads_inside_only_when_it_may(struct rig *r)
+{
+	struct sink *s = sink_open(r);
+	const char *url = rig_printf(r, "notify.slack.url_file=%s", rig_path(r, "url"));
+	struct pollfd asked = { .fd = s->fd, .events = POLLIN };
+	struct proc *p;
+
+	rig_write(r, "url", rig_printf(r, "https://0.0.0.0:%d/", s->port), 0600);
+	p = guard_start(r, "refused", LIST("notify", "test", "--set", url), NULL);
+	proc_may_die(p);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 3);
+	assert_non_null(strstr(proc_output(p), "address"));
+	assert_int_equal(poll(&asked, 1, 0), 0);
+	p = guard_start(r, "private",
+			LIST("notify", "test", "--set", url, "--set", "notify.slack.private=true"),
+			NULL);
+	proc_may_die(p);
+	assert_int_equal(poll(&asked, 1, PATIENCE_MS), 1);
+	(void)close(accept4(s->fd, NULL, NULL, SOCK_CLOEXEC));
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 3);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,8 +550,11 @@ int main(int argc, char **argv)
 		RIG_TEST(what_is_too_much_follows_as_one),
 		RIG_TEST(each_channel_hears_what_it_wants),
 		RIG_TEST(a_digest_collects),
+		RIG_TEST(what_is_said_of_causes_is_read_again),
+		RIG_TEST(an_incident_is_told_once_whoever_changes_it),
 		RIG_TEST(an_app_shows_it_on_the_run),
 		RIG_TEST(the_command_sends_a_sample),
+		RIG_TEST(a_channel_leads_inside_only_when_it_may),
 	};
 
 	return rig_main(tests);

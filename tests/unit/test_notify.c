@@ -379,6 +379,13 @@ static void a_channel_wants_what_is_configured(void **state)
 		{ "repos: '!a/secret'", "healed", "a/b", true },
 		{ "repos: '!a/secret'", "healed", "a/secret", false },
 		{ "repos: 'a/*'", "incident", "", true },
+		/* Who was told that it began is told that it is over. */
+		{ "", "incident_closed", "", true },
+		{ "min_severity: critical", "incident_released", "", true },
+		{ "events: incident", "incident_extended", "", true },
+		{ "events: healed", "incident_closed", "", false },
+		{ "events: incident_closed", "incident_closed", "", true },
+		{ "events: incident_closed", "incident", "", false },
 	};
 
 	UNUSED(state);
