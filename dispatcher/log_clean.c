@@ -298,7 +298,7 @@ static const struct mark marks[] = {
 	{ "##[group]Run ", CLEAN_STEP | CLEAN_COMMAND, false },
 	{ "##[group]", CLEAN_COMMAND, false },
 	{ "##[endgroup]", 0, true },
-	{ "##[section]", CLEAN_STEP, false },
+	{ "##[section]", CLEAN_STEP | CLEAN_COMMAND, false },
 	{ "##[command]", CLEAN_COMMAND, false },
 	{ "##[debug]", CLEAN_COMMAND, false },
 	{ "::error", CLEAN_ERROR, false },

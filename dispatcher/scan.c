@@ -67,7 +67,7 @@ static void take_tail(struct tail *t, const struct tail *before, const char *tex
 static void end_part(struct scan *s, enum part_state state)
 {
 	s->parts[s->part] = (uint8_t)state;
-	if (state == PART_FAILED && !s->last_words.n)
+	if (state == PART_FAILED && (!s->last_words.n || !s->any_failed))
 		take_tail(&s->last_words, &s->tail, s->block, s->lines, s->at);
 	s->any_failed |= state == PART_FAILED;
 	s->any_passed |= state == PART_PASSED;
@@ -109,12 +109,27 @@ static void begin_step(struct scan *s, const char *text, size_t len)
 	if (is_failed_step(s, text, len)) {
 		s->parts[s->part] = PART_FAILED;
 		s->any_failed = true;
+		s->last_words.n = 0;
 	}
+}
+
+/*
+ * An action of GitHub ends with the error it marks and no exit status. Steps after it still run, so
+ * the mark says which part failed, until an exit status says it better.
+ */
+static void mark_part(struct scan *s)
+{
+	s->any_marked = true;
+	if (!s->any_github_step || s->any_failed || s->parts[s->part] != PART_OPEN)
+		return;
+	s->parts[s->part] = PART_MARKED;
+	if (!s->last_words.n)
+		take_tail(&s->last_words, &s->tail, s->block, s->lines, s->at + 1);
 }
 
 const struct tail *scan_last_words(const struct scan *s)
 {
-	return s->any_failed && s->last_words.n ? &s->last_words : &s->tail;
+	return s->last_words.n ? &s->last_words : &s->tail;
 }
 
 /* A place for a hit in this part; NULL when there are enough. */
@@ -407,7 +422,8 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 		s->at = i;
 		while (at < n_candidates && c[at].line == i)
 			at++;
-		s->any_marked |= (l->flags & CLEAN_ERROR) != 0;
+		if (l->flags & CLEAN_ERROR)
+			mark_part(s);
 		s->any_github_step |= (l->flags & CLEAN_STEP) && (l->flags & CLEAN_COMMAND);
 		if (l->flags & CLEAN_COMMAND)
 			keep_command(s, l, line);

@@ -22,7 +22,12 @@ enum {
  * A log is cut into parts where a step begins or a tool says that something
  * ended well or badly. Where a hit is counts as much as what it says.
  */
-enum part_state { PART_OPEN, PART_PASSED, PART_FAILED };
+enum part_state {
+	PART_OPEN,
+	PART_MARKED, /* GitHub marked an error in it, and nothing says how it ended */
+	PART_PASSED,
+	PART_FAILED,
+};
 
 struct hit {
 	uint64_t line;
@@ -67,13 +72,14 @@ struct scan {
 	uint8_t parts[PARTS_MAX]; /* enum part_state */
 	uint32_t part;            /* the current one */
 	bool any_step, any_failed, any_passed;
-	bool any_github_step, any_marked; /* GitHub marks the error that ends a step */
+	bool any_github_step, any_marked; /* GitHub and Azure mark the error that ends a step */
 	bool log_passed;                  /* the last word of the CI system was success */
 	struct failed_test tests[TESTS_KEPT];
 	size_t n_tests;
 	struct unfinished unfinished;
-	struct tail tail;       /* the last lines read */
-	struct tail last_words; /* the lines before the first failed step ended */
+	struct tail tail; /* the last lines read */
+	struct tail
+		last_words; /* the lines before the first failed step ended, or marked an error */
 	/* The last command that the log echoed; not any more once a step failed. */
 	char command[FINDING_TEXT_MAX + 1];
 	const char *block; /* being scanned, for last_words */
@@ -81,7 +87,8 @@ struct scan {
 	size_t at;
 };
 
-/* Where the failure should be told: before the first failed step ended, else the log's end. */
+/* Where the failure should be told: before the first failed step ended, else where GitHub marked
+ * an error, else the log's end. */
 const struct tail *scan_last_words(const struct scan *);
 
 struct scan *scan_new(const struct rule_set *, const struct matcher *, const char *failed_step);

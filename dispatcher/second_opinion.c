@@ -119,6 +119,12 @@ static bool may_overrule(const struct text_model *m, const struct finding *f)
 	return f->confidence < rule_is_sure && !f->transient && text_model_knows(m, f->category);
 }
 
+/* Success was the last word, or GitHub, which marks the error that ends a step, marked none. */
+static bool looks_passed(const struct scan *s)
+{
+	return s->log_passed || (s->any_github_step && !s->any_marked && !s->any_failed);
+}
+
 void second_opinion(const struct text_model *m, const struct scan *s, struct arena *a,
 		    struct finding *f)
 {
@@ -127,7 +133,7 @@ void second_opinion(const struct text_model *m, const struct scan *s, struct are
 	bool unknown = is_unknown(f), open = unknown || f->confidence < rule_guesses;
 	struct text_opinion o;
 
-	if (n == 0 || s->log_passed || (!unknown && !may_overrule(m, f)))
+	if (n == 0 || looks_passed(s) || (!unknown && !may_overrule(m, f)))
 		return;
 	text_model_ask(m, lines, n, &o);
 	if (o.sure && (open || o.best[0].probability >= words_are_sure)) {

@@ -51,6 +51,8 @@ static double part_weight(const struct scan *s, uint32_t part, uint32_t first_fa
 		/* A CI system that shows its steps would have shown the failed one. */
 		if (s->any_github_step && !s->any_marked)
 			return 0.42;
+		if (s->parts[part] == PART_MARKED)
+			return part == first_failed ? 1.0 : 0.9;
 		if (s->any_step || s->any_passed)
 			return part == s->part ? 0.9 : 0.6;
 		return 1.0; /* no word about success or failure: somebody asks why it failed */
@@ -76,8 +78,10 @@ struct verdict {
 
 static uint32_t first_failed_part(const struct scan *s)
 {
+	enum part_state failed = s->any_failed ? PART_FAILED : PART_MARKED;
+
 	for (uint32_t i = 0; i <= s->part; i++)
-		if (s->parts[i] == PART_FAILED)
+		if (s->parts[i] == failed)
 			return i;
 	return 0;
 }

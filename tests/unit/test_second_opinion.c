@@ -68,10 +68,14 @@ static void words_name_what_no_rule_knows(void **state)
 static void a_log_that_passed_is_let_alone(void **state)
 {
 	OWNED(freep) char *log = xasprintf("%sDone. Your build exited with 0.\n", strange);
+	OWNED(freep) char *unmarked = xasprintf("##[group]Run check\n%s", strange);
+	OWNED(freep) char *marked = xasprintf("%s##[error]failed\n", unmarked);
 	OWNED(arena_freep) struct arena *a = arena_new();
 
 	UNUSED(state);
 	assert_string_equal(reach(shipped, log, a).category, "unknown");
+	assert_string_equal(reach(shipped, unmarked, a).category, "unknown");
+	assert_string_equal(reach(shipped, marked, a).category, "test_failure");
 	assert_string_equal(reach(shipped, "", a).category, "unknown");
 	assert_string_equal(reach(shipped, "all is well\n", a).category, "unknown");
 }

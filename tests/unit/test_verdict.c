@@ -200,6 +200,24 @@ static void the_cause_beats_its_consequences(void **state)
 		  "tax.c:7:9: error: 'rate' undeclared\nThe command \"make\" exited with 2.\n"
 		  "Done. Your build exited with 1.\n",
 		  "build_failure", NULL, 3 },
+		{ "an action that ends with an error and no status beats the steps after it",
+		  T "##[group]Run actions/setup-node@v4\n" T "##[error]Unexpected HTTP response: "
+		    "504\n" T "##[group]Run actions/upload-artifact@v4\n" T
+		    "##[warning]No files were found with the provided path: logs/.\n",
+		  "network_failure", NULL, 2 },
+		{ "an exit status says better than a mark which step failed",
+		  T "##[group]Run ./fetch\n" T "##[error]Unexpected HTTP response: 504\n" T
+		    "##[group]Run make\n" T "tax.c:7:9: error: 'rate' undeclared\n" GITHUB_FAIL,
+		  "build_failure", "compile", 4 },
+		{ "an image cache that is empty is no image that is missing",
+		  "  image cache not found on this host, downloading acme/base:9\n"
+		  "tax.c:7:9: error: 'rate' undeclared\nCircleCI received exit code 2\n",
+		  "build_failure", "compile", 2 },
+		{ "a key that was refused beats a repository that cannot be read",
+		  "git@git.example.org: Permission denied (publickey).\n"
+		  "fatal: Could not read from remote repository.\n"
+		  "ERROR: Error cloning remote repo 'origin'\n",
+		  "auth_failure", "ssh_key", 1 },
 		{ "a killed compiler ran out of memory",
 		  "g++: fatal error: Killed signal terminated program cc1plus\n"
 		  "make: *** [tax.o] Error 1\n",
@@ -245,6 +263,7 @@ static void builds_that_passed_have_no_cause(void **state)
 		NOISE "Job succeeded\n",
 		NOISE "Finished: SUCCESS\n",
 		T "##[group]Run make test\n" NOISE T "##[group]Run ./deploy\n" T "done\n",
+		NOISE "CircleCI received exit code 0\n",
 	};
 
 	UNUSED(state);
