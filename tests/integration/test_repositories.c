@@ -298,6 +298,227 @@ static void a_run_is_of_a_commit_that_is_there(struct rig *r)
 	assert_string_equal(sim_word(r, run, "sha"), sha);
 }
 
+/* --- starting a workflow by hand --------------------------------------------------- */
+
+#define DISPATCH REPO "/actions/workflows/ci.yml/dispatches"
+#define SHORT_OF_MEMORY                                                                     \
+	"{\"repo\":\"octo/app\",\"branch\":\"main\",\"workflow\":\"CI\",\"cause\":\"oom\"," \
+	"\"provider\":\"%s\",\"job_ms\":0}"
+
+/* The run that was made in the place of that one; 0: none. */
+static uint64_t made_for(struct rig *r, uint64_t run)
+{
+	struct answer a = http_get(r, simulator_port(r), "/_sim/runs");
+	struct json_object *list = json_at(a.json, "runs");
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *o = json_object_array_get_idx(list, i);
+
+		if ((uint64_t)json_i64(o, "in_place_of", 0) == run)
+			return (uint64_t)json_i64(o, "id", 0);
+	}
+	return 0;
+}
+
+static bool is_over(struct rig *r, uint64_t run)
+{
+	return strcmp(sim_word(r, run, "status"), "completed") == 0;
+}
+
+static void a_workflow_takes_the_inputs_that_it_has(struct rig *r)
+{
+	uint64_t run, again;
+	struct answer list;
+
+	start(r);
+	run = sim_run(r, rig_printf(r, SHORT_OF_MEMORY, "github"));
+	WAIT(r, is_over(r, run));
+	assert_string_equal(got(r, 422, "POST", DISPATCH,
+				"{\"ref\":\"main\",\"inputs\":{\"runner\":\"big\",\"x\":\"y\"}}",
+				"message"),
+			    "Unexpected inputs provided: [\"x\"]");
+	got(r, 422, "POST", DISPATCH, "{\"ref\":\"none\"}", NULL);
+	got(r, 422, "POST", REPO "/actions/workflows/nightly.yml/dispatches", "{\"ref\":\"main\"}",
+	    NULL);
+	got(r, 404, "POST", REPO "/actions/workflows/none.yml/dispatches", "{\"ref\":\"main\"}",
+	    NULL);
+	assert_int_equal(made_for(r, run), 0);
+	got(r, 204, "POST",
+	    rig_printf(r, REPO "/actions/workflows/%" PRId64 "/dispatches",
+		       sim_number(r, run, "workflow_id")),
+	    "{\"ref\":\"main\",\"inputs\":{\"runner\":\"big\"}}", NULL);
+	again = made_for(r, run);
+	assert_int_not_equal(again, 0);
+	WAIT(r, is_over(r, again));
+	assert_string_equal(sim_word(r, again, "conclusion"), "success");
+	list = ask(r, "GET",
+		   rig_printf(r, REPO "/actions/runs?event=workflow_dispatch&head_sha=%s",
+			      sim_word(r, run, "sha")),
+		   "");
+	assert_int_equal(json_i64(list.json, "total_count", 0), 1);
+}
+
+/* --- GitLab ------------------------------------------------------------------------- */
+
+static struct answer ask_gitlab(struct rig *r, const char *method, const char *path,
+				const char *body)
+{
+	return http_ask(r, simulator_port(r), method, path, "PRIVATE-TOKEN: " API_TOKEN "\r\n",
+			body, strlen(body));
+}
+
+static const char *got_gitlab(struct rig *r, int status, const char *method, const char *path,
+			      const char *body, const char *member)
+{
+	struct answer a = ask_gitlab(r, method, path, body);
+
+	if (a.status != status)
+		fail_msg("%s %s: %d, not %d: %s", method, path, a.status, status,
+			 a.body ? a.body : "");
+	return member ? answer_str(&a, member) : "";
+}
+
+static const char *start_gitlab(struct rig *r)
+{
+	struct answer a;
+
+	(void)simulator_start(r, NULL);
+	a = http_post_json(
+		r, simulator_port(r), "/_sim/repos",
+		"{\"repo\":\"octo/app\",\"provider\":\"gitlab\",\"protected\":[\"main\"]}");
+	return rig_printf(r, "/api/v4/projects/%" PRId64, json_i64(a.json, "repo_id", 0));
+}
+
+static void gitlab_commits_with_one_request(struct rig *r)
+{
+	const char *project = start_gitlab(r), *sha, *commits;
+#define ACTIONS(from, what)                                                                       \
+	"{\"branch\":\"fix\",\"commit_message\":\"Fix\"," from "\"actions\":[{\"action\":\"" what \
+	"\",\"content\":\"aGVsbG8K\",\"encoding\":"                                               \
+	"\"base64\",\"file_path\":\"README.md\"}]}"
+
+	commits = rig_printf(r, "%s/repository/commits", project);
+	sha = got_gitlab(r, 200, "GET", rig_printf(r, "%s/repository/branches/main", project), "",
+			 "commit.id");
+	got_gitlab(r, 400, "POST", commits, ACTIONS("", "update"), NULL);
+	got_gitlab(r, 400, "POST", commits,
+		   ACTIONS("\"start_sha\":\"0123456789012345678901234567890123456789\",", "update"),
+		   NULL);
+	assert_string_equal(got_gitlab(r, 400, "POST", commits,
+				       ACTIONS("\"start_branch\":\"main\",", "create"), "message"),
+			    "A file with this name already exists");
+	got_gitlab(r, 404, "GET", rig_printf(r, "%s/repository/branches/fix", project), "", NULL);
+	assert_string_equal(got_gitlab(r, 201, "POST", commits,
+				       ACTIONS("\"start_branch\":\"main\",", "update"),
+				       "parent_ids.0"),
+			    sha);
+	assert_non_null(
+		strstr(got_gitlab(r, 400, "POST", commits,
+				  ACTIONS("\"start_branch\":\"main\",", "update"), "message"),
+		       "already exists"));
+	got_gitlab(r, 403, "POST", commits,
+		   "{\"branch\":\"main\",\"commit_message\":\"m\",\"actions\":[]}", NULL);
+	assert_string_equal(
+		ask_gitlab(r, "GET",
+			   rig_printf(r, "%s/repository/files/README.md/raw?ref=fix", project), "")
+			.body,
+		"hello\n");
+}
+
+static void gitlab_rebases_a_merge_request(struct rig *r)
+{
+	const char *project = start_gitlab(r), *head, *request;
+
+	head = person_commits(r, "work", "src/new.py", "x = 1");
+	(void)person_commits(r, "main", "src/other.py", "y = 2");
+	request = rig_printf(r, "%s/merge_requests", project);
+#define REQUEST "{\"source_branch\":\"work\",\"target_branch\":\"main\",\"title\":\"t\"}"
+	got_gitlab(r, 201, "POST", request, REQUEST, NULL);
+	got_gitlab(r, 409, "POST", request, REQUEST, NULL);
+	request = rig_printf(r, "%s/1", request);
+	assert_string_equal(got_gitlab(r, 200, "GET", request, "", "detailed_merge_status"),
+			    "need_rebase");
+	got_gitlab(r, 202, "PUT", rig_printf(r, "%s/rebase", request), "", NULL);
+	assert_string_equal(got_gitlab(r, 200, "GET", request, "", "detailed_merge_status"),
+			    "mergeable");
+	assert_string_not_equal(got_gitlab(r, 200, "GET", request, "", "sha"), head);
+	got_gitlab(r, 201, "POST", rig_printf(r, "%s/notes", request), "{\"body\":\"b\"}", NULL);
+	(void)person_commits(r, "work", "src/both.py", "a = 1");
+	(void)person_commits(r, "main", "src/both.py", "a = 2");
+	got_gitlab(r, 202, "PUT", rig_printf(r, "%s/rebase", request), "", NULL);
+	assert_non_null(strstr(got_gitlab(r, 200, "GET", request, "", "merge_error"), "conflicts"));
+}
+
+static void gitlab_reverts_once(struct rig *r)
+{
+	const char *project = start_gitlab(r), *bad, *path;
+
+	(void)person_commits(r, "work", "README.md", "good");
+	bad = person_commits(r, "work", "README.md", "bad");
+	path = rig_printf(r, "%s/repository/commits/%s/revert", project, bad);
+	got_gitlab(r, 201, "POST", path, "{\"branch\":\"work\"}", NULL);
+	assert_string_equal(
+		ask_gitlab(r, "GET",
+			   rig_printf(r, "%s/repository/files/README.md/raw?ref=work", project), "")
+			.body,
+		"good");
+	got_gitlab(r, 400, "POST", path, "{\"branch\":\"work\"}", NULL);
+	got_gitlab(r, 403, "POST", path, "{\"branch\":\"main\"}", NULL);
+}
+
+static void gitlab_makes_a_pipeline_by_hand(struct rig *r)
+{
+	const char *project = start_gitlab(r);
+	uint64_t run = sim_run(r, rig_printf(r, SHORT_OF_MEMORY, "gitlab")), again;
+	struct answer list;
+
+	WAIT(r, is_over(r, run));
+	got_gitlab(r, 400, "POST", rig_printf(r, "%s/pipeline", project), "{\"ref\":\"none\"}",
+		   NULL);
+	got_gitlab(r, 201, "POST", rig_printf(r, "%s/pipeline", project),
+		   "{\"ref\":\"main\",\"variables\":[{\"key\":\"SIZE\",\"value\":\"big\"}]}", NULL);
+	again = made_for(r, run);
+	assert_non_null(strstr(sim_word(r, again, "inputs"), "big"));
+	WAIT(r, is_over(r, again));
+	assert_string_equal(sim_word(r, again, "conclusion"), "success");
+	list = ask_gitlab(
+		r, "GET",
+		rig_printf(r, "%s/pipelines?source=api&sha=%s", project, sim_word(r, run, "sha")),
+		"");
+	assert_int_equal(json_object_array_length(list.json), 1);
+}
+
+/* --- Jenkins ------------------------------------------------------------------------ */
+
+static int build_with(struct rig *r, const char *form)
+{
+	OWNED(freep) char *code = base64_encode("ci:" API_TOKEN, strlen("ci:" API_TOKEN));
+
+	return http_ask(r, simulator_port(r), "POST", "/job/octo/job/app/buildWithParameters",
+			rig_printf(r,
+				   "Authorization: Basic %s\r\nContent-Type: "
+				   "application/x-www-form-urlencoded\r\n",
+				   code),
+			form, strlen(form))
+		.status;
+}
+
+static void jenkins_takes_the_parameters_that_the_job_has(struct rig *r)
+{
+	uint64_t run;
+
+	start(r);
+	run = sim_run(r, rig_printf(r, SHORT_OF_MEMORY, "jenkins"));
+	WAIT(r, is_over(r, run));
+	assert_int_equal(build_with(r, "AGENT=big"), 400);
+	sim_post(r, "/_sim/repos",
+		 "{\"repo\":\"octo/app\",\"provider\":\"jenkins\",\"parameters\":\"SIZE,AGENT\"}");
+	assert_int_equal(build_with(r, "AGENT=big&NONE=x"), 302);
+	assert_string_equal(sim_word(r, run, "inputs"), "AGENT=big");
+	WAIT(r, is_over(r, run));
+	assert_string_equal(sim_word(r, run, "conclusion"), "success");
+}
+
 /* --- git itself --------------------------------------------------------------------- */
 
 /* The password is told in the environment: an address would stay in the clone, and in argv. */
@@ -359,6 +580,12 @@ int main(int argc, char **argv)
 		RIG_TEST(a_fork_is_somebody_elses),
 		RIG_TEST(only_who_may_write_writes),
 		RIG_TEST(a_run_is_of_a_commit_that_is_there),
+		RIG_TEST(a_workflow_takes_the_inputs_that_it_has),
+		RIG_TEST(gitlab_commits_with_one_request),
+		RIG_TEST(gitlab_rebases_a_merge_request),
+		RIG_TEST(gitlab_reverts_once),
+		RIG_TEST(gitlab_makes_a_pipeline_by_hand),
+		RIG_TEST(jenkins_takes_the_parameters_that_the_job_has),
 		RIG_TEST(git_clones_and_pushes_with_the_token),
 	};
 

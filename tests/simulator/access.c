@@ -19,8 +19,8 @@
 
 enum { TOKEN_MAX = 255, JWT_MAX = 4096, JWT_AHEAD_S = 600, JWT_SKEW_S = 60, HOUR_MS = 3600 * 1000 };
 
-const char *const scope_names[N_SCOPES] = { "metadata", "actions",       "checks",
-					    "contents", "pull_requests", "issues" };
+const char *const scope_names[N_SCOPES] = { "metadata",      "actions", "checks",   "contents",
+					    "pull_requests", "issues",  "workflows" };
 
 struct access {
 	struct access_options opt;

@@ -34,6 +34,7 @@ enum scope {
 	SCOPE_CONTENTS,
 	SCOPE_PULLS,
 	SCOPE_ISSUES,
+	SCOPE_WORKFLOWS,
 	N_SCOPES
 };
 extern const char *const scope_names[N_SCOPES]; /* as GitHub has them */

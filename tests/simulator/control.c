@@ -132,6 +132,8 @@ static void put_run(struct buf *b, const struct run *r, bool whole)
 	js_u64(b, "workflow_id", r->workflow->id);
 	js_str(b, "branch", r->branch);
 	js_str(b, "sha", r->sha);
+	js_u64(b, "in_place_of", r->in_place_of);
+	js_str(b, "inputs", r->inputs);
 	js_str(b, "cause", r->cause ? r->cause->id : NULL);
 	js_str(b, "category", r->cause ? r->cause->category : NULL);
 	js_str(b, "subcategory", r->cause ? r->cause->subcategory : NULL);
@@ -229,6 +231,7 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 		.stubborn = json_flag(o, "stubborn", false),
 		.logs_expired = json_flag(o, "logs_expired", false),
 		.passes = json_flag(o, "passes", false),
+		.proposal = (uint64_t)json_i64(o, "proposal", 0),
 	};
 	const char *wrong = NULL;
 	struct run *r;
@@ -238,8 +241,11 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 		wrong = "provider is github, gitlab or jenkins";
 	else
 		wrong = check_wish(&wish);
-	if (!find_rule(json_str(o, "rerun", "by_cause"), &wish.rule))
-		wrong = "rerun is by_cause, pass, same, different or flaky";
+	if (!find_rule(json_str(o, "rerun", "by_cause"), &wish.rule) ||
+	    !find_rule(json_str(o, "afresh", "by_cause"), &wish.afresh))
+		wrong = "rerun and afresh are by_cause, pass, same, different or flaky";
+	if (wish.proposal)
+		wish.event = EVENT_PULL;
 	if (wrong)
 		control_refuse(http, 400, wrong);
 	else if (wish.cause && !cause_find(wish.cause))
@@ -544,6 +550,7 @@ static const struct {
 	{ "/_sim/repos", post_repo },
 	{ "/_sim/commits", control_post_commit },
 	{ "/_sim/pulls", control_post_pull },
+	{ "/_sim/scopes", control_post_scopes },
 	{ "/_sim/redeliver", post_redeliver },
 	{ "/_sim/webhook", post_webhook },
 	{ "/_sim/hook", post_hook },
@@ -602,10 +609,10 @@ static void serve_post(struct sim *sim, struct http_request *http, struct json_o
 			return;
 		}
 	}
-	control_refuse(
-		http, 404,
-		"POST runs, faults, outage, repos, commits, pulls, redeliver, webhook, hook, "
-		"rate-limit");
+	control_refuse(http, 404,
+		       "POST runs, faults, outage, repos, commits, pulls, scopes, redeliver, "
+		       "webhook, hook, "
+		       "rate-limit");
 }
 
 bool control_serve(struct sim *sim, struct http_request *http)

@@ -14,6 +14,7 @@ void control_refuse(struct http_request *, int status, const char *why);
 /* About git repositories. */
 void control_post_commit(struct sim *, struct http_request *, struct json_object *);
 void control_post_pull(struct sim *, struct http_request *, struct json_object *);
+void control_post_scopes(struct sim *, struct http_request *, struct json_object *);
 void control_get_repo(struct sim *, struct http_request *);
 /* Further members of POST /_sim/repos. What is wrong with them, else NULL. */
 struct repo;

@@ -230,6 +230,7 @@ void control_get_repo(struct sim *sim, struct http_request *http)
 const char *control_repo_wish(struct sim *sim, struct repo *r, struct json_object *o)
 {
 	struct json_object *list = json_at(o, "protected");
+	const char *parameters = json_str(o, "parameters", r->parameters);
 	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 	int64_t size = json_i64(o, "size", 0);
 	bool empty = json_flag(o, "empty", false), git = n || empty || json_flag(o, "git", false);
@@ -241,6 +242,7 @@ const char *control_repo_wish(struct sim *sim, struct repo *r, struct json_objec
 	if (git && !d)
 		return "git has no place for a repository of that name";
 	r->size_kb = (uint64_t)size;
+	(void)text_copy(r->parameters, sizeof(r->parameters), parameters, strlen(parameters));
 	for (size_t i = 0; i < n; i++) {
 		const char *branch = json_object_get_string(json_object_array_get_idx(list, i));
 
@@ -248,4 +250,29 @@ const char *control_repo_wish(struct sim *sim, struct repo *r, struct json_objec
 			return "protected is a list of a few branches";
 	}
 	return NULL;
+}
+
+/* {"contents":"read","workflows":"none"}: what the App's installation may, from now on. */
+void control_post_scopes(struct sim *sim, struct http_request *http, struct json_object *o)
+{
+	static const char *const words[] = { "none", "read", "write" };
+	unsigned known = 0;
+
+	for (unsigned i = SCOPE_NONE + 1; i < N_SCOPES; i++) {
+		const char *word = json_str(o, scope_names[i], "");
+
+		for (unsigned k = 0; k < ARRAY_LEN(words); k++) {
+			if (strcmp(word, words[k]) != 0)
+				continue;
+			access_allow(sim->access, (enum scope)i, (enum leave)k);
+			known++;
+		}
+	}
+	if (!known || known != (unsigned)json_object_object_length(o)) {
+		control_refuse(http, 400,
+			       "say none, read or write for actions, checks, contents, "
+			       "pull_requests, issues or workflows");
+		return;
+	}
+	http_reply(http, 204, NULL, NULL, 0);
 }

@@ -248,8 +248,8 @@ static void put_ref(struct buf *b, const struct ask *a, const char *name, const 
 
 static void get_ref(struct ask *a)
 {
-	struct depot *d = filled(a);
 	OWNED(freep) char *name = xasprintf("refs/%s", a->rest);
+	struct depot *d = filled(a);
 	git_oid id;
 	struct buf b;
 
@@ -504,6 +504,21 @@ static const char *take_entry(struct depot *d, struct json_object *o, struct dep
 	return NULL;
 }
 
+static bool touches_workflows(const struct depot_edit *edits, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (text_starts(edits[i].path, ".github/workflows/"))
+			return true;
+	return false;
+}
+
+static bool may_touch_workflows(const struct ask *a)
+{
+	const struct grant *g = a->caller.grant;
+
+	return !g || g->may[SCOPE_WORKFLOWS] == MAY_WRITE;
+}
+
 static void create_tree(struct ask *a)
 {
 	static const char docs[] = "rest/git/trees#create-a-tree";
@@ -528,6 +543,10 @@ static void create_tree(struct ask *a)
 	edits = xcalloc(n + 1, sizeof(*edits));
 	for (size_t i = 0; i < n && !why; i++)
 		why = take_entry(d, json_object_array_get_idx(list, i), &edits[i]);
+	if (!why && touches_workflows(edits, n) && !may_touch_workflows(a)) {
+		ask_refuse(a, 403, "Resource not accessible by integration", docs);
+		return;
+	}
 	if (!why && depot_tree(d, base_hex ? &base : NULL, edits, n, &made) < 0)
 		why = "GitRPC::BadObjectState";
 	if (why) {
@@ -547,8 +566,8 @@ static void create_tree(struct ask *a)
 static void get_compare(struct ask *a)
 {
 	static const char *const words[] = { "identical", "ahead", "behind", "diverged" };
-	struct depot *d = rest_depot(a);
 	char *dots = strstr(a->rest, "...");
+	struct depot *d = rest_depot(a);
 	git_oid base, head, common;
 	size_t ahead, behind;
 	struct buf b;

@@ -240,6 +240,35 @@ static void put_run_urls(struct buf *b, const struct github *g, const struct run
 		js_null(b, "previous_attempt_url");
 }
 
+const char *github_event(const struct run *r)
+{
+	static const char *const names[] = { "push", "workflow_dispatch", "pull_request" };
+
+	return names[r->event];
+}
+
+/* The pull request that it is of, when that is not a fork's. */
+static void put_pull_requests(struct buf *b, const struct github *g, const struct run *r)
+{
+	js_open(b, "pull_requests", '[');
+	if (r->proposal) {
+		js_open(b, NULL, '{');
+		js_u64(b, "id", r->repo->id * 1000 + r->proposal);
+		js_u64(b, "number", r->proposal);
+		js_url(b, "url", "%s/repos/%s/pulls/%" PRIu64, g->api, r->repo->full_name,
+		       r->proposal);
+		js_open(b, "head", '{');
+		js_str(b, "ref", r->branch);
+		js_str(b, "sha", r->sha);
+		js_close(b, '}');
+		js_open(b, "base", '{');
+		js_str(b, "ref", "main");
+		js_close(b, '}');
+		js_close(b, '}');
+	}
+	js_close(b, ']');
+}
+
 void github_run(struct buf *b, const struct github *g, const char *key, const struct run *r,
 		unsigned attempt)
 {
@@ -256,7 +285,7 @@ void github_run(struct buf *b, const struct github *g, const char *key, const st
 	js_str(b, "path", r->workflow->path);
 	js_str(b, "display_title", r->title);
 	js_u64(b, "run_number", r->number);
-	js_str(b, "event", "push");
+	js_str(b, "event", github_event(r));
 	js_str(b, "status", state_name(a->state));
 	js_str(b, "conclusion", a->conclusion);
 	js_u64(b, "workflow_id", r->workflow->id);
@@ -264,7 +293,7 @@ void github_run(struct buf *b, const struct github *g, const char *key, const st
 	github_node_id(node, "010:CheckSuite", r->check_suite);
 	js_str(b, "check_suite_node_id", node);
 	put_run_urls(b, g, r, attempt);
-	js_raw(b, "pull_requests", "[]");
+	put_pull_requests(b, g, r);
 	js_time(b, "created_at", r->created_ms);
 	js_time(b, "updated_at", a->updated_ms);
 	github_user(b, "actor", author);

@@ -38,6 +38,8 @@ void payload_check_suite(struct buf *, const struct github *, const struct run *
 			 const char *action);
 void payload_ping(struct buf *, const struct github *, const char *hook_url);
 
+/* What started it, in GitHub's words. */
+const char *github_event(const struct run *);
 /* "MDE1..." as GitHub's ids of nodes look. */
 void github_node_id(char out[static 64], const char *kind, uint64_t id);
 

@@ -183,8 +183,8 @@ static bool passes(const struct ask *a, const struct proposal *p, const struct f
 
 static void list_pulls(struct ask *a)
 {
-	struct depot *d = rest_depot(a);
 	struct page page = ask_page(a, PER_PAGE);
+	struct depot *d = rest_depot(a);
 	uint64_t skip = (page.number - 1) * page.per_page, seen = 0;
 	struct filter f = { .state = "open" };
 	struct buf b;
@@ -383,6 +383,7 @@ static void update_branch(struct ask *a)
 		return;
 	}
 	p->updated_ms = clock_wall_ms();
+	sim_branch_moved(a->sim, d->repo, FLAVOUR_GITHUB, p->head);
 	ask_reply_json(a, 202, "{\"message\":\"Updating pull request branch.\",\"url\":\"\"}");
 }
 

@@ -8,6 +8,7 @@
 #include "core/http_server.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "tests/simulator/gitlab.h"
 #include "tests/simulator/job_log.h"
 #include "tests/simulator/js.h"
 #include "tests/simulator/reply.h"
@@ -30,6 +31,13 @@ static const char *status_of(enum state state, const char *conclusion)
 		if (conclusion && strcmp(pairs[i][0], conclusion) == 0)
 			return pairs[i][1];
 	return "failed";
+}
+
+static const char *gitlab_source(const struct run *r)
+{
+	static const char *const words[] = { "push", "api", "merge_request_event" };
+
+	return words[r->event];
 }
 
 /* The webhook has one also when nothing failed. */
@@ -192,7 +200,7 @@ static void put_pipeline(struct buf *b, const struct sim *sim, const struct run 
 	js_bool(b, "tag", false);
 	js_str(b, "sha", r->sha);
 	js_str(b, "before_sha", "0000000000000000000000000000000000000000");
-	js_str(b, "source", "push");
+	js_str(b, "source", gitlab_source(r));
 	js_str(b, "status", status);
 	js_str(b, "detailed_status", strcmp(status, "success") == 0 ? "passed" : status);
 	js_raw(b, "stages", "[\"lint\",\"build\",\"test\",\"report\"]");
@@ -262,14 +270,7 @@ void gitlab_job_hook(struct buf *b, const struct sim *sim, const struct run *r, 
 
 /* --- REST -------------------------------------------------------------------- */
 
-struct route {
-	const char *method, *path; /* {n} a number: project, then what it is about */
-	enum call call;
-	void (*serve)(struct ask *, struct run *, unsigned job);
-	bool write, of_job, of_none; /* of_none: a list, not about one pipeline */
-};
-
-static void refuse(struct ask *a, int status, const char *message)
+void gitlab_refuse(struct ask *a, int status, const char *message)
 {
 	char body[256];
 
@@ -277,12 +278,11 @@ static void refuse(struct ask *a, int status, const char *message)
 	ask_reply_json(a, status, body);
 }
 
-static void get_pipeline(struct ask *a, struct run *r, unsigned job)
+void gitlab_reply_pipeline(struct ask *a, int status, const struct run *r)
 {
 	const struct attempt *last = run_last(r);
 	struct buf b;
 
-	UNUSED(job);
 	buf_init(&b, ANSWER_MAX);
 	js_open(&b, NULL, '{');
 	js_u64(&b, "id", r->id);
@@ -291,12 +291,19 @@ static void get_pipeline(struct ask *a, struct run *r, unsigned job)
 	js_str(&b, "sha", r->sha);
 	js_str(&b, "ref", r->branch);
 	js_str(&b, "status", status_of(last->state, last->conclusion));
-	js_str(&b, "source", "push");
+	js_str(&b, "source", gitlab_source(r));
 	js_time(&b, "created_at", r->created_ms);
 	js_time(&b, "updated_at", last->updated_ms);
+	js_url(&b, "web_url", "%s/%s/-/pipelines/%" PRIu64, a->sim->url, r->repo->full_name, r->id);
 	js_close(&b, '}');
-	ask_reply_json(a, 200, js_done(&b));
+	ask_reply_json(a, status, js_done(&b));
 	buf_done(&b);
+}
+
+static void get_pipeline(struct ask *a, struct run *r, unsigned job)
+{
+	UNUSED(job);
+	gitlab_reply_pipeline(a, 200, r);
 }
 
 /* Newest first. */
@@ -352,7 +359,7 @@ static void retry_job(struct ask *a, struct run *r, unsigned job)
 	if (!retryable)
 		r->rerun_refused++;
 	if (!retryable || sim_rerun(a->sim, r, true, ACTOR_API) != RERUN_ACCEPTED) {
-		refuse(a, 403, "403 Forbidden  - Job is not retryable");
+		gitlab_refuse(a, 403, "403 Forbidden  - Job is not retryable");
 		return;
 	}
 	buf_init(&b, ANSWER_MAX);
@@ -395,7 +402,7 @@ static void put_listed(struct buf *b, const struct sim *sim, const struct run *r
 	js_str(b, "sha", r->sha);
 	js_str(b, "ref", r->branch);
 	js_str(b, "status", status_of(last->state, last->conclusion));
-	js_str(b, "source", "push");
+	js_str(b, "source", gitlab_source(r));
 	put_exact_time(b, "created_at", r->created_ms);
 	put_exact_time(b, "updated_at", last->updated_ms);
 	js_url(b, "web_url", "%s/%s/-/pipelines/%" PRIu64, sim->url, r->repo->full_name, r->id);
@@ -427,6 +434,14 @@ static void reply_list(struct ask *a, const struct page *p, uint64_t total, stru
 	buf_done(rows);
 }
 
+/* What the query does not name passes. */
+static bool passes(struct ask *a, const char *name, const char *value)
+{
+	char want[NAME_MAX_BYTES];
+
+	return !http_request_query(a->http, name, want, sizeof(want)) || strcmp(want, value) == 0;
+}
+
 /* Those of a project, last changed first. */
 static void list_pipelines(struct ask *a, struct run *none, unsigned job)
 {
@@ -444,7 +459,8 @@ static void list_pipelines(struct ask *a, struct run *none, unsigned job)
 		struct run *r = world_at(w, i);
 
 		if (r->flavour == FLAVOUR_GITLAB && r->repo->id == a->ids[0] &&
-		    run_last(r)->updated_ms >= since)
+		    run_last(r)->updated_ms >= since && passes(a, "sha", r->sha) &&
+		    passes(a, "ref", r->branch) && passes(a, "source", gitlab_source(r)))
 			runs[n++] = r;
 	}
 	qsort(runs, n, sizeof(struct run *), by_update);
@@ -488,8 +504,6 @@ static void list_projects(struct ask *a, struct run *none, unsigned job)
 	reply_list(a, &p, seen, &rows);
 }
 
-#define PROJECT "/api/v4/projects/{n}"
-
 /* What is over stays so; the answer is the pipeline in any case. */
 static void cancel_pipeline(struct ask *a, struct run *r, unsigned job)
 {
@@ -497,19 +511,19 @@ static void cancel_pipeline(struct ask *a, struct run *r, unsigned job)
 	get_pipeline(a, r, job);
 }
 
-static const struct route routes[] = {
-	{ "GET", PROJECT "/pipelines/{n}", CALL_GET_RUN, get_pipeline, false, false, false },
-	{ "GET", PROJECT "/pipelines/{n}/jobs", CALL_LIST_JOBS, list_jobs, false, false, false },
-	{ "GET", PROJECT "/jobs/{n}", CALL_OTHER, get_job, false, true, false },
-	{ "GET", PROJECT "/jobs/{n}/trace", CALL_LOG, get_trace, false, true, false },
-	{ "POST", PROJECT "/pipelines/{n}/cancel", CALL_CANCEL, cancel_pipeline, true, false,
+static const struct gitlab_route routes[] = {
+	{ "GET", PROJECT "/pipelines/{n}", CALL_GET_RUN, get_pipeline, ABOUT_PIPELINE, false },
+	{ "GET", PROJECT "/pipelines/{n}/jobs", CALL_LIST_JOBS, list_jobs, ABOUT_PIPELINE, false },
+	{ "GET", PROJECT "/jobs/{n}", CALL_OTHER, get_job, ABOUT_JOB, false },
+	{ "GET", PROJECT "/jobs/{n}/trace", CALL_LOG, get_trace, ABOUT_JOB, false },
+	{ "POST", PROJECT "/pipelines/{n}/cancel", CALL_CANCEL, cancel_pipeline, ABOUT_PIPELINE,
+	  true },
+	{ "POST", PROJECT "/jobs/{n}/retry", CALL_RERUN, retry_job, ABOUT_JOB, true },
+	{ "GET", PROJECT "/pipelines", CALL_LIST_RUNS, list_pipelines, ABOUT_PROJECT, false },
+	{ "GET", "/api/v4/projects/{p}/pipelines", CALL_LIST_RUNS, list_pipelines, ABOUT_PROJECT,
 	  false },
-	{ "POST", PROJECT "/jobs/{n}/retry", CALL_RERUN, retry_job, true, true, false },
-	{ "GET", PROJECT "/pipelines", CALL_LIST_RUNS, list_pipelines, .of_none = true },
-	{ "GET", "/api/v4/projects/{p}/pipelines", CALL_LIST_RUNS, list_pipelines,
-	  .of_none = true },
-	{ "GET", "/api/v4/projects", CALL_LIST_REPOS, list_projects, .of_none = true },
-	{ "GET", "/api/v4/groups/{p}/projects", CALL_LIST_REPOS, list_projects, .of_none = true },
+	{ "GET", "/api/v4/projects", CALL_LIST_REPOS, list_projects, ABOUT_ALL, false },
+	{ "GET", "/api/v4/groups/{p}/projects", CALL_LIST_REPOS, list_projects, ABOUT_ALL, false },
 };
 
 static bool fits(struct ask *a, const char *want)
@@ -518,12 +532,15 @@ static bool fits(struct ask *a, const char *want)
 	unsigned n = 0;
 
 	a->ids[0] = a->ids[1] = 0;
-	a->repo[0] = '\0';
+	a->repo[0] = a->rest[0] = '\0';
 	while (*want) {
-		if (text_starts(want, "{p}")) {
+		if (text_starts(want, "{p}") || text_starts(want, "{f}")) {
 			size_t rest = strlen(want + 3), len = strlen(path);
+			bool file = want[1] == 'f';
 
-			if (len <= rest || !text_copy(a->repo, sizeof(a->repo), path, len - rest))
+			if (len <= rest ||
+			    !text_copy(file ? a->rest : a->repo,
+				       file ? sizeof(a->rest) : sizeof(a->repo), path, len - rest))
 				return false;
 			want += 3;
 			path += len - rest;
@@ -544,25 +561,30 @@ static bool fits(struct ask *a, const char *want)
 	return !*path;
 }
 
-static const struct route *find_route(struct ask *a)
+static const struct gitlab_route *find_route(struct ask *a)
 {
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
-		if (strcmp(routes[i].method, a->http->method) == 0 && fits(a, routes[i].path))
-			return &routes[i];
+	const struct gitlab_route *const tables[] = { routes, gitlab_git_routes };
+	const size_t sizes[] = { ARRAY_LEN(routes), n_gitlab_git_routes };
+
+	for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+		for (size_t i = 0; i < sizes[t]; i++)
+			if (strcmp(tables[t][i].method, a->http->method) == 0 &&
+			    fits(a, tables[t][i].path))
+				return &tables[t][i];
 	return NULL;
 }
 
 /* The run, and for a job its place in it; a job that was retried is found by its old id too. */
-static struct run *run_of(struct ask *a, const struct route *route, unsigned *job)
+static struct run *run_of(struct ask *a, const struct gitlab_route *route, unsigned *job)
 {
 	struct run *r;
 	unsigned attempt;
 	const struct job *j;
 
 	*job = 0;
-	if (route->of_none)
+	if (route->about == ABOUT_PROJECT || route->about == ABOUT_ALL)
 		return NULL;
-	if (!route->of_job) {
+	if (route->about == ABOUT_PIPELINE) {
 		r = world_find(a->sim->world, a->ids[1]);
 	} else {
 		j = world_find_job(a->sim->world, a->ids[1], &r, &attempt);
@@ -582,10 +604,10 @@ static bool identify(struct ask *a)
 }
 
 /* What a list is of; it is there when it has a project, or needs none. */
-static bool find_project(struct ask *a, const struct route *route, const struct repo **out)
+static bool find_project(struct ask *a, const struct gitlab_route *route, const struct repo **out)
 {
-	if (route->serve != list_pipelines)
-		return route->of_none;
+	if (route->about != ABOUT_PROJECT)
+		return route->about == ABOUT_ALL;
 	*out = *a->repo ? world_find_repo(a->sim->world, a->repo)
 			: world_repo_by_id(a->sim->world, a->ids[0]);
 	if (*out)
@@ -615,7 +637,7 @@ static void limit_headers(struct ask *a)
 
 static void serve(struct ask *a)
 {
-	const struct route *route = find_route(a);
+	const struct gitlab_route *route = find_route(a);
 	unsigned job = 0;
 	struct run *r = route ? run_of(a, route, &job) : NULL;
 	const struct repo *repo = r ? r->repo : NULL;
@@ -625,7 +647,7 @@ static void serve(struct ask *a)
 	if (ask_fault(a, route ? route->call : CALL_OTHER, r ? r->id : 0))
 		return;
 	if (!identify(a)) {
-		refuse(a, 401, "401 Unauthorized");
+		gitlab_refuse(a, 401, "401 Unauthorized");
 		return;
 	}
 	taken = meter_take(a->caller.meter, clock_wall_ms());
@@ -638,9 +660,9 @@ static void serve(struct ask *a)
 		return;
 	}
 	if (!found || (repo && repo->access == REPO_HIDDEN))
-		refuse(a, 404, route && !found ? "404 Not found" : "404 Project Not Found");
+		gitlab_refuse(a, 404, route && !found ? "404 Not found" : "404 Project Not Found");
 	else if (route->write && repo && repo->access != REPO_WRITE)
-		refuse(a, 403, "403 Forbidden");
+		gitlab_refuse(a, 403, "403 Forbidden");
 	else
 		route->serve(a, r, job);
 }

@@ -336,6 +336,30 @@ static void put_builds(struct buf *b, struct ask *a, const struct target *t, con
 	js_close(b, ']');
 }
 
+/* What the job wants to know before it builds. */
+static void put_parameters(struct buf *b, struct ask *a, const struct target *t)
+{
+	const struct repo *r = world_find_repo(a->sim->world, t->job);
+
+	js_open(b, "property", '[');
+	if (r && *r->parameters) {
+		js_open(b, NULL, '{');
+		js_str(b, "_class", "hudson.model.ParametersDefinitionProperty");
+		js_open(b, "parameterDefinitions", '[');
+		for (const char *at = r->parameters; *at;) {
+			size_t n = strcspn(at, ",");
+
+			js_open(b, NULL, '{');
+			js_url(b, "name", "%.*s", (int)n, at);
+			js_close(b, '}');
+			at += n + (at[n] == ',');
+		}
+		js_close(b, ']');
+		js_close(b, '}');
+	}
+	js_close(b, ']');
+}
+
 static void get_job(struct ask *a, const struct target *t)
 {
 	const char *leaf = strrchr(t->job, '/');
@@ -350,6 +374,7 @@ static void get_job(struct ask *a, const struct target *t)
 	       a->sim->opt.jenkins_freestyle ? "hudson.model.FreeStyleProject"
 					     : "org.jenkinsci.plugins.workflow.job.WorkflowJob");
 	js_str(&b, "displayName", leaf ? leaf + 1 : t->job);
+	put_parameters(&b, a, t);
 	put_builds(&b, a, t, user, &queued);
 	js_bool(&b, "inQueue", queued != NULL);
 	if (queued) {
@@ -515,11 +540,52 @@ static void get_folder(struct ask *a, const char *folder, unsigned deep)
 
 /* --- running again ----------------------------------------------------------------- */
 
+static bool is_parameter(const char *list, const char *name, size_t n)
+{
+	for (; *list; list += strcspn(list, ",") + (strchr(list, ',') != NULL))
+		if (strcspn(list, ",") == n && strncmp(list, name, n) == 0)
+			return true;
+	return false;
+}
+
+/* Those of the form that the job has; the others are left out without a word. */
+static void take_parameters(struct ask *a, struct run *r)
+{
+	const char *at = a->http->body ? a->http->body : "", *end = at + a->http->body_len;
+	struct buf b;
+
+	buf_init(&b, sizeof(r->inputs) - 1);
+	while (at < end) {
+		const char *stop = memchr(at, '&', (size_t)(end - at));
+		size_t n = (size_t)((stop ? stop : end) - at);
+		const char *equals = memchr(at, '=', n);
+
+		if (equals && is_parameter(r->repo->parameters, at, (size_t)(equals - at))) {
+			if (b.len)
+				buf_putc(&b, '&');
+			buf_append(&b, at, n);
+		}
+		at += n + 1;
+	}
+	(void)text_copy(r->inputs, sizeof(r->inputs), buf_text(&b), b.len);
+	buf_done(&b);
+}
+
 /* A build can be run again as often as one likes: nobody refuses the second time. */
 static void rebuild(struct ask *a, struct run *r, const struct way *way, uint64_t of_build)
 {
 	struct buf b;
 
+	r->inputs[0] = '\0';
+	if (strcmp(way->path, "buildWithParameters") == 0) {
+		if (!*r->repo->parameters) {
+			static const char page[] = "<html>the job is not parameterized";
+
+			ask_reply(a, 400, "text/html", page, sizeof(page) - 1);
+			return;
+		}
+		take_parameters(a, r);
+	}
 	if (sim_rerun(a->sim, r, false, ACTOR_API) != RERUN_ACCEPTED)
 		r->rerun_accepted++;
 	run_last(r)->way = way->cause;

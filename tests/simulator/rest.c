@@ -197,25 +197,41 @@ static int64_t created_since(struct ask *a)
 	return ms > 0 ? ms : 0;
 }
 
+/* Of the query; "" asks for nothing. */
+struct run_filter {
+	int64_t since_ms;
+	char status[24], event[32], branch[NAME_MAX_BYTES], sha[48];
+};
+
+static bool run_passes(const struct run *r, const struct run_filter *f)
+{
+	const struct attempt *last = run_last(r);
+
+	if (r->created_ms < f->since_ms || (*f->branch && strcmp(f->branch, r->branch) != 0) ||
+	    (*f->sha && strcmp(f->sha, r->sha) != 0) ||
+	    (*f->event && strcmp(f->event, github_event(r)) != 0))
+		return false;
+	return !*f->status || strcmp(f->status, state_name(last->state)) == 0 ||
+	       (last->conclusion && strcmp(f->status, last->conclusion) == 0);
+}
+
 static void list_runs(struct ask *a)
 {
 	struct world *w = a->sim->world;
 	struct page p = ask_page(a, PER_PAGE);
 	uint64_t skip = (p.number - 1) * p.per_page, seen = 0;
-	int64_t since = created_since(a);
-	char status[24] = "";
+	struct run_filter f = { .since_ms = created_since(a) };
 	struct buf b, rows;
 
-	(void)http_request_query(a->http, "status", status, sizeof(status));
+	(void)http_request_query(a->http, "status", f.status, sizeof(f.status));
+	(void)http_request_query(a->http, "event", f.event, sizeof(f.event));
+	(void)http_request_query(a->http, "branch", f.branch, sizeof(f.branch));
+	(void)http_request_query(a->http, "head_sha", f.sha, sizeof(f.sha));
 	buf_init(&rows, ANSWER_MAX);
 	for (size_t i = world_count(w); i-- > world_first(w);) {
 		const struct run *r = world_at(w, i);
-		const struct attempt *last = run_last(r);
 
-		if (strcasecmp(r->repo->full_name, a->repo) != 0 || r->created_ms < since)
-			continue;
-		if (*status && strcmp(status, state_name(last->state)) != 0 &&
-		    (!last->conclusion || strcmp(status, last->conclusion) != 0))
+		if (strcasecmp(r->repo->full_name, a->repo) != 0 || !run_passes(r, &f))
 			continue;
 		if (seen >= skip && seen < skip + p.per_page)
 			github_run(&rows, &a->sim->github, NULL, r, r->n_attempts);
@@ -899,6 +915,7 @@ static const struct route *find_route(struct ask *a)
 		{ routes, ARRAY_LEN(routes) },
 		{ github_git_routes, n_github_git_routes },
 		{ github_pull_routes, n_github_pull_routes },
+		{ github_dispatch_routes, n_github_dispatch_routes },
 	};
 
 	for (size_t t = 0; t < ARRAY_LEN(tables); t++) {

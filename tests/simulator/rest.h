@@ -23,8 +23,8 @@ struct route {
 
 #define REPO "/repos/{o}/{r}"
 
-extern const struct route github_git_routes[], github_pull_routes[];
-extern const size_t n_github_git_routes, n_github_pull_routes;
+extern const struct route github_git_routes[], github_pull_routes[], github_dispatch_routes[];
+extern const size_t n_github_git_routes, n_github_pull_routes, n_github_dispatch_routes;
 
 void rest_not_found(struct ask *);
 /* 422 with GitHub's list of errors: of that resource, field and code; `message` with "custom". */

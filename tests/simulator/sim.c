@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/http_server.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/text.h"
 #include "tests/simulator/hooks.h"
@@ -275,6 +276,18 @@ enum rerun_answer sim_rerun(struct sim *sim, struct run *r, bool only_failed, en
 	    sim->n_latencies < LATENCIES_MAX)
 		sim->latencies_us[sim->n_latencies++] = clock_mono_us() - told_us;
 	return answer;
+}
+
+void sim_branch_moved(struct sim *sim, const struct repo *repo, enum flavour flavour,
+		      const char *branch)
+{
+	const struct run *last = world_newest(sim->world, repo, flavour, branch, NULL);
+	struct run *r;
+	struct err err;
+
+	/* A world that is full has one run less. */
+	if (last && world_run_again(sim->world, last, EVENT_PULL, NULL, &r, &err) < 0)
+		log_warn("no run for a branch that moved", KV("why", err.msg));
 }
 
 /* --- start and end -------------------------------------------------------- */

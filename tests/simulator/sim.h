@@ -69,6 +69,8 @@ void sim_totals(struct sim *, struct totals *out);
 /* What API or person asked for, and its place in the ledger. */
 enum rerun_answer sim_rerun(struct sim *, struct run *, bool only_failed, enum actor);
 void sim_ping(struct sim *);
+/* A proposal's branch has a new head: CI runs on that, if it ran on the one before. */
+void sim_branch_moved(struct sim *, const struct repo *, enum flavour, const char *branch);
 
 struct hooks *sim_hooks(struct sim *, enum flavour);
 

@@ -570,6 +570,21 @@ static const struct cause *outage(const struct world *w)
 	return w->outage && clock_mono_ms() < w->outage_until_ms ? w->outage : NULL;
 }
 
+/* A larger machine helps where room or time was short; elsewhere it is another try. */
+static bool passes_afresh(const struct run *r, enum run_event event)
+{
+	static const char *const short_of[] = { "resource_exhaustion", "timeout" };
+
+	if (!r->cause || r->afresh == RERUN_PASS)
+		return true;
+	if (r->afresh != RERUN_BY_CAUSE)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(short_of) && event == EVENT_DISPATCH; i++)
+		if (strcmp(r->cause->category, short_of[i]) == 0)
+			return true;
+	return r->cause->transient;
+}
+
 static const struct cause *next_cause(struct run *r)
 {
 	struct world *w = r->world;
@@ -580,6 +595,9 @@ static const struct cause *next_cause(struct run *r)
 
 	if (outage(w))
 		return outage(w);
+	/* Builds of Jenkins are run again in place, with other parameters. */
+	if (*r->inputs && r->cause && passes_afresh(r, EVENT_DISPATCH))
+		return NULL;
 	if (rule == RERUN_BY_CAUSE && r->cause)
 		rule = clean                 ? RERUN_PASS
 		       : r->cause->transient ? (heals ? RERUN_PASS : RERUN_SAME)
@@ -791,6 +809,12 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	r->different = different;
 	r->workflow = choose_workflow(w, wish, cause);
 	r->rule = wish->rule;
+	r->afresh = wish->afresh;
+	r->event = wish->event;
+	r->proposal = wish->proposal;
+	r->in_place_of = wish->in_place_of;
+	if (wish->inputs)
+		(void)text_copy(r->inputs, sizeof(r->inputs), wish->inputs, strlen(wish->inputs));
 	r->seed = rng_next(&w->rng);
 	r->story = cause ? (unsigned)((wish->story > 0 ? (uint64_t)wish->story - 1 : r->seed) %
 				      cause_stories(cause))
@@ -815,6 +839,45 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	begin(r);
 	*out = r;
 	return 0;
+}
+
+const struct run *world_newest(struct world *w, const struct repo *repo, enum flavour flavour,
+			       const char *branch, const char *file)
+{
+	for (size_t i = w->n_runs; i-- > world_first(w);) {
+		const struct run *r = world_at(w, i);
+
+		if (r->repo == repo && r->flavour == flavour && strcmp(r->branch, branch) == 0 &&
+		    (!file || strcmp(r->workflow->path, file) == 0))
+			return r;
+	}
+	return NULL;
+}
+
+int world_run_again(struct world *w, const struct run *r, enum run_event event, const char *inputs,
+		    struct run **out, struct err *err)
+{
+	const bool passes = passes_afresh(r, event);
+	const struct run_wish wish = {
+		.repo = r->repo->full_name,
+		.workflow = r->workflow->name,
+		.branch = r->branch,
+		.flavour = r->flavour,
+		.cause = passes                         ? NULL
+			 : r->afresh == RERUN_DIFFERENT ? r->different->id
+							: r->cause->id,
+		.failing_job = r->failing_job[0] ? r->failing_job : NULL,
+		.rule = r->rule,
+		.afresh = r->afresh,
+		.event = event,
+		.proposal = event == EVENT_PULL ? r->proposal : 0,
+		.in_place_of = r->id,
+		.inputs = inputs,
+		.job_ms = r->job_ms,
+		.passes = passes,
+	};
+
+	return world_create(w, &wish, out, err);
 }
 
 struct world *world_new(struct event_base *base, const struct world_options *opt,

@@ -24,6 +24,7 @@ enum {
 	RUN_ATTEMPTS_MAX = 51, /* the first and GitHub's fifty re-runs */
 	JOB_STEPS_MAX = 6,
 	NAME_MAX_BYTES = 200,
+	RUN_INPUTS_MAX = 1024,
 };
 
 /* What the token may do with a repository. */
@@ -34,9 +35,10 @@ struct repo {
 	char full_name[NAME_MAX_BYTES];
 	const char *about, *language;
 	enum repo_access access;
-	uint64_t size_kb; /* 0: as its id has it */
-	uint64_t builds;  /* numbers given to builds, when Jenkins has a job of that name */
-	unsigned seen_by; /* bits of the servers that have it */
+	uint64_t size_kb;     /* 0: as its id has it */
+	char parameters[128]; /* of the job in Jenkins, "AGENT,SIZE"; "": it has none */
+	uint64_t builds;      /* numbers given to builds, when Jenkins has a job of that name */
+	unsigned seen_by;     /* bits of the servers that have it */
 };
 
 struct workflow {
@@ -57,6 +59,8 @@ enum flavour { FLAVOUR_GITHUB, FLAVOUR_GITLAB, FLAVOUR_JENKINS };
 
 enum state { STATE_QUEUED, STATE_RUNNING, STATE_COMPLETED };
 enum rerun_rule { RERUN_BY_CAUSE, RERUN_PASS, RERUN_SAME, RERUN_DIFFERENT, RERUN_FLAKY };
+/* What a run came from. */
+enum run_event { EVENT_PUSH, EVENT_DISPATCH, EVENT_PULL };
 /* Who asked for a re-run: the program under test, by the API, or a person, by /_sim. */
 enum actor { ACTOR_API, ACTOR_PERSON };
 
@@ -95,6 +99,11 @@ struct run {
 	const struct cause *cause; /* of the first attempt; NULL: passes */
 	const struct cause *different;
 	enum rerun_rule rule;
+	enum rerun_rule afresh; /* how a new run in its place ends */
+	enum run_event event;
+	uint64_t proposal;           /* of EVENT_PULL: its number */
+	uint64_t in_place_of;        /* the run that it was made for by hand; 0: none */
+	char inputs[RUN_INPUTS_MAX]; /* what it was given then */
 	unsigned story;
 	uint64_t seed;
 	int64_t created_ms, job_ms;
@@ -125,8 +134,11 @@ struct run {
 /* What to make; everything that is zero or NULL is chosen by chance, but for job_ms. */
 struct run_wish {
 	const char *repo, *workflow, *cause, *different, *branch, *failing_job;
+	const char *inputs;
 	enum flavour flavour;
-	enum rerun_rule rule;
+	enum rerun_rule rule, afresh;
+	enum run_event event;
+	uint64_t proposal, in_place_of;
 	int64_t job_ms; /* -1: the world's */
 	int64_t age_ms; /* created so long ago */
 	int64_t story;  /* which of the cause's, from 1; 0: by chance */
@@ -186,6 +198,17 @@ struct repo *world_repo_by_name(struct world *, const char *name);
 
 /* Until then every run fails because of it, at first and when it is run again. */
 void world_outage(struct world *, const struct cause *, int64_t ms);
+
+/*
+ * A new run of the same workflow at the branch's head: by hand with these inputs, or because the
+ * branch of a proposal moved. The newest run of that branch says how it ends.
+ */
+int world_run_again(struct world *, const struct run *, enum run_event, const char *inputs,
+		    struct run **out, struct err *) MUST_CHECK;
+/* The newest run of that branch, of the workflow with that file unless NULL; NULL: there is none.
+ */
+const struct run *world_newest(struct world *, const struct repo *, enum flavour,
+			       const char *branch, const char *file);
 
 enum rerun_answer { RERUN_ACCEPTED, RERUN_RUNNING, RERUN_TOO_OLD, RERUN_TOO_OFTEN, RERUN_NOTHING };
 enum rerun_answer run_rerun(struct run *, bool only_failed, enum actor);
