@@ -13,6 +13,8 @@
 #include "healers/healer.h"
 #include "ml/belief.h"
 
+enum { MINUTE_MS = 60 * 1000 };
+
 struct question {
 	const struct decide_facts *facts;
 	const struct finding *finding;
@@ -185,6 +187,8 @@ static void weigh(const struct question *q, const struct healer *h, struct choic
 
 	out->healer = h;
 	out->success = known ? known->success : healer_target(h, q->finding)->success;
+	if (h->risk == RISK_RETRY)
+		out->success = belief_after(out->success, q->facts->reruns);
 	out->seen = known ? known->seen : 0;
 	out->value = belief_value(out->success, q->facts->person_minutes, ci_minutes,
 				  q->facts->ci_price);
@@ -298,13 +302,18 @@ static int64_t asked_to_wait_s(const char *line)
 	return 0;
 }
 
-/* Doubles with every try; what the log asks for is not undercut, but does not bind us for days. */
-static int64_t backoff_ms(const struct question *q)
+/*
+ * What did not pass at once lasts: the longer it does, the longer it is left alone. Doubles with
+ * every try; what the log asks for is not undercut, but does not bind us for days.
+ */
+static int64_t backoff_ms(const struct question *q, const struct healer *h)
 {
 	const struct decide_facts *facts = q->facts;
 	int64_t wait = facts->backoff_ms, asked = 0;
 
-	for (uint64_t i = 0; i < facts->reruns && wait < facts->backoff_max_ms; i++)
+	if (!h->backs_off && (h->risk != RISK_RETRY || !facts->reruns))
+		return 0;
+	for (uint64_t i = !h->backs_off; i < facts->reruns && wait < facts->backoff_max_ms; i++)
 		wait *= 2;
 	for (size_t i = 0; i < q->finding->n_evidence; i++) {
 		int64_t ms = asked_to_wait_s(q->finding->evidence[i].text) * 1000;
@@ -326,6 +335,22 @@ static void say_why_this(const struct question *q, const struct choice *c)
 			       c->success * 100);
 	say(q, "%s%s%s%s %s (%.0f %% sure%s)", in_words(f->category, words), *detail ? " (" : "",
 	    detail, *detail ? ")" : "", c->healer->because, f->confidence * 100, learned);
+}
+
+/* Why it is not done at once: "; 1 re-run did not help, the next one follows in 3 min". */
+static void say_wait(const struct question *q, int64_t ms)
+{
+	size_t n = strlen(q->reason);
+	uint64_t reruns = q->facts->reruns;
+	int64_t unit = ms < 2 * MINUTE_MS ? 1000 : MINUTE_MS;
+	char which[60] = "the re-run";
+
+	if (reruns)
+		(void)snprintf(which, sizeof(which),
+			       "%" PRIu64 " re-run%s did not help, the next one", reruns,
+			       reruns == 1 ? "" : "s");
+	(void)snprintf(q->reason + n, DECIDE_REASON_MAX - n, "; %s follows in %" PRId64 " %s",
+		       which, (ms + unit - 1) / unit, unit == 1000 ? "s" : "min");
 }
 
 /* Telling a person needs nobody's approval, and what is riskier than allowed is only suggested. */
@@ -367,8 +392,10 @@ void decide(const struct decide_facts *facts, const struct finding *finding, str
 	mode = mode_for(facts, out->healer);
 	out->mode = policy_mode_name(mode);
 	/* What a person approves is done then. */
-	if (out->healer->backs_off && mode == POLICY_ACT)
-		out->delay_ms = backoff_ms(&q);
+	if (mode == POLICY_ACT)
+		out->delay_ms = backoff_ms(&q, out->healer);
+	if (out->delay_ms > 0)
+		say_wait(&q, out->delay_ms);
 }
 
 bool decide_is_deploy(const char *name)

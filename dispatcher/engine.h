@@ -42,7 +42,7 @@ struct engine_options {
 	int64_t max_deliveries, concurrency, batch;
 	int64_t diagnose_delay_ms, diagnose_tries, diagnose_jobs;
 	int64_t concurrent_heals, approve_ms, person_minutes, ci_price_percent, trust_refresh_ms;
-	int64_t incident_repositories, incident_window_ms, incident_quiet_ms;
+	int64_t incident_repositories, incident_share, incident_window_ms, incident_quiet_ms;
 	int64_t incident_probe_ms, incident_probe_cap_ms, incident_release_per_minute;
 	int64_t breaker_failures, breaker_window_ms, breaker_open_ms, breaker_cap_ms;
 };

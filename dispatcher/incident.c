@@ -10,6 +10,7 @@
 #include "core/finding.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "dispatcher/incident_host.h"
 #include "dispatcher/incident_news.h"
 #include "dispatcher/work.h"
 
@@ -25,11 +26,13 @@ enum {
 #define NOW "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
 /*
- * KEYS incidents, news, seen per subject that can open one
+ * KEYS incidents, news, seen of whatever failed, seen per subject that can open one
  * ARGV 1 window_ms, 2 repositories (0: opens none), 3 probe_ms, 4 most, 5 repository, 6 title,
- *      7 most seen, subjects: first those of KEYS
+ *      7 most seen, 8 share, 9 which of KEYS is a kind of failure (0: none), subjects: first those
+ *      of KEYS
  * Returns {subject of an incident or '', whether it is new, repositories}. What counted for one
- * incident does not count for another.
+ * incident does not count for another. A kind of failure happens everywhere now and then: it has to
+ * be that share, in percent, of the repositories where anything failed.
  */
 static struct redis_script note_script = {
 	.name = "incident_note",
@@ -41,8 +44,9 @@ static struct redis_script note_script = {
 	"  redis.call('PEXPIRE', key, ARGV[1]) "
 	"  return redis.call('ZCARD', key) "
 	"end "
-	"for i = 8, #ARGV do "
-	"  local r, key = incident_read(KEYS[1], ARGV[i]), KEYS[i - 5] "
+	"see(KEYS[3]) "
+	"for i = 10, #ARGV do "
+	"  local r, key = incident_read(KEYS[1], ARGV[i]), KEYS[i - 6] "
 	"  if r then "
 	"    r.last_ms = now "
 	"    if key then r.repositories = math.max(r.repositories, see(key)) end "
@@ -51,14 +55,20 @@ static struct redis_script note_script = {
 	"  end "
 	"end "
 	"local first "
-	"for i = 3, #KEYS do "
-	"  local n = see(KEYS[i]) "
-	"  if not first and ARGV[2] ~= '0' and n >= tonumber(ARGV[2]) and "
+	"for i = 4, #KEYS do "
+	"  local n, least = see(KEYS[i]), tonumber(ARGV[2]) "
+	"  if i == tonumber(ARGV[9]) then "
+	/* Of the same time, where more failed than are remembered. */
+	"    local oldest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES') "
+	"    n = redis.call('ZCOUNT', KEYS[i], oldest[2], '+inf') "
+	"    least = math.max(least, redis.call('ZCARD', KEYS[3]) * ARGV[8] / 100) "
+	"  end "
+	"  if not first and ARGV[2] ~= '0' and n >= least and "
 	"      redis.call('HLEN', KEYS[1]) < tonumber(ARGV[4]) then first = {i, n} end "
 	"end "
 	"if not first then return {'', 0, 0} end "
-	"for i = 3, #KEYS do if i ~= first[1] then redis.call('DEL', KEYS[i]) end end "
-	"local subject = ARGV[first[1] + 5] "
+	"for i = 4, #KEYS do if i ~= first[1] then redis.call('DEL', KEYS[i]) end end "
+	"local subject = ARGV[first[1] + 6] "
 	"local r = {subject = subject, state = 'open', by = 'dispatcher', "
 	"  reason = ARGV[6], opened_ms = now, since_ms = now, last_ms = now, "
 	"  repositories = first[2], probes = 0, probe_ms = tonumber(ARGV[3]), "
@@ -164,19 +174,22 @@ static void seen_key(const struct engine *e, const char *subject, char key[stati
 struct subjects {
 	const char *of[N_SUBJECTS];
 	int n, counted; /* the first ones can open an incident */
+	int kind;       /* the last of those, when it is a kind of failure; -1: none is */
 };
 
 static void subjects_of(struct arena *a, const char *host, const char *fingerprint,
 			const char *category, const char *subcategory, struct subjects *out)
 {
-	*out = (struct subjects){ .n = 0 };
+	*out = (struct subjects){ .kind = -1 };
 	if (*host)
 		out->of[out->n++] = arena_printf(a, "host:%.100s", host);
 	if (*fingerprint)
 		out->of[out->n++] = arena_printf(a, "fp:%.32s", fingerprint);
-	out->counted = out->n;
-	out->of[out->n++] = arena_printf(a, "category:%.40s", category);
+	if (*subcategory && incident_of_others(category))
+		out->kind = out->n;
+	out->counted = out->n + (out->kind >= 0);
 	out->of[out->n++] = arena_printf(a, "category:%.40s/%.40s", category, subcategory);
+	out->of[out->n++] = arena_printf(a, "category:%.40s", category);
 }
 
 static void plan_subjects(const struct task *t, struct subjects *out)
@@ -240,36 +253,41 @@ static void on_noted(const struct redisReply *reply, void *arg)
 void incident_note(struct task *t, const struct finding *f, const char *host,
 		   void (*then)(struct task *, bool covered))
 {
-	char keys[2 + N_SUBJECTS][KEY_MAX], repo[160];
-	struct subjects s;
+	enum { INCIDENTS, NEWS, ANY, SUBJECTS, N_KEYS = SUBJECTS + N_SUBJECTS };
+	const struct engine_options *opt = &t->e->opt;
+	char keys[N_KEYS][KEY_MAX], repo[160];
+	struct subjects s = { .kind = -1 };
 	struct redis_cmd cmd;
-	struct asked *q;
+	struct asked *q = asked_new(t);
 
-	if (!f->transient) {
-		then(t, false);
-		return;
-	}
-	q = asked_new(t);
 	q->then = then;
 	q->title = f->title;
-	subjects_of(t->arena, host, f->fingerprint, f->category, f->subcategory, &s);
+	if (f->transient)
+		subjects_of(t->arena, host, f->fingerprint, f->category, f->subcategory, &s);
+	if (s.kind >= 0 && !opt->incident_share) {
+		s.counted--;
+		s.kind = -1;
+	}
 	(void)snprintf(repo, sizeof(repo), "%.100s:%" PRIu64, t->run.source, t->run.repo_id);
-	redis_script_cmd(&cmd, &note_script, 2 + s.counted);
-	incident_key(t->e, keys[0]);
-	incident_news_key(&t->e->ks, keys[1]);
+	incident_key(t->e, keys[INCIDENTS]);
+	incident_news_key(&t->e->ks, keys[NEWS]);
+	seen_key(t->e, "*", keys[ANY]);
 	for (int i = 0; i < s.counted; i++)
-		seen_key(t->e, s.of[i], keys[i + 2]);
-	for (int i = 0; i < 2 + s.counted; i++)
+		seen_key(t->e, s.of[i], keys[SUBJECTS + i]);
+	redis_script_cmd(&cmd, &note_script, SUBJECTS + s.counted);
+	for (int i = 0; i < SUBJECTS + s.counted; i++)
 		redis_arg(&cmd, keys[i]);
-	redis_arg_i64(&cmd, t->e->opt.incident_window_ms);
-	redis_arg_i64(&cmd, conf_bool(t->e->conf, "incident.enabled")
-				    ? t->e->opt.incident_repositories
-				    : 0);
-	redis_arg_i64(&cmd, t->e->opt.incident_probe_ms);
+	redis_arg_i64(&cmd, opt->incident_window_ms);
+	redis_arg_i64(&cmd,
+		      conf_bool(t->e->conf, "incident.enabled") ? opt->incident_repositories : 0);
+	redis_arg_i64(&cmd, opt->incident_probe_ms);
 	redis_arg_i64(&cmd, INCIDENTS_MAX);
 	redis_arg(&cmd, repo);
 	redis_arg(&cmd, f->title);
 	redis_arg_i64(&cmd, SEEN_MAX);
+	redis_arg_i64(&cmd, opt->incident_share);
+	/* Lua counts from one. */
+	redis_arg_i64(&cmd, s.kind < 0 ? 0 : SUBJECTS + s.kind + 1);
 	add_subjects(&cmd, &s);
 	redis_send_script(t->e->writer, &note_script, &cmd, on_noted, q);
 }

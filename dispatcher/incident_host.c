@@ -73,14 +73,20 @@ bool incident_host_in(const char *line, char out[static INCIDENT_HOST_MAX + 1])
 	return false;
 }
 
+bool incident_of_others(const char *category)
+{
+	for (size_t i = 0; i < ARRAY_LEN(categories); i++)
+		if (strcmp(categories[i], category) == 0)
+			return true;
+	return false;
+}
+
 void incident_host(const struct finding *f, char out[static INCIDENT_HOST_MAX + 1])
 {
-	bool network = false;
-
 	*out = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(categories); i++)
-		network |= strcmp(categories[i], f->category) == 0;
-	for (size_t i = 0; network && i < f->n_evidence; i++)
+	if (!incident_of_others(f->category))
+		return;
+	for (size_t i = 0; i < f->n_evidence; i++)
 		if (incident_host_in(f->evidence[i].text, out))
 			return;
 }

@@ -14,7 +14,9 @@ struct finding;
  * address, nothing of this machine.
  */
 bool incident_host_in(const char *line, char out[static INCIDENT_HOST_MAX + 1]);
-/* The first of the evidence; "" also for categories that are not about the network. */
+/* Failures of that category may be those of a service that many repositories use. */
+bool incident_of_others(const char *category);
+/* The first of the evidence; "" also for categories that incident_of_others() denies. */
 void incident_host(const struct finding *, char out[static INCIDENT_HOST_MAX + 1]);
 
 #endif

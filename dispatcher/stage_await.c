@@ -35,13 +35,22 @@ static void on_ended(struct task *t, bool covered)
 	task_outcome(t, a->result, a->detail);
 }
 
+/* An outage has many faces: another failure of the same category does not prove that it is over. */
+static const char *said_of_incident(const struct task *t, const char *result)
+{
+	return strcmp(result, "different_failure") == 0 &&
+			       strcmp(t->run.category, t->plan.category) == 0
+		       ? "same_failure"
+		       : result;
+}
+
 static void finish(struct task *t, const char *result, const char *detail)
 {
 	struct await *a = t->state;
 
 	a->result = result;
 	a->detail = detail;
-	incident_ended(t, result, on_ended);
+	incident_ended(t, said_of_incident(t, result), on_ended);
 }
 
 /* What the next attempt says about the heal. */

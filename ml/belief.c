@@ -14,6 +14,11 @@ double belief_mean(double prior, const struct tally_pair *category,
 	return update(update(prior, category), fingerprint);
 }
 
+double belief_after(double success, uint64_t failed)
+{
+	return update(success, &(struct tally_pair){ 0, (double)failed });
+}
+
 double belief_decay(int64_t age_ms)
 {
 	double days = age_ms > 0 ? (double)age_ms / (24.0 * 3600 * 1000) : 0;

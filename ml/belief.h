@@ -25,6 +25,9 @@ enum {
 double belief_mean(double prior, const struct tally_pair *category,
 		   const struct tally_pair *fingerprint);
 
+/* What is left of it for a failure that so many tries did not heal: each is one against it. */
+double belief_after(double success, uint64_t failed);
+
 /* The share of an observation that still counts after so long. */
 double belief_decay(int64_t age_ms);
 

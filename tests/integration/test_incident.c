@@ -332,25 +332,86 @@ static void what_fails_again_after_the_release_is_held_again(struct rig *r)
 	WAIT(r, audited(r, "incident_reopened") == 1);
 }
 
+static uint64_t in_repo(struct rig *r, const char *cause, unsigned repo)
+{
+	return sim_run(r, rig_printf(r,
+				     "{\"cause\":\"%s\",\"rerun\":\"pass\","
+				     "\"repo\":\"aurora-labs/host-%u\"}",
+				     cause, repo));
+}
+
 /* With many logs of one host, whatever the tool says. */
 static void a_failing_host_is_noticed(struct rig *r)
 {
 	enum { MANY = 20 };
 
 	world_start(r);
-	(void)start(r, "dispatcher");
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), SETTINGS, "incident.share=0", NULL);
 	(void)redis_do(r, "SET " STOP " wait");
 	for (unsigned i = 0; i < MANY; i++)
-		(void)sim_run(r, rig_printf(r,
-					    "{\"cause\":\"network_dns\",\"rerun\":\"pass\","
-					    "\"repo\":\"aurora-labs/host-%u\"}",
-					    i));
+		(void)in_repo(r, "network_dns", i);
 	WAIT(r, redis_int_of(r, "EVAL %s 1 " INCIDENTS,
 			     "local n = 0 "
 			     "for _, k in ipairs(redis.call('HKEYS', KEYS[1])) do "
 			     "  if string.sub(k, 1, 5) == 'host:' then n = n + 1 end "
 			     "end "
 			     "return n") > 0);
+}
+
+static void another_face_of_it_releases_nothing(struct rig *r)
+{
+	const char *out;
+	uint64_t run;
+
+	world_start(r);
+	(void)start(r, "dispatcher");
+	assert_int_equal(incident(r, &out, "open", "category:network_failure", "--for=100ms"), 0);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"different\","
+			 "\"different\":\"network_reset\"}");
+	assert_string_equal(plan_result(r, run, 1), "different_failure");
+	assert_string_equal(what(r, "state"), "open");
+	assert_string_equal(what(r, "probes"), "1");
+}
+
+/* Four hosts and three tools: what they have in common is the kind of failure. */
+static void an_outage_with_many_faces_is_one_incident(struct rig *r)
+{
+	uint64_t runs[RUNS];
+
+	world_start(r);
+	(void)start(r, "dispatcher");
+	(void)redis_do(r, "SET " STOP " wait");
+	for (unsigned i = 0; i < RUNS; i++)
+		runs[i] = in_repo(r, "network_dns", i);
+	WAIT(r,
+	     redis_int_of(r, "ZCARD %s", DUE) == RUNS && strcmp(what(r, "repositories"), "8") == 0);
+	assert_int_equal(incidents(r), 1);
+	assert_string_equal(what(r, "subject"), "category:network_failure/dns");
+	(void)redis_do(r, "DEL " STOP);
+	/* One of them is the canary, and then the others go. */
+	WAIT_MS(r, all_healed(r, runs, RUNS), 2 * PATIENCE_MS);
+	none_twice(r);
+	assert_int_equal(audited(r, "incident_opened"), 1);
+}
+
+/* As many repositories fail of the network, and a lot more for reasons of their own. */
+static void ordinary_failures_are_no_incident(struct rig *r)
+{
+	static const char *const usual[] = { "build_compile", "lint_style", "test_assertion",
+					     "network_dns" };
+	enum { EACH = 6, N = EACH * ARRAY_LEN(usual) };
+	uint64_t runs[N];
+
+	world_start(r);
+	(void)dispatcher_start(r, "dispatcher", SETTINGS, NULL);
+	for (unsigned i = 0; i < N; i++)
+		runs[i] = in_repo(r, usual[i % ARRAY_LEN(usual)], i);
+	for (unsigned i = 0; i < N; i++)
+		WAIT(r, *run_field(r, runs[i], "outcome"));
+	for (unsigned i = ARRAY_LEN(usual) - 1; i < N; i += ARRAY_LEN(usual))
+		assert_string_equal(run_field(r, runs[i], "outcome"), "healed");
+	assert_int_equal(redis_int_of(r, "ZCARD pg:{local}:incident:seen:*"), N);
+	assert_int_equal(audited(r, "incident_opened"), 0);
 }
 
 int main(int argc, char **argv)
@@ -364,6 +425,9 @@ int main(int argc, char **argv)
 		RIG_TEST(the_api_does_the_same),
 		RIG_TEST(what_fails_again_after_the_release_is_held_again),
 		RIG_TEST(a_failing_host_is_noticed),
+		RIG_TEST(another_face_of_it_releases_nothing),
+		RIG_TEST(an_outage_with_many_faces_is_one_incident),
+		RIG_TEST(ordinary_failures_are_no_incident),
 	};
 
 	return rig_main(tests);

@@ -242,6 +242,39 @@ static void what_never_helps_or_costs_too_much_is_not_tried(void **state)
 	}
 }
 
+/* Each one that failed says that the next one fails, too. */
+static void a_run_that_failed_again_is_worth_less(void **state)
+{
+	static const struct {
+		uint64_t reruns;
+		const char *strategy;
+	} cases[] = { { 0, "rerun_failed_jobs" }, { 1, "rerun_failed_jobs" }, { 2, "escalate" } };
+	struct policy_answer often = acting;
+	struct decision d;
+
+	UNUSED(state);
+	often.limits.reruns_per_run = 10;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct decide_facts facts = {
+			.reruns = cases[i].reruns,
+			.conclusion = "failure",
+			.policy = &often,
+			.provider = &provider_api_github,
+			.person_minutes = 15,
+			.ci_minutes = 80, /* as much as 8 minutes of a person, so 53 % have to do */
+			.ci_price = 0.1,
+		};
+		struct finding f;
+
+		finding_init(&f);
+		f.category = "network_failure";
+		f.transient = true;
+		f.confidence = 0.9;
+		decide(&facts, &f, &d);
+		assert_string_equal(d.healer->name, cases[i].strategy);
+	}
+}
+
 struct line {
 	const char *why, *category, *subcategory, *evidence;
 	const struct provider_api *provider;
@@ -288,7 +321,15 @@ static void what_fits_the_failure_best_is_chosen(void **state)
 		{ "a limit has to pass", "rate_limit", "registry", NULL, GH, 0, NULL,
 		  "retry_with_backoff", "over after a while", 60000 },
 		{ "longer with every try", "rate_limit", "registry", NULL, GL, 2, NULL,
-		  "retry_with_backoff", "", 240000 },
+		  "retry_with_backoff", "; 2 re-runs did not help, the next one follows in 4 min",
+		  240000 },
+		{ "in seconds", "rate_limit", "registry", NULL, GL, 0, NULL, "retry_with_backoff",
+		  "sure); the re-run follows in 60 s", 60000 },
+		{ "what a try did not end lasts", "network_failure", "reset", NULL, GH, 1, NULL,
+		  "rerun_failed_jobs", "; 1 re-run did not help, the next one follows in 60 s",
+		  60000 },
+		{ "and is left alone for longer", "network_failure", "reset", NULL, GH, 2, NULL,
+		  "rerun_failed_jobs", "2 re-runs", 120000 },
 		{ "but not for ever", "rate_limit", "registry", NULL, GH, 9, NULL,
 		  "retry_with_backoff", "", 600000 },
 		{ "as the log asks for", "rate_limit", "registry", "HTTP 429, Retry-After: 120", GH,
@@ -474,6 +515,7 @@ int main(void)
 		cmocka_unit_test(first_row_that_applies_decides),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
+		cmocka_unit_test(a_run_that_failed_again_is_worth_less),
 		cmocka_unit_test(what_fits_the_failure_best_is_chosen),
 		cmocka_unit_test(all_jobs_are_not_repeated_when_one_deployed),
 		cmocka_unit_test(nobody_waits_for_a_suggestion),
