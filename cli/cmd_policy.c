@@ -166,6 +166,8 @@ struct trial {
 	int64_t newly_tried;     /* were not tried, and would be */
 	int64_t minutes, spared; /* of re-runs that were made; of those that would not be */
 	int64_t risky;           /* would act with a change, or less than 80 % sure */
+	/* Expected where it would act: how many heal, and what that takes. */
+	double would_heal, ci_minutes;
 };
 
 struct trials {
@@ -244,11 +246,13 @@ static void count(struct trial *t, const struct redisReply *o, const struct deci
 	t->healed_lost += healed && !acts;
 	t->newly_tried += !acted && acts;
 	t->spared += acts ? 0 : minutes;
+	t->would_heal += acts ? d->success : 0;
+	t->ci_minutes += acts ? d->ci_minutes : 0;
 	t->risky += acts && (d->healer->risk == RISK_CHANGE || confidence < 0.8);
 }
 
 /* What was learned since then says nothing about what would have been decided. */
-static void try_entry(const struct policy *policy, double person_minutes,
+static void try_entry(const struct policy *policy, const struct conf *conf,
 		      const struct redisReply *o, const struct redisReply *run, struct trials *out)
 {
 	OWNED(arena_freep) struct arena *arena = arena_new();
@@ -273,7 +277,10 @@ static void try_entry(const struct policy *policy, double person_minutes,
 		.deploy_job = strstr(reason, heal_deploy_words) ? "a job" : NULL,
 		.policy = &answer,
 		.provider = provider_api_find(text_of(o, "provider")),
-		.person_minutes = person_minutes,
+		.person_minutes = (double)conf_int(conf, "heal.person_minutes"),
+		.ci_minutes = strtod(text_of(o, "ci_minutes"), NULL),
+		.ci_minutes_all = strtod(text_of(o, "ci_minutes"), NULL),
+		.ci_price = (double)conf_int(conf, "heal.ci_price") / 100,
 	};
 
 	finding_of(run, o, arena, &f);
@@ -286,7 +293,7 @@ static void try_entry(const struct policy *policy, double person_minutes,
 }
 
 static int try_partition(struct query *q, unsigned partition, const struct policy *policy,
-			 double person_minutes, struct trials *out, struct err *err)
+			 const struct conf *conf, struct trials *out, struct err *err)
 {
 	OWNED(redis_reply_freep) struct redisReply *entries = NULL;
 	char key[KEY_MAX], most[24];
@@ -303,7 +310,7 @@ static int try_partition(struct query *q, unsigned partition, const struct polic
 		key_part_of(&q->ks, partition, "run", text_of(o, "run"), key);
 		if (query_ask(q, &run, err, "HGETALL", key, (char *)NULL) < 0)
 			return -1;
-		try_entry(policy, person_minutes, o, run, out);
+		try_entry(policy, conf, o, run, out);
 	}
 	return 0;
 }
@@ -330,7 +337,7 @@ static int64_t trial_number(const struct trial *t, size_t i)
 	return v;
 }
 
-static void trials_json(const struct trials *t)
+static void trials_json(const struct trials *t, double person_minutes)
 {
 	OWNED(json_putp) struct json_object *o = json_object_new_object();
 	struct json_object *rows = json_object_new_object();
@@ -341,13 +348,17 @@ static void trials_json(const struct trials *t)
 
 		for (size_t k = 0; k < ARRAY_LEN(trial_numbers); k++)
 			json_add_i64(r, trial_numbers[k].name, trial_number(row, k));
+		json_add(r, "would_heal", json_new_num(row->would_heal));
+		json_add(r, "would_take_ci_minutes", json_new_num(row->ci_minutes));
+		json_add(r, "would_save_person_minutes",
+			 json_new_num(row->would_heal * person_minutes));
 		json_add(i < t->n ? rows : o, i < t->n ? row->category : "total", r);
 	}
 	json_add(o, "categories", rows);
 	printf("%s\n", json_text(o));
 }
 
-static void trials_people(const struct trials *t)
+static void trials_people(const struct trials *t, double person_minutes)
 {
 	static const char *const headings[] = { "category", "failures", "tried", "healed", "act",
 						"suggest",  "observe",  "ask",   NULL };
@@ -368,11 +379,11 @@ static void trials_people(const struct trials *t)
 	printf("With this policy %" PRId64 " of the healed ones would not have been tried, and "
 	       "%" PRId64 " minutes not used.\n",
 	       all->healed_lost, all->spared);
-	printf("%" PRId64 " that were not tried would be", all->newly_tried);
-	if (all->newly_tried && all->acted)
-		printf("; at the rate so far %.0f of them would heal",
-		       (double)all->newly_tried * (double)all->healed / (double)all->acted);
-	printf(".\n%" PRId64 " would act by changing something, or less than 80 %% sure.\n",
+	printf("%" PRId64 " that were not tried would be. Of the %" PRId64 " it would act on about "
+	       "%.0f would heal, which takes %.0f\nminutes of CI time and saves people %.0f.\n",
+	       all->newly_tried, all->would_act, all->would_heal, all->ci_minutes,
+	       all->would_heal * person_minutes);
+	printf("%" PRId64 " would act by changing something, or less than 80 %% sure.\n",
 	       all->risky);
 }
 
@@ -380,18 +391,18 @@ static int cmd_test(const struct cli *cli, const char *argument, struct err *err
 {
 	OWNED(policy_freep) struct policy *p = NULL;
 	OWNED(query_closep) struct query *q = NULL;
+	double person_minutes = (double)conf_int(cli->conf, "heal.person_minutes");
 	struct trials t = { .n = 0 };
 
 	if (load(cli, argument, &p, err) < 0 || query_open(cli->conf, &q, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < q->ks.partitions; i++)
-		if (try_partition(q, i, p, (double)conf_int(cli->conf, "heal.person_minutes"), &t,
-				  err) < 0)
+		if (try_partition(q, i, p, cli->conf, &t, err) < 0)
 			return -1;
 	if (cli->json)
-		trials_json(&t);
+		trials_json(&t, person_minutes);
 	else if (t.all.plans)
-		trials_people(&t);
+		trials_people(&t, person_minutes);
 	else
 		printf("Nothing is on record yet: no plan was finished.\n");
 	return CLI_OK;

@@ -5,11 +5,13 @@
 
 #include "cli/command.h"
 #include "cli/query.h"
+#include "cli/stats.h"
 #include "cli/term.h"
 #include "core/clock.h"
 #include "core/flake.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/value.h"
 
 static const char usage[] =
 	"usage: pipeline-guard stats MODE [options]\n"
@@ -19,14 +21,12 @@ static const char usage[] =
 	"  pipeline-guard stats --flakes              tests that failed and passed on one commit\n"
 	"  pipeline-guard stats --flakes --all        all tests that failed lately\n"
 	"  pipeline-guard stats --flakes --repo acme/shop --json\n"
+	"  pipeline-guard stats --heals --days 7      what heals brought, per strategy and "
+	"category\n"
+	"  pipeline-guard stats --observe             what would have been done, had it been "
+	"allowed\n"
 	"\n"
 	"Exit status: 0 it was shown, 1 there is none, 2 no mode or several, 3 no Redis.\n";
-
-struct request {
-	bool all;
-	const char *repo; /* NULL: of all repositories */
-	int64_t limit;
-};
 
 /* --- flakes ------------------------------------------------------------------- */
 
@@ -42,7 +42,8 @@ static void flakes_done(struct flakes *f)
 	arena_free(f->arena);
 }
 
-static void add_ledger(struct flakes *all, const struct redisReply *ledger, const struct request *r)
+static void add_ledger(struct flakes *all, const struct redisReply *ledger,
+		       const struct stats_request *r)
 {
 	size_t n;
 
@@ -59,7 +60,7 @@ static void add_ledger(struct flakes *all, const struct redisReply *ledger, cons
 	}
 }
 
-static int read_partition(struct query *q, unsigned partition, const struct request *r,
+static int read_partition(struct query *q, unsigned partition, const struct stats_request *r,
 			  struct flakes *all, struct err *err)
 {
 	OWNED(redis_reply_freep) struct redisReply *index = NULL;
@@ -138,7 +139,7 @@ static void print_flakes_json(const struct flakes *all, size_t shown)
 	printf("%s\n", json_text(o));
 }
 
-static int show_flakes(const struct cli *cli, const struct request *r, struct err *err)
+static int show_flakes(const struct cli *cli, const struct stats_request *r, struct err *err)
 {
 	OWNED(query_closep) struct query *q = NULL;
 	OWNED(flakes_done) struct flakes all = { .arena = arena_new() };
@@ -163,10 +164,18 @@ static int show_flakes(const struct cli *cli, const struct request *r, struct er
 
 static int run(int argc, char **argv)
 {
-	struct request r = { .limit = 50 };
-	bool flakes = false;
+	struct stats_request r = { .limit = 50, .days = 30 };
+	bool flakes = false, heals = false, observe = false;
 	const struct cli_option own[] = {
 		{ .name = "flakes", .flag = &flakes, .help = "tests that are flaky" },
+		{ .name = "heals", .flag = &heals, .help = "what heals were worth" },
+		{ .name = "observe",
+		  .flag = &observe,
+		  .help = "what would have been done in mode observe" },
+		{ .name = "days",
+		  .argument = "N",
+		  .number = &r.days,
+		  .help = "of the last N days (30); --heals and --observe" },
 		{ .name = "all", .flag = &r.all, .help = "and those that only failed so far" },
 		{ .name = "repo",
 		  .argument = "NAME",
@@ -184,9 +193,11 @@ static int run(int argc, char **argv)
 	};
 	const struct {
 		const bool *wanted;
-		int (*show)(const struct cli *, const struct request *, struct err *);
+		int (*show)(const struct cli *, const struct stats_request *, struct err *);
 	} modes[] = {
 		{ &flakes, show_flakes },
+		{ &heals, stats_heals },
+		{ &observe, stats_observe },
 	}, *mode = NULL;
 	unsigned n = 0;
 	struct err err;
@@ -201,10 +212,13 @@ static int run(int argc, char **argv)
 			n++;
 		}
 	}
-	if (n != 1 || r.limit < 1)
-		status = err_set(&err, ERR_CONFIG, "%s",
-				 n == 1 ? "--limit is at least 1"
-					: "say what to show: one of --flakes");
+	if (n != 1)
+		status = err_set(&err, ERR_CONFIG,
+				 "say what to show: one of --flakes, --heals, --observe");
+	else if (r.limit < 1)
+		status = err_set(&err, ERR_CONFIG, "--limit is at least 1");
+	else if (r.days < 1 || r.days > VALUE_DAYS_MAX)
+		status = err_set(&err, ERR_CONFIG, "--days is from 1 to %d", VALUE_DAYS_MAX);
 	else
 		status = mode->show(&cli, &r, &err);
 	if (status < 0)
@@ -216,7 +230,7 @@ static int run(int argc, char **argv)
 const struct command cmd_stats = {
 	.name = "stats",
 	.group = GROUP_LOOK,
-	.summary = "show what many runs say together: flaky tests",
+	.summary = "show what many runs say together: flaky tests, what heals were worth",
 	.usage = usage,
 	.run = run,
 };

@@ -174,23 +174,23 @@ static const struct learned_one *learned_of(const struct question *q, const stru
 struct choice {
 	const struct healer *healer; /* NULL: none, and `why` says why */
 	enum obstacle why;
-	double success, value, seen;
+	double success, ci_minutes, value, seen;
 };
 
 /* What it is worth to try that one. */
 static void weigh(const struct question *q, const struct healer *h, struct choice *out)
 {
 	const struct learned_one *known = learned_of(q, h);
-	double ci_minutes = h->repeats_all          ? q->facts->ci_minutes_all
-			    : h->risk == RISK_RETRY ? q->facts->ci_minutes
-						    : 0;
 
 	out->healer = h;
+	out->ci_minutes = h->repeats_all          ? q->facts->ci_minutes_all
+			  : h->risk == RISK_RETRY ? q->facts->ci_minutes
+						  : 0;
 	out->success = known ? known->success : healer_target(h, q->finding)->success;
 	if (h->risk == RISK_RETRY)
 		out->success = belief_after(out->success, q->facts->reruns);
 	out->seen = known ? known->seen : 0;
-	out->value = belief_value(out->success, q->facts->person_minutes, ci_minutes,
+	out->value = belief_value(out->success, q->facts->person_minutes, out->ci_minutes,
 				  q->facts->ci_price);
 }
 
@@ -370,7 +370,7 @@ void decide(const struct decide_facts *facts, const struct finding *finding, str
 {
 	struct question q = { facts, finding, out->reason };
 	enum policy_mode mode;
-	struct choice choice;
+	struct choice choice = { .healer = NULL };
 
 	out->healer = NULL;
 	out->delay_ms = 0;
@@ -387,8 +387,13 @@ void decide(const struct decide_facts *facts, const struct finding *finding, str
 		else
 			say_why_this(&q, &choice);
 	}
-	if (!out->healer)
+	out->success = out->ci_minutes = 0;
+	if (!out->healer) {
 		out->healer = &healer_escalate;
+	} else if (out->healer == choice.healer) {
+		out->success = choice.success;
+		out->ci_minutes = choice.ci_minutes;
+	}
 	mode = mode_for(facts, out->healer);
 	out->mode = policy_mode_name(mode);
 	/* What a person approves is done then. */

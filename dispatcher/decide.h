@@ -45,6 +45,9 @@ struct decision {
 	const struct healer *healer;
 	const char *mode; /* "act", "suggest" or "observe" */
 	int64_t delay_ms; /* not before that */
+	/* What is expected of it: that it helps, 0..1, for so many minutes of CI time; 0 of asking.
+	 */
+	double success, ci_minutes;
 	char reason[DECIDE_REASON_MAX];
 };
 

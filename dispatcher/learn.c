@@ -7,6 +7,7 @@
 
 #include "core/mem.h"
 #include "core/redis.h"
+#include "core/value.h"
 #include "dispatcher/work.h"
 #include "ml/belief.h"
 
@@ -14,16 +15,15 @@ enum {
 	TOLD_TTL_S = 7 * 24 * 3600,
 	LEARN_TTL_S = 400 * 24 * 3600,
 	FINGERPRINTS_MAX = 20000, /* per strategy; the one that was not heard of for longest goes */
-	DAY_MS = 24 * 3600 * 1000,
 };
 
 /*
  * KEYS told hash seen value
- * ARGV 1 good 2 bad 3 fingerprint 4 category 5 half life ms 6 ttl 7 told ttl 8 most 9 spent 10
- * saved 11 flaky
+ * ARGV 1 good 2 bad 3 fingerprint 4 category 5 half life ms 6 ttl 7 told ttl 8 most 9 strategy,
+ *      then what VALUE_NAMES counts
  *
- * A field is "<good> <bad> <ms>", as of that moment: what was there is worth less by now. `seen`
- * orders fingerprints by when they were heard of last.
+ * A field of the hash is "<good> <bad> <ms>", as of that moment: what was there is worth less by
+ * now. `seen` orders fingerprints by when they were heard of last.
  */
 static struct redis_script tell_script = {
 	.name = "learn",
@@ -52,19 +52,21 @@ static struct redis_script tell_script = {
 		"  redis.call('EXPIRE', KEYS[2], ARGV[6]) "
 		"  redis.call('EXPIRE', KEYS[3], ARGV[6]) "
 		"end "
-		"redis.call('HINCRBY', KEYS[4], 'ci_minutes_spent', ARGV[9]) "
-		"redis.call('HINCRBY', KEYS[4], 'person_minutes_saved', ARGV[10]) "
-		"if ARGV[11] == '1' then redis.call('HINCRBY', KEYS[4], 'flakes_masked', 1) end "
+		"for i, name in ipairs({" VALUE_NAMES "}) do "
+		"  redis.call('HINCRBY', KEYS[4], name, ARGV[9 + i]) "
+		"  redis.call('HINCRBY', KEYS[4], ARGV[9] .. ' ' .. ARGV[4] .. ' ' .. name, "
+		"    ARGV[9 + i]) "
+		"end "
 		"redis.call('EXPIRE', KEYS[4], ARGV[6]) "
 		"return 1",
 };
 
-static void learn_key(const struct task *t, const char *strategy, char out[static KEY_MAX])
+void learn_key(const struct keyspace *ks, const char *strategy, char key[static KEY_MAX])
 {
 	char name[100];
 
 	(void)snprintf(name, sizeof(name), "learn:%.80s", strategy);
-	key_region(&t->e->ks, name, out);
+	key_region(ks, name, key);
 }
 
 /* --- asking ------------------------------------------------------------------------ */
@@ -81,7 +83,7 @@ struct question {
 	size_t open;
 };
 
-static struct tally_pair read_pair(const struct redisReply *reply, int64_t now_ms)
+struct tally_pair learn_pair(const struct redisReply *reply, int64_t now_ms)
 {
 	const char *text = redis_str(reply);
 	struct tally_pair p = { 0, 0 };
@@ -104,8 +106,8 @@ static void on_known(const struct redisReply *reply, void *arg)
 	struct question *q = e->question;
 	struct task *t = q->task;
 	int64_t now = task_now_ms(t);
-	struct tally_pair category = read_pair(redis_at(reply, 0), now);
-	struct tally_pair fingerprint = read_pair(redis_at(reply, 1), now);
+	struct tally_pair category = learn_pair(redis_at(reply, 0), now);
+	struct tally_pair fingerprint = learn_pair(redis_at(reply, 1), now);
 
 	t->asked--;
 	e->one->success = belief_mean(e->prior, &category, &fingerprint);
@@ -119,7 +121,7 @@ static void ask_one(struct question *q, size_t i, const char *category, const ch
 	struct task *t = q->task;
 	char key[KEY_MAX];
 
-	learn_key(t, q->learned.of[i].healer->name, key);
+	learn_key(&t->e->ks, q->learned.of[i].healer->name, key);
 	t->asked++;
 	redis_send_args(t->e->writer, on_known, &q->each[i], "HMGET", key, category,
 			*fingerprint ? fingerprint : "-", (char *)NULL);
@@ -178,34 +180,36 @@ static int64_t minutes_spent(const struct task *t)
 	return t->plan.sent_at_ms && ms > 0 ? (ms + 59999) / 60000 : 0;
 }
 
-void learn_tell(struct task *t, const char *result)
+void learn_tell(struct task *t, const char *result, bool excused)
 {
 	enum { TOLD, HASH, SEEN, VALUE, N_KEYS };
 	const struct lesson *lesson = lesson_of(result);
 	bool healed = strcmp(result, "healed") == 0;
-	char keys[N_KEYS][KEY_MAX], name[64], seen[160];
+	char keys[N_KEYS][KEY_MAX], seen[160];
 	struct redis_cmd cmd;
 
 	if (!lesson)
 		return;
 	(void)snprintf(seen, sizeof(seen), "learn:told:%.140s", t->plan.id);
 	key_region(&t->e->ks, seen, keys[TOLD]);
-	learn_key(t, t->plan.strategy, keys[HASH]);
+	learn_key(&t->e->ks, t->plan.strategy, keys[HASH]);
 	(void)snprintf(seen, sizeof(seen), "learn:%.80s:seen", t->plan.strategy);
 	key_region(&t->e->ks, seen, keys[SEEN]);
-	(void)snprintf(name, sizeof(name), "value:%" PRId64, task_now_ms(t) / DAY_MS);
-	key_region(&t->e->ks, name, keys[VALUE]);
+	value_key(&t->e->ks, task_now_ms(t) / VALUE_DAY_MS, keys[VALUE]);
 	redis_script_cmd(&cmd, &tell_script, N_KEYS);
 	for (int i = 0; i < N_KEYS; i++)
 		redis_arg(&cmd, keys[i]);
 	redis_arg(&cmd, lesson->good);
-	redis_arg(&cmd, lesson->bad);
+	redis_arg(&cmd, excused ? "0" : lesson->bad);
 	redis_arg(&cmd, t->plan.fingerprint);
 	redis_arg(&cmd, t->plan.category);
-	redis_arg_i64(&cmd, (int64_t)BELIEF_HALF_LIFE_DAYS * DAY_MS);
+	redis_arg_i64(&cmd, (int64_t)BELIEF_HALF_LIFE_DAYS * VALUE_DAY_MS);
 	redis_arg_i64(&cmd, LEARN_TTL_S);
 	redis_arg_i64(&cmd, TOLD_TTL_S);
 	redis_arg_i64(&cmd, FINGERPRINTS_MAX);
+	redis_arg(&cmd, t->plan.strategy);
+	redis_arg(&cmd, "1");
+	redis_arg(&cmd, healed ? "1" : "0");
 	redis_arg_i64(&cmd, minutes_spent(t));
 	redis_arg_i64(&cmd, healed ? t->e->opt.person_minutes : 0);
 	redis_arg(&cmd, healed && strcmp(t->plan.subcategory, "flaky") == 0 ? "1" : "0");

@@ -6,8 +6,11 @@
 #define GUARD_DISPATCHER_LEARN_H
 
 #include "core/finding.h"
+#include "core/keys.h"
 #include "healers/healer.h"
+#include "ml/belief.h"
 
+struct redisReply;
 struct task;
 
 enum { LEARN_STRATEGIES_MAX = 32 };
@@ -30,7 +33,14 @@ struct learned {
 void learn_ask(struct task *, const struct finding *,
 	       void (*then)(struct task *, const struct learned *));
 
-/* The task's plan ended so; results that prove nothing are left out. Counted once per plan. */
-void learn_tell(struct task *, const char *result);
+/*
+ * The task's plan ended so; results that prove nothing are left out. Counted once per plan.
+ * excused: what it cost is counted, and nothing is learned from it.
+ */
+void learn_tell(struct task *, const char *result, bool excused);
+
+/* The hash of a strategy, and one field of it as of now. */
+void learn_key(const struct keyspace *, const char *strategy, char key[static KEY_MAX]);
+struct tally_pair learn_pair(const struct redisReply *, int64_t now_ms);
 
 #endif

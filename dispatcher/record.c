@@ -55,7 +55,8 @@ static const struct column plan_columns[] = {
 	TEXT(plan, answer),       NUMBER(plan, due_at_ms),
 	TEXT(plan, result),       TEXT(plan, detail),
 	NUMBER(plan, stopped),    NUMBER(plan, forced),
-	TEXT(plan, host),
+	TEXT(plan, host),         TEXT(plan, success),
+	TEXT(plan, ci_minutes),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

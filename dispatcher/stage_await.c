@@ -30,8 +30,7 @@ static void on_ended(struct task *t, bool covered)
 {
 	struct await *a = t->state;
 
-	if (!covered || strcmp(a->result, "same_failure") != 0)
-		learn_tell(t, a->result);
+	learn_tell(t, a->result, covered && strcmp(a->result, "same_failure") == 0);
 	task_outcome(t, a->result, a->detail);
 }
 

@@ -113,6 +113,10 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 		t->run.trace,
 		"host",
 		((struct diagnose *)t->state)->host,
+		"success",
+		arena_printf(a, "%.3f", d->success),
+		"ci_minutes",
+		arena_printf(a, "%.0f", d->ci_minutes),
 		NULL,
 	};
 

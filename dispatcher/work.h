@@ -89,7 +89,7 @@ void work_drain(struct work *, void (*idle)(void *arg), void *arg);
  * How a task ends. Everything in one script, which does nothing when the epoch
  * is stale. Pairs are "field", "value", ..., NULL; texts are borrowed until the call returns.
  */
-enum { SETTLE_PAIRS_MAX = 24 };
+enum { SETTLE_PAIRS_MAX = 28 };
 struct settle {
 	const char *feed;      /* word for the feed: "diagnosed", "sent", "healed", ... */
 	const char *next_item; /* put into due, unless NULL */

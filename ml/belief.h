@@ -28,6 +28,13 @@ double belief_mean(double prior, const struct tally_pair *category,
 /* What is left of it for a failure that so many tries did not heal: each is one against it. */
 double belief_after(double success, uint64_t failed);
 
+/*
+ * Where the chance lies with that probability (0.9: it is below `low` in one of twenty cases, and
+ * above `high` in as many), after what was seen of a category.
+ */
+void belief_interval(double prior, const struct tally_pair *seen, double probability, double *low,
+		     double *high);
+
 /* The share of an observation that still counts after so long. */
 double belief_decay(int64_t age_ms);
 

@@ -588,7 +588,8 @@ function showCounters(s) {
 	const out = s.today.outcomes || {};
 	const rate = s.today.heal_success_rate;
 	const tried = ['healed', 'same_failure', 'different_failure', 'timed_out'].reduce((n, k) => n + (out[k] || 0), 0);
-	counter('healed', number(out.healed), 'since 00:00 UTC', out.healed ? 'good' : '');
+	const saved = (s.today.value || {}).person_minutes_saved;
+	counter('healed', number(out.healed), saved ? 'saved people ' + number(saved) + ' min' : 'since 00:00 UTC', out.healed ? 'good' : '');
 	counter('needs', number(s.runs.needs_you), s.runs.needs_you ? 'in the last 24 hours' : 'nothing to do', s.runs.needs_you ? 'bad' : '');
 	counter('flight', number(s.runs.healing), number(s.runs.active) + (s.runs.active === 1 ? ' run active' : ' runs active'));
 	counter('rate', typeof rate === 'number' ? Math.round(100 * rate) + ' %' : '–', tried ? out.healed + ' of ' + tried + ' today' : 'none ended today');

@@ -15,6 +15,7 @@
 #include "core/mem.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "core/value.h"
 #include "version.h"
 #include "web/batch.h"
 
@@ -42,6 +43,7 @@ struct counts {
 	int64_t runs, active, failed, healing, needs_you;
 	int64_t result[ARRAY_LEN(results)];
 	int64_t category[CATEGORIES_MAX];
+	struct value value; /* of the heals that ended today */
 };
 
 struct consumer_seen {
@@ -428,6 +430,29 @@ static void ask_stats(struct batch *b, const struct keyspace *ks, unsigned p, co
 	batch_add(b, &cmd, on_stats, 0);
 }
 
+static void on_value(const struct redisReply *reply, void *arg, unsigned index)
+{
+	struct refresh *f = arg;
+
+	UNUSED(index);
+	for (size_t i = 0; usable(f, reply) && i < VALUE_N; i++)
+		f->region.n.value.of[i] = redis_int(redis_at(reply, i), 0);
+}
+
+static void ask_value(struct batch *b, const struct keyspace *ks)
+{
+	char key[KEY_MAX];
+	struct redis_cmd cmd;
+
+	value_key(ks, clock_wall_ms() / VALUE_DAY_MS, key);
+	redis_cmd_init(&cmd);
+	redis_arg(&cmd, "HMGET");
+	redis_arg(&cmd, key);
+	for (size_t i = 0; i < VALUE_N; i++)
+		redis_arg(&cmd, value_names[i]);
+	batch_add(b, &cmd, on_value, 0);
+}
+
 static void ask_counts(struct snapshot *s, struct batch *b, unsigned p)
 {
 	char runs[KEY_MAX], prefix[KEY_MAX], since[24], max[24];
@@ -512,6 +537,7 @@ void snapshot_refresh(struct snapshot *s)
 	ASK(b, on_monitor, 0, "HGETALL", monitor);
 	for (unsigned p = 0; p < s->ks->partitions; p++)
 		ask_partition(s, b, p, f->region.day);
+	ask_value(b, s->ks);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -583,6 +609,7 @@ static struct json_object *today_json(const struct region *r)
 	struct json_object *o = json_object_new_object();
 	struct json_object *outcomes = json_object_new_object();
 	struct json_object *findings = json_object_new_object();
+	struct json_object *value = json_object_new_object();
 	double rate = success_rate(&r->n);
 
 	json_add_str(o, "day", r->day);
@@ -593,6 +620,9 @@ static struct json_object *today_json(const struct region *r)
 			json_add_i64(findings, finding_categories[i], r->n.category[i]);
 	json_add(o, "outcomes", outcomes);
 	json_add(o, "findings", findings);
+	for (size_t i = 0; i < VALUE_N; i++)
+		json_add_i64(value, value_names[i], r->n.value.of[i]);
+	json_add(o, "value", value);
 	json_add(o, "heal_success_rate", rate < 0 ? NULL : json_new_num(rate));
 	return o;
 }

@@ -762,6 +762,8 @@ static void counters_come_from_the_stream_and_the_day(struct rig *r)
 	(void)redis_do(r, "HSET pg:{local:0}:stats:%s outcomes:healed 3 outcomes:same_failure 1",
 		       rig_text(r, day, 10));
 	(void)redis_do(r, "HSET pg:{local:0}:stats:2001-01-01 outcomes:healed 1000");
+	(void)redis_do(r, "HSET pg:{local}:value:%d tries 4 person_minutes_saved 45",
+		       (int)(clock_wall_ms() / (24 * 3600 * 1000)));
 	receiver = receiver_start(r, NULL);
 	port = receiver_admin_port(r);
 	WAIT(r, status_number(r, port, "lag") == 3);
@@ -776,6 +778,9 @@ static void counters_come_from_the_stream_and_the_day(struct rig *r)
 	assert_int_equal(json_i64(s, "today.outcomes.healed", -1), 3);
 	assert_true(json_num(s, "today.heal_success_rate", 0) > 0.749 &&
 		    json_num(s, "today.heal_success_rate", 0) < 0.751);
+	assert_int_equal(json_i64(s, "today.value.tries", -1), 4);
+	assert_int_equal(json_i64(s, "today.value.person_minutes_saved", -1), 45);
+	assert_int_equal(json_i64(s, "today.value.flakes_masked", -1), 0);
 	assert_non_null(strstr(http_get(r, port, "/metrics").body,
 			       "pipeline_guard_heal_success_rate 0.75\n"));
 	/* Redis does not know the lag behind an entry that was deleted: neither do we. */

@@ -168,6 +168,13 @@ static void a_policy_is_tried_on_the_past_and_the_switch_thrown(struct rig *r)
 	assert_int_equal(json_i64(total, "would_suggest", 0), 1);
 	assert_int_equal(json_i64(total, "would_ask", 0), 1);
 	assert_int_equal(json_i64(total, "would_act", 0), 0);
+	rig_write(r, "same.yaml", "defaults: { mode: act }\n", 0600);
+	assert_int_equal(policy(r, &out, "test", rig_path(r, "same.yaml")), 0);
+	o = rig_json(r, out, strlen(out));
+	assert_int_equal(json_i64(o, "total.would_act", 0), 1);
+	assert_true(json_num(o, "total.would_heal", 0) > 0.69);
+	assert_true(json_num(o, "total.would_take_ci_minutes", 0) >= 1);
+	assert_true(json_num(o, "total.would_save_person_minutes", 0) > 10);
 
 	assert_int_equal(policy(r, &out, "stop", "release freeze"), 0);
 	assert_string_equal(redis_text_of(r, "GET pg:{local}:stop"), "release freeze");
@@ -178,6 +185,74 @@ static void a_policy_is_tried_on_the_past_and_the_switch_thrown(struct rig *r)
 	rig_write(r, "bad.yaml", "rules:\n  - name: x\n    strategies: [y]\n", 0600);
 	assert_int_equal(policy(r, &out, "check", rig_path(r, "bad.yaml")), 1);
 	assert_non_null(strstr(out, "bad.yaml:3:18"));
+}
+
+static struct json_object *stats(struct rig *r, int status, const char *mode)
+{
+	const char *env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)), NULL };
+	struct proc *p = guard_start(r, "stats", LIST("stats", mode, "--json"), env);
+
+	assert_int_equal(proc_wait(p, PATIENCE_MS), status);
+	return rig_json(r, proc_output(p), strlen(proc_output(p)));
+}
+
+static struct json_object *first_of(struct json_object *o, const char *list)
+{
+	return json_object_array_get_idx(json_at(o, list), 0);
+}
+
+static void what_heals_were_worth_is_shown(struct rig *r)
+{
+	struct json_object *o, *row;
+	uint64_t run;
+
+	(void)start_with_policy(r, "defaults: { mode: act }\n", NULL);
+	o = stats(r, 1, "--heals");
+	assert_int_equal(json_i64(o, "total.tries", -1), 0);
+	run = sim_run(r, transient);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	WAIT(r, redis_int_of(r, "EVAL %s 0", "return #redis.call('KEYS', 'pg:{local}:value:*')"));
+	o = stats(r, 0, "--heals");
+	assert_int_equal(json_i64(o, "days", 0), 30);
+	row = first_of(o, "heals");
+	assert_string_equal(json_str(row, "strategy", ""), "rerun_failed_jobs");
+	assert_string_equal(json_str(row, "category", ""), "network_failure");
+	assert_int_equal(json_i64(row, "tries", 0), 1);
+	assert_int_equal(json_i64(row, "healed", 0), 1);
+	assert_int_equal(json_i64(row, "ci_minutes_spent", 0), 1);
+	assert_int_equal(json_i64(row, "person_minutes_saved", 0), 15);
+	/* (4 x 0.7 + 1) / 5 */
+	assert_true(json_num(row, "success", 0) > 0.759 && json_num(row, "success", 0) < 0.761);
+	assert_true(json_num(row, "success_low", 0) < 0.5);
+	assert_true(json_num(row, "success_high", 0) > 0.9);
+	assert_int_equal(json_i64(o, "total.healed", 0), 1);
+}
+
+static void what_was_only_observed_is_summed_up(struct rig *r)
+{
+	struct json_object *o, *row;
+	uint64_t runs[3];
+
+	(void)start_with_policy(r, "defaults: { mode: observe }\n", NULL);
+	(void)stats(r, 1, "--observe");
+	runs[0] = sim_run(r, transient);
+	runs[1] = sim_run(r, transient);
+	runs[2] = sim_run(r, "{\"cause\":\"build_compile\"}");
+	plans_done(r, runs, 3);
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", runs[1]), "{}");
+	WAIT(r, strcmp(run_field(r, runs[1], "conclusion"), "success") == 0);
+	o = stats(r, 0, "--observe");
+	assert_int_equal(json_i64(o, "failures", 0), 3);
+	assert_int_equal(json_i64(o, "would_ask", 0), 1);
+	row = first_of(o, "would_do");
+	assert_string_equal(json_str(row, "strategy", ""), "rerun_failed_jobs");
+	assert_int_equal(json_i64(row, "failures", 0), 2);
+	assert_true(json_num(row, "would_heal", 0) > 1.39 && json_num(row, "would_heal", 0) < 1.41);
+	assert_int_equal(json_i64(row, "risky", -1), 0);
+	assert_int_equal(json_i64(row, "people_reran", 0), 1);
+	assert_int_equal(json_i64(row, "people_passed", 0), 1);
+	assert_true(json_num(o, "total.ci_minutes", 0) >= 2);
+	assert_true(json_num(o, "total.person_minutes_saved", 0) > 20);
 }
 
 /* The same failure, again and again, that no re-run helps. */
@@ -216,6 +291,8 @@ int main(int argc, char **argv)
 		RIG_TEST(rules_decide_by_branch_and_a_bad_file_changes_nothing),
 		RIG_TEST(the_minutes_of_a_repository_are_limited),
 		RIG_TEST(a_policy_is_tried_on_the_past_and_the_switch_thrown),
+		RIG_TEST(what_heals_were_worth_is_shown),
+		RIG_TEST(what_was_only_observed_is_summed_up),
 		RIG_TEST(what_never_helped_is_not_tried_any_more),
 		RIG_TEST(only_a_share_of_the_failures_is_run_again),
 	};
