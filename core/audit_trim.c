@@ -104,7 +104,8 @@ static bool read_record(const struct redisReply *fields, struct audit_record *r,
 }
 
 /* What was not made by a guard is vouched for by nobody: `verify` goes on missing it. */
-static bool is_genuine(const struct audit_trim *t, const struct audit_record *r, const char *mac)
+static bool is_genuine(const struct audit_trim *t, const struct audit_record *r, const char *mac,
+		       bool keyed)
 {
 	const char *keys[AUDIT_KEYS_MAX];
 	size_t n = 0;
@@ -113,7 +114,8 @@ static bool is_genuine(const struct audit_trim *t, const struct audit_record *r,
 		keys[n] = conf_secret(t->conf, "audit.key", n);
 		n++;
 	}
-	keys[n++] = "";
+	if (n == 0 || !keyed)
+		keys[n++] = "";
 	return audit_genuine(r, mac, keys, n);
 }
 
@@ -127,10 +129,12 @@ static void note_record(const struct audit_trim *t, struct gone *g, const struct
 	struct audit_through through;
 	const char *mac;
 
-	if (!read_record(fields, &r, &mac) || !is_genuine(t, &r, mac))
+	if (!read_record(fields, &r, &mac) || !is_genuine(t, &r, mac, false))
 		return;
 	if (audit_through_of(&r, mac, &through))
 		note(g, &through);
+	if (!is_genuine(t, &r, mac, true))
+		return; /* anybody could have written it */
 	for (size_t i = 0; i < r.n; i++)
 		if (audit_through_read(&r, i, &through) && through.at_ms >= t->keep_from_ms)
 			note(g, &through);
@@ -218,8 +222,7 @@ static void on_look(const struct redisReply *reply, void *arg)
 	int64_t go = over > 0 ? over + conf_int(t->conf, "audit.max") / 10 : 0;
 	const struct redisReply *all = redis_at(reply, 1);
 	OWNED(freep)
-	struct audit_through *room =
-		xcalloc((size_t)CHUNK * (AUDIT_THROUGH_MAX + 1), sizeof(*room));
+	struct audit_through *room = xcalloc((size_t)CHUNK * (AUDIT_FIELDS_MAX + 1), sizeof(*room));
 	struct gone g = { .of = room };
 	const char *last = NULL;
 	size_t n = 0;
