@@ -297,7 +297,7 @@ static int answer_suggestion(struct query *q, const struct request *want, const 
 {
 	struct approve a;
 
-	approve_cmd(&a, &q->ks, ref, want->user, want->approve);
+	approve_cmd(&a, &q->ks, ref, "", want->user, want->approve);
 	return query_script(q, &approve_script, &a.cmd, out, err);
 }
 

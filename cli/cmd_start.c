@@ -70,7 +70,7 @@ struct start {
 	char address[128], admin_address[128];
 	char folder[DATA_PATH_MAX], redis_conf[DATA_PATH_MAX], redis_url[DATA_PATH_MAX];
 	char secret[DATA_PATH_MAX], admin_token[DATA_PATH_MAX], token[DATA_PATH_MAX];
-	char audit_key[DATA_PATH_MAX]; /* "": one is configured */
+	char audit_key[DATA_PATH_MAX], approve_key[DATA_PATH_MAX]; /* "": one is configured */
 	char exe[4096], simulator[4096], api_url[256];
 	bool private_redis, given_secret, given_admin_token;
 	bool terminal;            /* a person started it, from one */
@@ -104,6 +104,8 @@ static void set_audit(struct start *s, enum role role)
 
 	if (*s->audit_key)
 		role_set(&s->args[role], "audit.key_file", s->audit_key);
+	if (*s->approve_key)
+		role_set(&s->args[role], "approve.key_file", s->approve_key);
 	(void)snprintf(folder, sizeof(folder), "%s/audit", s->folder);
 	if (!conf_str(s->cli->conf, "audit.dir"))
 		role_set(&s->args[role], "audit.dir", folder);
@@ -525,6 +527,12 @@ static int prepare_secrets(struct start *s, struct err *err)
 	if (!conf_secret(conf, "audit.key", 0)) {
 		(void)snprintf(s->audit_key, sizeof(s->audit_key), "%.1000s/audit-key", s->folder);
 		if (data_dir_secret(s->audit_key, &created, err) < 0)
+			return -1;
+	}
+	if (!conf_secret(conf, "approve.key", 0)) {
+		(void)snprintf(s->approve_key, sizeof(s->approve_key), "%.1000s/approve-key",
+			       s->folder);
+		if (data_dir_secret(s->approve_key, &created, err) < 0)
 			return -1;
 	}
 	return s->given_admin_token ? 0 : data_dir_secret(s->admin_token, &created, err);

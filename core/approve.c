@@ -2,7 +2,7 @@
 
 /*
  * KEYS due work run runs feed plan-prefix
- * ARGV 1 ref, 2 who, 3 what ("approved", "rejected")
+ * ARGV 1 ref, 2 who, 3 what ("approved", "rejected"), 4 plan or ''
  *
  * The plan's name is known here only from the run's hash; all keys share one hash tag. An approved
  * plan goes the usual way from its start: the provider is asked, and limits hold. A rejected one
@@ -12,7 +12,7 @@ struct redis_script approve_script = {
 	.name = "approve",
 	.body = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local id = redis.call('HGET', KEYS[3], 'plan') "
-		"if not id then return {'none', ''} end "
+		"if not id or (ARGV[4] ~= '' and ARGV[4] ~= id) then return {'none', ''} end "
 		"local key = KEYS[6] .. id "
 		"local p = redis.call('HMGET', key, 'state', 'strategy') "
 		"if p[1] ~= 'suggested' then return {'none', p[1] or ''} end "
@@ -30,8 +30,8 @@ struct redis_script approve_script = {
 		"return {ARGV[3], p[2] or ''}",
 };
 
-void approve_cmd(struct approve *a, const struct keyspace *ks, const char *run_ref, const char *who,
-		 bool approve)
+void approve_cmd(struct approve *a, const struct keyspace *ks, const char *run_ref,
+		 const char *plan, const char *who, bool approve)
 {
 	static const struct {
 		const char *name, *rest; /* rest NULL: there is one per partition */
@@ -54,4 +54,5 @@ void approve_cmd(struct approve *a, const struct keyspace *ks, const char *run_r
 	redis_arg(&a->cmd, run_ref);
 	redis_arg(&a->cmd, who);
 	redis_arg(&a->cmd, approve ? "approved" : "rejected");
+	redis_arg(&a->cmd, plan);
 }

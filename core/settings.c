@@ -35,6 +35,11 @@ static const struct conf_option options[] = {
 	{ "tls.cert_file", CONF_STR, NULL, NULL, NULL,
 	  "Certificate with its chain (PEM): the listeners then speak TLS; read again on SIGHUP." },
 	{ "tls.key_file", CONF_STR, NULL, NULL, NULL, "Key of the certificate (PEM)." },
+	{ "approve.key", CONF_SECRET, NULL, NULL, NULL,
+	  "Key that links are signed with which approve or reject a suggestion, the newest first "
+	  "during rotation; unset: `start` makes one, other roles make no such links." },
+	{ "approve.links_valid", CONF_DURATION, "1d", "1m", "30d",
+	  "How long such a link can be used; never longer than its plan waits." },
 	{ "locale", CONF_STR, "en", NULL, NULL,
 	  "Language in which causes are explained: en or de." },
 	{ "knowledge_dir", CONF_STR, NULL, NULL, NULL,

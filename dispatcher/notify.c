@@ -49,6 +49,10 @@ static const struct conf_option channel_options[] = {
 	  "all." },
 	{ "min_severity", CONF_STR, "info", NULL, NULL,
 	  "Least severity: info, warning, critical." },
+	{ "approve_links", CONF_BOOL, "true", NULL, NULL,
+	  "slack, teams, generic: messages about suggestions have links that approve or reject; "
+	  "whoever reads the channel can use them. It takes approve.key and "
+	  "notifications.page_url." },
 	{ "locale", CONF_STR, NULL, NULL, NULL, "Language, en or de; default: that of `locale`." },
 	{ "digest", CONF_DURATION, "0s", "0s", "7d",
 	  "Collect messages for so long and send them as one; 0s: each by itself." },
@@ -275,6 +279,9 @@ static int open_channel(struct notify *n, const char *name, struct err *err)
 	(void)notify_language(locale_of(n, &c->shown), &c->shown.language);
 	c->shown.digest_ms = conf_int(n->conf, key_of(name, "digest", path));
 	c->shown.per_minute = conf_int(n->conf, key_of(name, "per_minute", path));
+	/* Whoever sees a run could use them. */
+	c->shown.approve_links =
+		!c->shown.type->on_run && conf_bool(n->conf, key_of(name, "approve_links", path));
 	c->shown.timeout_ms = conf_int(n->conf, key_of(name, "timeout", path));
 	return load_knowledge(n, &c->shown, &c->knowledge, err);
 }
@@ -523,6 +530,9 @@ struct json_object *notify_format(const struct notify *n, const struct notify_ch
 		.language = c->language,
 		.knowledge = channel_of(n, c)->knowledge,
 		.page_url = n->page_url,
+		.channel = c->name,
+		.link_key = c->approve_links ? conf_secret(n->conf, "approve.key", 0) : NULL,
+		.link_valid_ms = conf_int(n->conf, "approve.links_valid"),
 		.notices = notices,
 		.n = count,
 		.more = more,

@@ -31,6 +31,9 @@ struct notify_view {
 	unsigned language;
 	const struct knowledge *knowledge; /* titles of causes; NULL: only those in the notice */
 	const char *page_url;              /* "": there is none to lead to */
+	const char *channel;               /* its name */
+	const char *link_key; /* that links are signed with which answer; NULL: there are none */
+	int64_t link_valid_ms;
 	struct json_object *const *notices;
 	size_t n;      /* more than one: a digest */
 	uint64_t more; /* wait beyond these */
@@ -52,6 +55,7 @@ struct notify_channel {
 	unsigned language;
 	int64_t digest_ms; /* 0: each by itself */
 	int64_t per_minute, timeout_ms;
+	bool approve_links;
 };
 
 /* ERR_CONFIG says which option is wrong. Conf outlives it. */

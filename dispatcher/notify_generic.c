@@ -40,6 +40,16 @@ static struct json_object *clean(struct json_object *o)
 	return out;
 }
 
+static void add_answer(struct json_object *o, const char *name, const struct notify_view *v,
+		       struct json_object *notice, bool approve)
+{
+	OWNED(buf_done) struct buf url;
+
+	buf_init(&url, NOTIFY_NOTICE_MAX_BYTES);
+	if (notify_answer_url(v, notice, approve, &url))
+		json_add_str(o, name, buf_text(&url));
+}
+
 static struct json_object *one(const struct notify_view *v, struct json_object *notice)
 {
 	struct json_object *o = clean(notice);
@@ -53,6 +63,8 @@ static struct json_object *one(const struct notify_view *v, struct json_object *
 		json_object_object_del(o, "url");
 	if (*v->page_url)
 		json_add_str(o, "page_url", v->page_url);
+	add_answer(o, "approve_url", v, notice, true);
+	add_answer(o, "reject_url", v, notice, false);
 	return o;
 }
 

@@ -66,7 +66,8 @@ static void add_section(struct json_object *blocks, const struct buf *text)
 	json_object_array_add(blocks, section);
 }
 
-static void add_button(struct json_object *list, const char *id, const char *label, const char *url)
+static void add_button(struct json_object *list, const char *id, const char *label,
+		       const char *style, const char *url)
 {
 	struct json_object *button = json_object_new_object(), *text = json_object_new_object();
 
@@ -76,21 +77,52 @@ static void add_button(struct json_object *list, const char *id, const char *lab
 	json_add_str(button, "action_id", id);
 	json_add(button, "text", text);
 	json_add_str(button, "url", url);
+	if (style)
+		json_add_str(button, "style", style);
 	json_object_array_add(list, button);
 }
 
-static void add_buttons(struct json_object *blocks, const struct notify_view *v, const char *run)
+/* What a suggestion waits for. */
+static void add_answers(struct json_object *list, const struct notify_view *v,
+			struct json_object *notice)
 {
+	static const struct {
+		const char *id, *style;
+		enum notify_label label;
+		bool approve;
+	} rows[] = {
+		{ "approve", "primary", LABEL_APPROVE, true },
+		{ "reject", "danger", LABEL_REJECT, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWNED(buf_done) struct buf url;
+
+		buf_init(&url, SCRATCH_MAX);
+		if (notify_answer_url(v, notice, rows[i].approve, &url))
+			add_button(list, rows[i].id, notify_label(v->language, rows[i].label),
+				   rows[i].style, buf_text(&url));
+	}
+}
+
+/* `notice`: the only one, or NULL. */
+static void add_buttons(struct json_object *blocks, const struct notify_view *v,
+			struct json_object *notice)
+{
+	const char *run = notice ? notify_run_url(notice) : NULL;
 	struct json_object *actions, *list;
 
 	if (!run && !*v->page_url)
 		return;
 	actions = json_object_new_object();
 	list = json_object_new_array();
+	if (notice)
+		add_answers(list, v, notice);
 	if (run)
-		add_button(list, "run", notify_label(v->language, LABEL_OPEN_RUN), run);
+		add_button(list, "run", notify_label(v->language, LABEL_OPEN_RUN), NULL, run);
 	if (*v->page_url)
-		add_button(list, "page", notify_label(v->language, LABEL_OPEN_PAGE), v->page_url);
+		add_button(list, "page", notify_label(v->language, LABEL_OPEN_PAGE), NULL,
+			   v->page_url);
 	json_add_str(actions, "type", "actions");
 	json_add(actions, "elements", list);
 	json_object_array_add(blocks, actions);
@@ -169,7 +201,7 @@ static void format_one(struct json_object *blocks, const struct notify_view *v,
 	put_evidence(&evidence, notice);
 	if (evidence.len)
 		add_section(blocks, &evidence);
-	add_buttons(blocks, v, notify_run_url(notice));
+	add_buttons(blocks, v, notice);
 }
 
 static void format_digest(struct json_object *blocks, const struct notify_view *v)

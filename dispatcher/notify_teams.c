@@ -161,6 +161,16 @@ static void add_action(struct json_object *list, const char *label, const char *
 	json_object_array_add(list, o);
 }
 
+static void add_answer(struct json_object *list, const struct notify_view *v, bool approve)
+{
+	OWNED(buf_done) struct buf url;
+
+	buf_init(&url, SCRATCH_MAX);
+	if (notify_answer_url(v, v->notices[0], approve, &url))
+		add_action(list, notify_label(v->language, approve ? LABEL_APPROVE : LABEL_REJECT),
+			   buf_text(&url));
+}
+
 static struct json_object *format(const struct notify_view *v)
 {
 	struct json_object *message = json_object_new_object();
@@ -174,9 +184,12 @@ static struct json_object *format(const struct notify_view *v)
 		format_one(body, v, v->notices[0]);
 	else
 		format_digest(body, v);
-	if (v->n == 1)
+	if (v->n == 1) {
+		add_answer(actions, v, true);
+		add_answer(actions, v, false);
 		add_action(actions, notify_label(v->language, LABEL_OPEN_RUN),
 			   notify_run_url(v->notices[0]));
+	}
 	add_action(actions, notify_label(v->language, LABEL_OPEN_PAGE), v->page_url);
 	json_add_str(card, "$schema", "http://adaptivecards.io/schemas/adaptive-card.json");
 	json_add_str(card, "type", "AdaptiveCard");

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/approve_link.h"
 #include "core/buf.h"
 #include "core/json.h"
 #include "core/text.h"
@@ -90,6 +91,8 @@ static const char *const labels[LABELS][NOTIFY_LANGUAGES] = {
 	[LABEL_OPEN_PAGE] = { "Open Pipeline Guard", "Pipeline Guard öffnen" },
 	[LABEL_DIGEST] = { "messages", "Meldungen" },
 	[LABEL_MORE] = { "more", "weitere" },
+	[LABEL_APPROVE] = { "Approve", "Zustimmen" },
+	[LABEL_REJECT] = { "Reject", "Ablehnen" },
 	[LABEL_REPOSITORIES] = { "Repositories", "Repositories" },
 	[LABEL_BY] = { "By", "Von" },
 };
@@ -210,6 +213,26 @@ const char *notify_run_url(struct json_object *notice)
 		    strchr("\"<>\\^`{|}", *p))
 			return NULL;
 	return url;
+}
+
+bool notify_answer_url(const struct notify_view *v, struct json_object *notice, bool approve,
+		       struct buf *out)
+{
+	const char *plan = json_str(notice, "plan", "");
+	int64_t until_ms = json_i64(notice, "answer_until_ms", 0);
+	size_t n = strlen(v->page_url);
+	struct approve_link link = { .approve = approve };
+
+	if (until_ms > v->at_ms + v->link_valid_ms)
+		until_ms = v->at_ms + v->link_valid_ms;
+	link.until_s = until_ms / 1000;
+	if (!v->link_key || !n || !*plan || until_ms <= v->at_ms ||
+	    !text_copy(link.plan, sizeof(link.plan), plan, strlen(plan)) ||
+	    !text_copy(link.channel, sizeof(link.channel), v->channel, strlen(v->channel)))
+		return false;
+	buf_printf(out, "%s%s", v->page_url, v->page_url[n - 1] == '/' ? "" : "/");
+	approve_link_put(v->link_key, &link, out);
+	return true;
 }
 
 void notify_digest_title(const struct notify_view *v, struct buf *out)

@@ -45,6 +45,8 @@ enum notify_label {
 	LABEL_OPEN_PAGE,
 	LABEL_DIGEST,
 	LABEL_MORE,
+	LABEL_APPROVE,
+	LABEL_REJECT,
 	LABEL_REPOSITORIES,
 	LABEL_BY,
 	LABELS,
@@ -59,6 +61,9 @@ void notify_repositories(struct json_object *notice, struct buf *out);
 void notify_failed_tests(const struct notify_view *, struct json_object *notice, struct buf *out);
 /* The run's address when it is http or https and of a sane length, else NULL. */
 const char *notify_run_url(struct json_object *notice);
+/* Where a suggestion is approved or rejected; false, and nothing, when the notice is of none. */
+bool notify_answer_url(const struct notify_view *, struct json_object *notice, bool approve,
+		       struct buf *out);
 /* Title of a digest: "7 messages", with how many wait beyond them. */
 void notify_digest_title(const struct notify_view *, struct buf *out);
 

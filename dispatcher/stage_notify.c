@@ -47,12 +47,15 @@ static const char *word_of(const struct plan *p)
 
 static void notify_start(struct task *t)
 {
-	const char *word = word_of(&t->plan);
+	const char *word = word_of(&t->plan), *id;
+	const struct notify_channel *c;
 	OWNED(json_putp)
 	struct json_object *notice = notify_notice(&t->run, &t->plan, word, task_now_ms(t));
-	const char *id = arena_printf(t->arena, "%s:%s", t->plan_id, word);
-	const struct notify_channel *c;
-
+	/* So long an answer is of use. */
+	if (strcmp(word, "suggested") == 0)
+		json_add_i64(notice, "answer_until_ms",
+			     (int64_t)t->plan.created_at_ms + t->e->opt.approve_ms);
+	id = arena_printf(t->arena, "%s:%s", t->plan_id, word);
 	for (size_t i = 0; (c = notify_channel_at(t->e->notify, i)); i++) {
 		if (!notify_channel_wants(t->e->notify, c, word, t->run.repo))
 			continue;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/approve_link.h"
 #include "core/audit.h"
 #include "core/buf.h"
 #include "core/conf.h"
@@ -13,6 +14,7 @@
 #include "core/settings.h"
 #include "core/text.h"
 #include "web/access.h"
+#include "web/answer.h"
 #include "web/api.h"
 #include "web/live.h"
 #include "web/page.h"
@@ -27,6 +29,7 @@ struct admin {
 	struct audit *audit;
 	struct batch_list batches;
 	struct api api;
+	struct answers answers;
 	struct snapshot *snapshot;
 	struct live *live;
 };
@@ -189,13 +192,13 @@ static const struct route *route_find(const char *path, const char **rest)
 	return NULL;
 }
 
+static const char page_policy[] =
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 static void add_headers(struct http_request *req)
 {
 	static const char *const headers[][2] = {
-		{ "Content-Security-Policy",
-		  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-		  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors "
-		  "'none'" },
 		{ "X-Content-Type-Options", "nosniff" },
 		{ "Referrer-Policy", "no-referrer" },
 		{ "X-Frame-Options", "DENY" },
@@ -214,14 +217,36 @@ static bool method_fits(const struct route *r, const char *method)
 	return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
 }
 
+/* The link is the permission, and its page has a form. */
+static void answer_link(struct admin *a, struct http_request *req)
+{
+	static const char *const methods[] = { "GET", "HEAD", "POST" };
+
+	add_headers(req);
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+		if (strcmp(methods[i], req->method) == 0) {
+			answer_handle(&a->answers, req);
+			return;
+		}
+	}
+	http_reply_header(req, "Allow", "GET, HEAD, POST");
+	http_reply_text(req, 405, "application/json", "{\"error\":\"method not allowed\"}\n");
+}
+
 bool admin_handle(struct admin *a, struct http_request *req)
 {
 	const char *rest;
-	const struct route *r = route_find(req->path, &rest);
+	const struct route *r;
 
+	if (strcmp(req->path, APPROVE_LINK_PATH) == 0) {
+		answer_link(a, req);
+		return true;
+	}
+	r = route_find(req->path, &rest);
 	if (!r)
 		return false;
 	add_headers(req);
+	http_reply_header(req, "Content-Security-Policy", page_policy);
 	if (!access_allows(&a->access, req, r->changes))
 		return true;
 	if (method_fits(r, req->method)) {
@@ -286,6 +311,11 @@ int admin_new(struct event_base *base, const struct conf *conf, const char *role
 			       .audit = a->audit,
 			       .switched = on_switched,
 			       .arg = a };
+	a->answers = (struct answers){ .conf = conf,
+				       .ks = &a->ks,
+				       .redis = a->redis,
+				       .batches = &a->batches,
+				       .audit = a->audit };
 	a->snapshot = snapshot_new(base, a->redis, &a->batches, &a->ks, role, on_snapshot, a);
 	redis_on_state(a->redis, on_redis_state, a);
 	if (live_new(base, url, timeout_ms, &a->ks, on_watched, a, &a->live, err) < 0)

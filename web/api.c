@@ -971,7 +971,7 @@ static void answer_suggestion(struct api *api, struct http_request *req, const c
 	if (!q)
 		return;
 	add_row(q, ref, strlen(ref), 0);
-	approve_cmd(&a, api->ks, ref, "somebody on the page", approve);
+	approve_cmd(&a, api->ks, ref, "", "somebody on the page", approve);
 	batch_add_script(q->batch, &approve_script, &a.cmd, on_answered, 0);
 }
 

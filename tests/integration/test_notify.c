@@ -518,6 +518,64 @@ static void the_command_sends_a_sample(struct rig *r)
 	assert_null(strstr(proc_output(p), "hookPath"));
 }
 
+static struct answer visit(struct rig *r, const char *method, const char *url)
+{
+	const char *path = strstr(url, "/answer?");
+
+	assert_non_null(path);
+	return http_ask(r, receiver_admin_port(r), method, path,
+			"Sec-Fetch-Site: cross-site\r\nOrigin: null\r\n", "", 0);
+}
+
+static const char *state_of(struct rig *r, uint64_t run)
+{
+	return plan_field(r, run, 1, "state");
+}
+
+/* Without a token, and looking is not answering. */
+static void a_link_of_a_message_answers_once(struct rig *r)
+{
+	struct sink *s = sink_open(r);
+	const char *key, *yes, *no;
+	uint64_t run;
+
+	rig_write(r, "approve-key", "a key that only the guard knows, and 32 bytes", 0600);
+	rig_write(r, "policy.yaml", "defaults: { mode: suggest }\n", 0600);
+	key = rig_printf(r, "approve.key_file=%s", rig_path(r, "approve-key"));
+	(void)receiver_start(r, key, NULL);
+	(void)simulator_start(r, NULL);
+	(void)dispatcher_start(
+		r, "dispatcher", few_rules(r), url_set(r, s, "generic"), secret_set(r, "generic"),
+		key, rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml")),
+		rig_printf(r, "notifications.page_url=http://127.0.0.1:%d", receiver_admin_port(r)),
+		NULL);
+	run = sim_run(r, HEALABLE);
+	WAIT(r, sink_count(s) == 1);
+	assert_string_equal(word(s, 0), "suggested");
+	yes = json_str(s->hooks[0].body, "data.approve_url", "");
+	no = json_str(s->hooks[0].body, "data.reject_url", "");
+	assert_int_equal(visit(r, "GET", yes).status, 200);
+	assert_non_null(strstr(visit(r, "GET", yes).body, "<button>Approve</button>"));
+	assert_non_null(strstr(visit(r, "GET", no).body, "<button>Reject</button>"));
+	assert_int_equal(visit(r, "POST", rig_printf(r, "%s0", yes)).status, 403);
+	assert_int_equal(visit(r, "PUT", yes).status, 405);
+	assert_string_equal(state_of(r, run), "suggested");
+	assert_int_equal(visit(r, "POST", yes).status, 200);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(visit(r, "POST", yes).status, 409);
+	assert_int_equal(visit(r, "POST", no).status, 409);
+	assert_int_equal(visit(r, "GET", no).status, 409);
+	assert_string_equal(plan_field(r, run, 1, "answer"), "approved");
+	assert_string_equal(plan_field(r, run, 1, "asked_by"), "a link of channel generic");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
+	assert_string_equal(redis_text_of(r, "EVAL %s 1 pg:{local}:audit",
+					  "local e = redis.call('XRANGE', KEYS[1], '-', '+')[1][2] "
+					  "local f = {} "
+					  "for i = 1, #e, 2 do f[e[i]] = e[i + 1] end "
+					  "return f.what .. ' by ' .. f.by .. ' at ' .. f.peer"),
+			    "approved by a link of channel generic at 127.0.0.1");
+}
+
 /* It leads to this machine by a name that does not say so. */
 static void a_channel_leads_inside_only_when_it_may(struct rig *r)
 {
@@ -554,6 +612,7 @@ int main(int argc, char **argv)
 		RIG_TEST(an_incident_is_told_once_whoever_changes_it),
 		RIG_TEST(an_app_shows_it_on_the_run),
 		RIG_TEST(the_command_sends_a_sample),
+		RIG_TEST(a_link_of_a_message_answers_once),
 		RIG_TEST(a_channel_leads_inside_only_when_it_may),
 	};
 

@@ -129,6 +129,52 @@ static void a_channel_gets_this(void **state)
 	}
 }
 
+/* One each, for whoever gets the message, and until there is nothing to answer any more. */
+static void a_suggestion_has_links_that_answer(void **state)
+{
+	static const struct {
+		const struct notify_type *type;
+		const char *key, *page_url;
+		int64_t until_ms;
+		bool links;
+	} rows[] = {
+		{ &notify_slack, "a key", "https://guard.test/", 1700000009000, true },
+		{ &notify_teams, "a key", "https://guard.test", 1700000009000, true },
+		{ &notify_generic, "a key", "https://guard.test", 1700000009000, true },
+		{ &notify_slack, NULL, "https://guard.test/", 1700000009000, false },
+		{ &notify_slack, "a key", "", 1700000009000, false },
+		{ &notify_slack, "a key", "https://guard.test/", 1700000000000, false },
+		{ &notify_run, "a key", "https://guard.test/", 1700000009000, false },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWNED(json_putp) struct json_object *notice = notice_of("suggested", "shop");
+		const struct notify_view v = {
+			.page_url = rows[i].page_url,
+			.channel = "oncall",
+			.link_key = rows[i].key,
+			.link_valid_ms = 5000,
+			.notices = &notice,
+			.n = 1,
+			.at_ms = 1700000000000,
+		};
+		OWNED(json_putp) struct json_object *o = NULL;
+		const char *text;
+
+		json_add_i64(notice, "answer_until_ms", rows[i].until_ms);
+		o = rows[i].type->format(&v);
+		text = json_text(o);
+		for (int yes = 0; yes < 2; yes++)
+			if (rows[i].links !=
+			    (strstr(text,
+				    yes ? "https://guard.test/answer?do=approve&channel=oncall"
+					  "&plan=github:1:2:3&until=1700000005&mac="
+					: "https://guard.test/answer?do=reject&") != NULL))
+				fail_msg("%zu: %s", i, text);
+	}
+}
+
 static void a_digest_is_this(void **state)
 {
 	static const struct {
@@ -452,6 +498,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_channel_gets_this),
+		cmocka_unit_test(a_suggestion_has_links_that_answer),
 		cmocka_unit_test(a_digest_is_this),
 		cmocka_unit_test(hostile_text_does_nothing),
 		cmocka_unit_test(what_is_long_is_cut),

@@ -96,7 +96,8 @@ webhook secret.
 {{- end -}}
 {{- $files = concat $files (list
   (list "ADMIN_TOKEN_FILE" "admin_token" $v.admin)
-  (list "AUDIT_KEY_FILE" "audit_key" $v.audit)) -}}
+  (list "AUDIT_KEY_FILE" "audit_key" $v.audit)
+  (list "APPROVE_KEY_FILE" "approve_key" $v.approve)) -}}
 {{- $named := list -}}
 {{- range $files -}}
 {{- if (index . 2).existingSecret -}}
