@@ -79,20 +79,46 @@ static inline bool is_any(bytes16 b)
 	return (halves[0] | halves[1]) != 0;
 }
 
-/* True when the bytes can be copied as they are. */
-static bool is_plain(const char *s, size_t n)
+/* One bit for each byte that is not zero, which are 0xff. */
+static inline uint64_t bits_of(bytes16 b)
 {
-	bytes16 odd = { 0 };
-	unsigned any = 0;
-	size_t i = 0;
+#ifdef __SSE2__
+	typedef char chars16 __attribute__((vector_size(16)));
 
-	for (; i + sizeof(odd) <= n; i += sizeof(odd))
-		odd |= odd_bytes(s + i);
-	if (n >= sizeof(odd)) /* the rest, and some of what was seen */
-		return !is_any(odd | odd_bytes(s + n - sizeof(odd)));
-	for (; i < n; i++)
-		any |= (unsigned)((unsigned char)(s[i] - 0x20) > 0x5e && s[i] != '\t');
-	return !any;
+	return (uint64_t)(uint32_t)__builtin_ia32_pmovmskb128((chars16)b);
+#else
+	const uint64_t one_each = 0x8040201008040201, sum = 0x0101010101010101;
+	uint64_t halves[2];
+
+	memcpy(halves, &b, sizeof(halves));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	halves[0] = __builtin_bswap64(halves[0]);
+	halves[1] = __builtin_bswap64(halves[1]);
+#endif
+	return (halves[0] & one_each) * sum >> 56 | (halves[1] & one_each) * sum >> 56 << 8;
+#endif
+}
+
+/* What a stretch of 64 bytes holds: bit i is about byte i. */
+struct stretch {
+	uint64_t ends; /* newlines and carriage returns */
+	uint64_t odd;  /* what cannot be copied as it is, these among it */
+};
+
+enum { STRETCH = 64 };
+
+static inline struct stretch look_at(const char *s)
+{
+	struct stretch found = { 0, 0 };
+
+	for (unsigned i = 0; i < STRETCH; i += sizeof(bytes16)) {
+		bytes16 b;
+
+		memcpy(&b, s + i, sizeof(b));
+		found.ends |= bits_of((bytes16)((b == '\n') | (b == '\r'))) << i;
+		found.odd |= bits_of(odd_bytes(s + i)) << i;
+	}
+	return found;
 }
 
 /* Removes escapes and control bytes, repairs UTF-8; returns the bytes written, at most cap. */
@@ -427,24 +453,12 @@ static void add_line(struct log_clean *c, const char *s, size_t n, uint16_t flag
 	c->len += n + 1;
 }
 
-/* Most lines of most logs: nothing to repair, and all of it is here. */
-static bool take_plain(struct log_clean *c, const char *s, size_t n)
-{
-	if (n && s[n - 1] == '\r')
-		n--;
-	if (c->raw_len || n > CLEAN_LINE_MAX || !is_plain(s, n))
-		return false;
-	if (n)
-		add_line(c, s, n, 0);
-	return true;
-}
-
 /* Cleans the raw line into the block. Lines that are empty then are left out. */
-static void flush_line(struct log_clean *c)
+static void flush_line(struct log_clean *c, const char *raw, size_t len)
 {
 	char *out = c->text + c->len;
 	uint16_t flags = c->raw_cut ? CLEAN_CUT : 0;
-	size_t n = scrub(c->raw, c->raw + c->raw_len, out, CLEAN_LINE_MAX);
+	size_t n = scrub(raw, raw + len, out, CLEAN_LINE_MAX);
 
 	c->raw_len = 0;
 	c->raw_cut = false;
@@ -473,46 +487,81 @@ static void keep_raw(struct log_clean *c, const char *data, size_t n)
 	c->raw_len += n;
 }
 
-/* Bytes before the first '\r'; n when there is none. */
-static size_t line_length(const char *s, size_t n)
+/* The line s[0..n) has ended. Most lines of most logs have nothing to repair, and are here whole.
+ */
+static void take_line(struct log_clean *c, const char *s, size_t n, bool odd)
 {
-	const char *cr = memchr(s, '\r', n);
-
-	return cr ? (size_t)(cr - s) : n;
+	if (c->raw_len || n > RAW_MAX) {
+		keep_raw(c, s, n);
+		flush_line(c, c->raw, c->raw_len);
+	} else if (odd || n > CLEAN_LINE_MAX) {
+		flush_line(c, s, n);
+	} else if (n) {
+		add_line(c, s, n, 0);
+	}
 }
 
-/* A line with its end, or what there is of one; returns the bytes taken. */
-static size_t take_line(struct log_clean *c, const char *s, size_t n, bool ends)
+/* Where reading is: a stretch that was looked at, and what of it was not yet taken. */
+struct reader {
+	const char *data;
+	size_t n, stretch; /* which begins there */
+	struct stretch left;
+};
+
+static void look_on(struct reader *r, size_t at)
 {
-	size_t at = 0;
+	char rest[STRETCH];
+	size_t n = r->n - at;
 
-	if (ends && take_plain(c, s, n - 1)) {
-		c->number++;
-		return n;
+	r->stretch = at;
+	if (n >= STRETCH) {
+		r->left = look_at(r->data + at);
+		return;
 	}
-	while (at < n && !block_full(c)) {
-		size_t len = line_length(s + at, n - at - ends);
+	memset(rest, ' ', sizeof(rest));
+	memcpy(rest, r->data + at, n);
+	r->left = look_at(rest);
+}
 
-		keep_raw(c, s + at, len);
-		at += len;
-		if (at == n)
-			break;
-		flush_line(c);
-		c->number += s[at] == '\n';
-		at++;
+/* The end of the line that is next, n when it is not there; tells whether it is odd. */
+static size_t find_end(struct reader *r, bool *odd)
+{
+	uint64_t any = 0, first;
+
+	while (!r->left.ends) {
+		any |= r->left.odd;
+		if (r->stretch + STRETCH >= r->n) {
+			*odd = any != 0;
+			r->left.odd = 0;
+			return r->n;
+		}
+		look_on(r, r->stretch + STRETCH);
 	}
-	return at;
+	first = r->left.ends & -r->left.ends;
+	*odd = (any | (r->left.odd & (first - 1))) != 0;
+	r->left.ends -= first;
+	r->left.odd &= ~(first | (first - 1));
+	return r->stretch + (size_t)__builtin_ctzll(first);
 }
 
 size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
 {
+	struct reader r = { .data = data, .n = n };
 	size_t at = 0;
 
+	if (n)
+		look_on(&r, 0);
 	while (at < n && !block_full(c)) {
-		const char *nl = memchr(data + at, '\n', n - at);
+		bool odd;
+		size_t end = find_end(&r, &odd);
 
-		at += take_line(c, data + at, nl ? (size_t)(nl - data) - at + 1 : n - at,
-				nl != NULL);
+		if (end == n) {
+			keep_raw(c, data + at, n - at);
+			return n;
+		}
+		take_line(c, data + at, end - at, odd);
+		c->number += data[end] == '\n';
+		at = end + 1;
 	}
 	return at;
 }
@@ -520,7 +569,7 @@ size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
 void log_clean_end(struct log_clean *c)
 {
 	if (c->raw_len)
-		flush_line(c);
+		flush_line(c, c->raw, c->raw_len);
 }
 
 const char *log_clean_text(const struct log_clean *c, size_t *len)
