@@ -1,6 +1,7 @@
 #include "core/mask.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -204,9 +205,20 @@ static const char *token_end(const struct cursor *c, const char *s)
 	return s;
 }
 
+/* Whether any token begins so: most words of a log do not. */
+static bool begins_token(char ch)
+{
+	static bool known[UCHAR_MAX + 1], ready;
+
+	for (size_t i = 0; !ready && i < ARRAY_LEN(tokens); i++)
+		known[(unsigned char)*tokens[i].prefix] = true;
+	ready = true;
+	return known[(unsigned char)ch];
+}
+
 static bool mask_token(struct cursor *c)
 {
-	if (c->at > c->start && isalnum((unsigned char)c->at[-1]))
+	if (!begins_token(*c->at) || (c->at > c->start && isalnum((unsigned char)c->at[-1])))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
 		const char *end;
@@ -372,6 +384,13 @@ static bool mask_user_option(struct cursor *c)
 	return true;
 }
 
+/* Within a word nothing of all that begins. */
+static bool is_within_word(const struct cursor *c)
+{
+	return c->at > c->start && isalnum((unsigned char)*c->at) &&
+	       isalnum((unsigned char)c->at[-1]);
+}
+
 /* A line of a PEM body has no other mark than its shape. */
 static bool is_key_material(const char *s, size_t n)
 {
@@ -395,8 +414,9 @@ static void mask_line(struct cursor *c)
 		hide(c, c->at, c->end,
 		     memmem(c->at, (size_t)(c->end - c->at), "PRIVATE KEY", 11) != NULL);
 	while (c->at < c->end && c->len < c->cap - 1) {
-		if (mask_token(c) || mask_url_password(c) || mask_scheme(c) || mask_assignment(c) ||
-		    mask_user_option(c))
+		if (!is_within_word(c) &&
+		    (mask_token(c) || mask_url_password(c) || mask_scheme(c) ||
+		     mask_assignment(c) || mask_user_option(c)))
 			continue;
 		copy_char(c);
 	}

@@ -212,6 +212,7 @@ void detect_scan_end(struct detect_scan *s, struct arena *a, struct finding *out
 
 	log_clean_end(s->clean);
 	scan_cleaned(s);
+	scan_end(s->scan);
 	count_gave_up(s);
 	verdict_reach(s->scan, &s->input, a, out);
 	if (s->detector->model)

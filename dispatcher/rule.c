@@ -45,8 +45,13 @@ void matcher_free(struct matcher *m)
 static enum rule_result run(const pcre2_code *code, const struct matcher *m, const char *line,
 			    size_t len, uint32_t options)
 {
-	int rc = pcre2_match(code, (PCRE2_SPTR)line, len, 0, options, m->data, m->limits);
+	int rc = PCRE2_ERROR_JIT_BADOPTION;
 
+	/* Asked directly, it saves what the common entry looks at again for every line. */
+	if (!options)
+		rc = pcre2_jit_match(code, (PCRE2_SPTR)line, len, 0, 0, m->data, m->limits);
+	if (rc == PCRE2_ERROR_JIT_BADOPTION)
+		rc = pcre2_match(code, (PCRE2_SPTR)line, len, 0, options, m->data, m->limits);
 	if (rc >= 0)
 		return RULE_HIT;
 	return rc == PCRE2_ERROR_NOMATCH ? RULE_MISS : RULE_GAVE_UP;
@@ -386,15 +391,13 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 	return prove_samples(r, err);
 }
 
-const pcre2_code *rule_part_code(const struct rule *r, size_t part)
+const pcre2_code *rule_part_compile(const struct rule *r, size_t part)
 {
 	struct rule_part *p = &r->parts.at[part];
 	struct err err;
 
-	if (r->parts.n == 1)
-		return r->code;
 	/* It is a part of what was compiled before. */
-	if (!p->code && compile(r->spec, p->regex, &p->code, &err) < 0)
+	if (compile(r->spec, p->regex, &p->code, &err) < 0)
 		abort();
 	return p->code;
 }

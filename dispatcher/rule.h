@@ -109,8 +109,15 @@ DEFINE_OWNED(struct matcher, matcher_free)
  */
 int rule_init(struct rule *, const struct rule_spec *, struct err *) MUST_CHECK;
 void rule_done(struct rule *);
-/* Compiled when it is first asked for; of the only part, the rule's own. */
-const pcre2_code *rule_part_code(const struct rule *, size_t part);
+/* One of several, compiled when it is first asked for. */
+const pcre2_code *rule_part_compile(const struct rule *, size_t part);
+
+static inline const pcre2_code *rule_part_code(const struct rule *r, size_t part)
+{
+	const pcre2_code *code = r->parts.n == 1 ? r->code : r->parts.at[part].code;
+
+	return code ? code : rule_part_compile(r, part);
+}
 
 /*
  * False when the pattern takes more than so many steps on lines made to hurt: one byte over and

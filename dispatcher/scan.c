@@ -43,32 +43,53 @@ static void next_part(struct scan *s)
 		s->part++;
 }
 
+static void take_line(struct recent_line *to, const char *text, const struct clean_line *l)
+{
+	to->number = l->number;
+	to->len = l->len;
+	memcpy(to->text, text + l->start, l->len);
+}
+
 /*
- * The lines before index `end`, masked; where this block has too few, those of `before`, which
- * ended where this block begins, stay in front of them.
+ * The lines before index `end`; where this block has too few, those that were taken before,
+ * which ended where this block begins, stay in front of them.
  */
-static void take_tail(struct tail *t, const struct tail *before, const char *text,
-		      const struct clean_line *lines, size_t end)
+static void take_recent(struct recent *r, const char *text, const struct clean_line *lines,
+			size_t end)
 {
 	size_t n = end < TAIL_LINES ? end : TAIL_LINES;
-	size_t kept = before->n < TAIL_LINES - n ? before->n : TAIL_LINES - n;
+	size_t kept = r->n < TAIL_LINES - n ? r->n : TAIL_LINES - n;
 
-	memmove(t->line, before->line + before->n - kept, kept * sizeof(t->line[0]));
-	memmove(t->text, before->text + before->n - kept, kept * sizeof(t->text[0]));
-	t->n = (unsigned)kept;
-	for (size_t i = end - n; i < end; i++) {
-		const char *line = text + lines[i].start;
+	memmove(r->lines, r->lines + r->n - kept, kept * sizeof(r->lines[0]));
+	r->n = (unsigned)kept;
+	for (size_t i = end - n; i < end; i++)
+		take_line(&r->lines[r->n++], text, &lines[i]);
+}
 
-		(void)mask_text(line, lines[i].len, t->text[t->n], sizeof(t->text[0]));
-		t->line[t->n++] = lines[i].number;
+static void mask_tail(struct tail *t, const struct recent *r)
+{
+	for (t->n = 0; t->n < r->n; t->n++) {
+		const struct recent_line *l = &r->lines[t->n];
+
+		(void)mask_text(l->text, l->len, t->text[t->n], sizeof(t->text[0]));
+		t->line[t->n] = l->number;
 	}
+}
+
+/* What the log said before line `end` of this block. */
+static void keep_last_words(struct scan *s, size_t end)
+{
+	OWNED(freep) struct recent *r = xmemdup(&s->recent, sizeof(*r));
+
+	take_recent(r, s->block, s->lines, end);
+	mask_tail(&s->last_words, r);
 }
 
 static void end_part(struct scan *s, enum part_state state)
 {
 	s->parts[s->part] = (uint8_t)state;
 	if (state == PART_FAILED && (!s->last_words.n || !s->any_failed))
-		take_tail(&s->last_words, &s->tail, s->block, s->lines, s->at);
+		keep_last_words(s, s->at);
 	s->any_failed |= state == PART_FAILED;
 	s->any_passed |= state == PART_PASSED;
 	s->log_passed &= state != PART_FAILED;
@@ -99,7 +120,7 @@ static void keep_command(struct scan *s, const struct clean_line *l, const char 
 	bool echoed = l->len > 2 && text[1] == ' ' && (*text == '$' || *text == '+');
 
 	if (!s->any_failed && (echoed || (l->flags & CLEAN_STEP)))
-		(void)mask_text(text, l->len, s->command, sizeof(s->command));
+		take_line(&s->echoed, text - l->start, l);
 }
 
 static void begin_step(struct scan *s, const char *text, size_t len)
@@ -124,7 +145,7 @@ static void mark_part(struct scan *s)
 		return;
 	s->parts[s->part] = PART_MARKED;
 	if (!s->last_words.n)
-		take_tail(&s->last_words, &s->tail, s->block, s->lines, s->at + 1);
+		keep_last_words(s, s->at + 1);
 }
 
 const struct tail *scan_last_words(const struct scan *s)
@@ -435,6 +456,12 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 		if (at > first)
 			scan_line(s, line, l, c + first, at - first, busy);
 	}
-	take_tail(&s->tail, &s->tail, text, lines, n_lines);
+	take_recent(&s->recent, text, lines, n_lines);
 	s->block = NULL;
+}
+
+void scan_end(struct scan *s)
+{
+	mask_tail(&s->tail, &s->recent);
+	(void)mask_text(s->echoed.text, s->echoed.len, s->command, sizeof(s->command));
 }

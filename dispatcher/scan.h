@@ -64,6 +64,16 @@ struct tail {
 	unsigned n;
 };
 
+/* The same as it was read. */
+struct recent {
+	struct recent_line {
+		uint64_t number;
+		uint16_t len;
+		char text[CLEAN_LINE_MAX];
+	} lines[TAIL_LINES];
+	unsigned n;
+};
+
 struct scan {
 	const struct rule_set *rules;
 	const struct matcher *matcher;
@@ -77,16 +87,20 @@ struct scan {
 	struct failed_test tests[TESTS_KEPT];
 	size_t n_tests;
 	struct unfinished unfinished;
-	struct tail tail; /* the last lines read */
+	struct recent recent;
+	struct tail tail; /* after the end: the last lines read */
 	struct tail
 		last_words; /* the lines before the first failed step ended, or marked an error */
 	/* The last command that the log echoed; not any more once a step failed. */
-	char command[FINDING_TEXT_MAX + 1];
-	const char *block; /* being scanned, for last_words */
+	struct recent_line echoed;
+	char command[FINDING_TEXT_MAX + 1]; /* after the end */
+	const char *block;                  /* being scanned, for last_words */
 	const struct clean_line *lines;
 	size_t at;
 };
 
+/* After the last block, before anything of it is read. */
+void scan_end(struct scan *);
 /* Where the failure should be told: before the first failed step ended, else where GitHub marked
  * an error, else the log's end. */
 const struct tail *scan_last_words(const struct scan *);

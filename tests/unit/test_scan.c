@@ -97,6 +97,7 @@ static void scan_log(struct fixture *f, const char *log, const char *failed_step
 	}
 	log_clean_end(c);
 	scan_cleaned(f, c);
+	scan_end(f->scan);
 }
 
 static const struct tally *tally_of(const struct fixture *f, const char *id)
