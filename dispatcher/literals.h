@@ -26,6 +26,13 @@ struct literals {
 };
 
 /*
+ * True for bytes, in lower case, that logs are full of whatever the tool: a piece of "[info] "
+ * or " https://", or of a row of dashes.
+ */
+enum { EVERYDAY_BYTES = 6 };
+bool is_everyday(const char s[static EVERYDAY_BYTES]);
+
+/*
  * At least one of them, in upper or lower case, is in every line that the regex matches;
  * those chosen are the rarest that are to be had. False when it needs none, or is not understood.
  */

@@ -1,5 +1,7 @@
 #include "dispatcher/trigger.h"
 
+#include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
 #include "core/buf.h"
@@ -18,14 +20,17 @@ enum {
 	SHORT_STRIDE = 2,
 	LITERAL_MIN = SHORT_BYTES,
 
-	LONG_BITS = 18,
-	MIDDLE_BITS = 15,
-	SHORT_BITS = 16,
-	BUCKET_BITS = 11,
+	LONG_BITS = 20,
+	MIDDLE_BITS = 17,
+	SHORT_BITS = 17,
+	BUCKET_BITS = 13,
 	SLOT_BITS = 10,
 
-	GROUP = 64,   /* bytes looked at before what they hit is looked into */
-	OVERHANG = 8, /* bytes of a load, at most */
+	EVERYDAY_COST = 10000, /* of a sample; others cost up to 3 ^ OVERHANG */
+
+	STRETCH = 4096, /* bytes looked at before what was hit is looked into */
+	GROUP = 64,     /* bytes looked at before what they hit is looked into */
+	OVERHANG = 8,   /* bytes of a load, at most */
 
 	START_BYTES = 3,
 	START_BITS = 19,
@@ -36,9 +41,11 @@ enum {
 
 /* One way to sample: what is looked up, and which literal it may be. */
 struct gram {
+	uint64_t bytes, mask; /* of the load that the sample begins; what belongs to the literal */
 	uint32_t hash;
 	uint16_t literal;
-	int8_t offset; /* of the sample in the literal; -1: begins a byte before it */
+	int8_t offset;  /* of the sample in the literal; -1: begins a byte before it */
+	uint16_t alike; /* so many after it have the same bytes and mask */
 };
 
 /* A part of a rule that needs a literal. */
@@ -54,8 +61,9 @@ struct wanted {
 };
 
 struct sieve {
-	uint64_t *map;
+	uint8_t *map;
 	struct gram *grams; /* by bucket */
+	uint16_t *tags;     /* of each, a part of its hash */
 	size_t n, cap;
 	uint32_t first[(1 << BUCKET_BITS) + 1];
 };
@@ -126,41 +134,50 @@ static inline uint32_t hash_of(uint64_t w, unsigned bytes)
 	return (uint32_t)((w & (~(uint64_t)0 >> (64 - 8 * bytes))) * spread >> 32);
 }
 
-/* Two bits of one word stand for a hash; the word is chosen by its upper bits. */
-static inline uint64_t is_in(const uint64_t *map, unsigned bits, uint32_t hash)
+static inline uint32_t is_in(const uint8_t *map, unsigned bits, uint32_t hash)
 {
-	uint64_t word = map[hash >> (32 - bits + 6)];
-
-	return word >> (hash & 63) & word >> (hash >> 6 & 63) & 1;
+	return (uint32_t)map[hash >> (35 - bits)] >> (hash >> (32 - bits) & 7) & 1;
 }
 
-static void put_in(uint64_t *map, unsigned bits, uint32_t hash)
+static void put_in(uint8_t *map, unsigned bits, uint32_t hash)
 {
-	map[hash >> (32 - bits + 6)] |= (uint64_t)1 << (hash & 63) | (uint64_t)1
-									     << (hash >> 6 & 63);
+	map[hash >> (35 - bits)] |= (uint8_t)(1 << (hash >> (32 - bits) & 7));
 }
 
 /* ---- building ----------------------------------------------------------------- */
 
-static void put(struct sieve *s, unsigned bits, uint32_t hash, size_t literal, int offset)
+static void put(struct sieve *s, unsigned bits, const struct gram *g)
 {
 	if (s->n == s->cap) {
 		s->cap = s->cap ? 2 * s->cap : 256;
 		s->grams = xrealloc(s->grams, s->cap * sizeof(*s->grams));
 	}
-	s->grams[s->n++] = (struct gram){
-		.hash = hash,
+	s->grams[s->n++] = *g;
+	put_in(s->map, bits, g->hash);
+}
+
+/* The sample begins with s[0], at `offset` of the literal. */
+static void add_gram(struct trigger *t, unsigned shape, const char *s, size_t literal, int offset)
+{
+	const struct literal *l = &t->literals[literal].literal;
+	struct gram g = {
+		.hash = hash_of(fold(load(s)), shapes[shape].bytes),
 		.literal = (uint16_t)literal,
 		.offset = (int8_t)offset,
 	};
-	put_in(s->map, bits, hash);
-}
+	char bytes[OVERHANG] = { 0 }, mask[OVERHANG] = { 0 };
 
-static void add_gram(struct trigger *t, unsigned shape, const char *sample, size_t literal,
-		     int offset)
-{
-	put(&t->sieves[shape], shapes[shape].bits, hash_of(fold(load(sample)), shapes[shape].bytes),
-	    literal, offset);
+	for (int i = 0; i < OVERHANG; i++) {
+		int at = offset + i;
+
+		if (at < 0 || at >= l->len)
+			continue;
+		bytes[i] = l->text[at];
+		mask[i] = (char)0xff;
+	}
+	g.mask = load(mask);
+	g.bytes = fold(load(bytes)) & g.mask;
+	put(&t->sieves[shape], shapes[shape].bits, &g);
 }
 
 /* The shape with the longest samples that cannot miss the literal. */
@@ -189,17 +206,52 @@ static void add_shortest(struct trigger *t, size_t literal)
 	}
 }
 
-/* As many samples as the stride: one of them falls on the literal wherever it is. */
+/* Letters in a row are mostly those of a word, which may be more frequent than one thinks. */
+static unsigned commonness(const char *sample, size_t n)
+{
+	unsigned run = 0, most = 0, cost = 1;
+	bool everyday = n >= EVERYDAY_BYTES;
+
+	for (size_t i = 0; i < n; i++) {
+		run = isalpha((unsigned char)sample[i]) ? run + 1 : 0;
+		most = run > most ? run : most;
+		everyday &= i + EVERYDAY_BYTES > n || is_everyday(sample + i);
+	}
+	while (most--)
+		cost *= 3;
+	return everyday ? EVERYDAY_COST : cost;
+}
+
+/* As many samples as the stride, one of which falls on the literal wherever it is: where from. */
+static size_t rarest_stretch(const struct literal *l, unsigned shape)
+{
+	size_t n = shapes[shape].bytes, stride = shapes[shape].stride, best = 0;
+	unsigned least = UINT_MAX;
+
+	for (size_t at = 0; at + n + stride - 1 <= l->len; at++) {
+		unsigned cost = 0;
+
+		for (size_t i = 0; i < stride; i++)
+			cost += commonness(l->text + at + i, n);
+		if (cost < least) {
+			least = cost;
+			best = at;
+		}
+	}
+	return best;
+}
+
 static void add_grams(struct trigger *t, size_t literal)
 {
 	const struct literal *l = &t->literals[literal].literal;
 	unsigned shape = shape_for(l->len);
+	size_t at = rarest_stretch(l, shape);
 
 	if (l->len == LITERAL_MIN) {
 		add_shortest(t, literal);
 		return;
 	}
-	for (size_t i = 0; i < shapes[shape].stride; i++) {
+	for (size_t i = at; i < at + shapes[shape].stride; i++) {
 		char sample[OVERHANG] = { 0 };
 
 		memcpy(sample, l->text + i, shapes[shape].bytes);
@@ -271,11 +323,11 @@ static bool can_begin(const pcre2_code *code, const struct matcher *m, const cha
 	       PCRE2_ERROR_NOMATCH;
 }
 
-static inline uint32_t hash_start(const char *s)
+static inline uint64_t load_start(const char *s)
 {
-	char three[OVERHANG] = { s[0], s[1], s[2] };
+	const unsigned char *b = (const unsigned char *)s;
 
-	return hash_of(load(three), START_BYTES);
+	return b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16;
 }
 
 /* Which bytes may come after s[0..n); how many they are. */
@@ -312,6 +364,16 @@ static bool list_starts(const pcre2_code *code, const struct matcher *m, char *s
 	return true;
 }
 
+static void add_start(struct trigger *t, uint64_t bytes)
+{
+	put(&t->starts, START_BITS,
+	    &(struct gram){
+		    .bytes = bytes,
+		    .hash = hash_of(bytes, START_BYTES),
+		    .literal = (uint16_t)t->n_starters,
+	    });
+}
+
 /* False when they are too many. */
 static bool add_starts(struct trigger *t, const struct rule *r, size_t part, size_t most)
 {
@@ -330,7 +392,7 @@ static bool add_starts(struct trigger *t, const struct rule *r, size_t part, siz
 	    starts.overflow)
 		return false;
 	for (size_t i = 0; i < starts.len; i += START_BYTES)
-		put(&t->starts, START_BITS, hash_start(starts.data + i), t->n_starters, 0);
+		add_start(t, load_start(starts.data + i));
 	if (t->n_starters == t->starters_cap) {
 		t->starters_cap = t->starters_cap ? 2 * t->starters_cap : 64;
 		t->starters = xrealloc(t->starters, t->starters_cap * sizeof(*t->starters));
@@ -373,11 +435,22 @@ static void add_rule(struct trigger *t, const struct rule *r, size_t rule)
 	}
 }
 
-static int by_hash(const void *a, const void *b)
+static int by_bytes(const void *a, const void *b)
 {
 	const struct gram *x = a, *y = b;
 
-	return (x->hash > y->hash) - (x->hash < y->hash);
+	if (x->hash != y->hash)
+		return x->hash > y->hash ? 1 : -1;
+	if (x->bytes != y->bytes)
+		return x->bytes > y->bytes ? 1 : -1;
+	return (x->mask > y->mask) - (x->mask < y->mask);
+}
+
+static void count_alike(struct sieve *s)
+{
+	for (size_t i = s->n; i-- > 1;)
+		if (by_bytes(&s->grams[i - 1], &s->grams[i]) == 0)
+			s->grams[i - 1].alike = (uint16_t)(s->grams[i].alike + 1);
 }
 
 static void make_index(struct sieve *s)
@@ -385,7 +458,11 @@ static void make_index(struct sieve *s)
 	size_t at = 0;
 
 	if (s->n)
-		qsort(s->grams, s->n, sizeof(*s->grams), by_hash);
+		qsort(s->grams, s->n, sizeof(*s->grams), by_bytes);
+	count_alike(s);
+	s->tags = xcalloc(s->n + 1, sizeof(*s->tags));
+	for (size_t i = 0; i < s->n; i++)
+		s->tags[i] = (uint16_t)s->grams[i].hash;
 	for (uint32_t bucket = 0; bucket <= 1 << BUCKET_BITS; bucket++) {
 		while (at < s->n && s->grams[at].hash >> (32 - BUCKET_BITS) < bucket)
 			at++;
@@ -397,9 +474,9 @@ struct trigger *trigger_new(const struct rule_set *set)
 {
 	struct trigger *t = xcalloc(1, sizeof(*t));
 
-	t->starts.map = xcalloc((1 << START_BITS) / 64, sizeof(uint64_t));
+	t->starts.map = xcalloc(1, (1 << START_BITS) / 8);
 	for (unsigned i = 0; i < SIEVES; i++)
-		t->sieves[i].map = xcalloc(((size_t)1 << shapes[i].bits) / 64, sizeof(uint64_t));
+		t->sieves[i].map = xcalloc(1, ((size_t)1 << shapes[i].bits) / 8);
 	t->uses = xcalloc(1, sizeof(*t->uses));
 	t->matcher = matcher_new(RULE_MATCH_LIMIT);
 	t->n_uses = t->uses_cap = 1;
@@ -423,6 +500,7 @@ void trigger_free(struct trigger *t)
 	for (unsigned i = 0; i < SIEVES; i++) {
 		free(t->sieves[i].map);
 		free(t->sieves[i].grams);
+		free(t->sieves[i].tags);
 	}
 	free(t->literals);
 	free(t->uses);
@@ -430,6 +508,7 @@ void trigger_free(struct trigger *t)
 	free(t->unknown);
 	free(t->starts.map);
 	free(t->starts.grams);
+	free(t->starts.tags);
 	free(t->starters);
 	free(t);
 }
@@ -475,6 +554,9 @@ static bool is_literal_at(const struct trigger *t, const struct literal *l, size
 
 	if (at + l->len > t->len)
 		return false;
+	for (; i + OVERHANG <= l->len; i += OVERHANG)
+		if (fold(load(t->text + at + i)) != fold(load(l->text + i)))
+			return false;
 	while (i < l->len && (t->text[at + i] | 0x20) == (l->text[i] | 0x20))
 		i++;
 	return i == l->len;
@@ -489,54 +571,61 @@ static void look_into(struct trigger *t, unsigned shape, uint64_t sample, size_t
 
 	for (uint32_t i = s->first[bucket]; i < s->first[bucket + 1]; i++) {
 		const struct gram *g = &s->grams[i];
-		size_t begin = (size_t)((ptrdiff_t)at - g->offset);
+		size_t begin;
 
-		if (g->hash == hash && (ptrdiff_t)at >= g->offset &&
-		    is_literal_at(t, &t->literals[g->literal].literal, begin))
+		if (s->tags[i] != (uint16_t)hash)
+			continue;
+		begin = (size_t)((ptrdiff_t)at - g->offset);
+		if ((sample & g->mask) != g->bytes)
+			i += g->alike;
+		else if ((ptrdiff_t)at >= g->offset &&
+			 is_literal_at(t, &t->literals[g->literal].literal, begin))
 			found(t, g->literal, line_at(t, begin), t->found, t->arg);
 	}
 }
 
-/* Of GROUP bytes: one bit per sample that may be something. */
-struct group {
-	uint32_t of[SIEVES];
-};
+/* Written out, the loop takes half the time; clang does so by itself. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define UNROLL _Pragma("GCC unroll 32")
+#else
+#define UNROLL
+#endif
 
-static inline uint32_t hit(const struct trigger *t, unsigned shape, uint64_t w)
+/* Where in s[0..n), whole groups with an overhang, a sample of that shape is in the map. */
+static inline __attribute__((always_inline)) size_t collect(const struct trigger *t, unsigned shape,
+							    const char *s, size_t n, uint16_t *hits)
 {
-	return (uint32_t)is_in(t->sieves[shape].map, shapes[shape].bits,
-			       hash_of(w, shapes[shape].bytes));
-}
+	const uint8_t *map = t->sieves[shape].map;
+	size_t stride = shapes[shape].stride, n_hits = 0;
 
-static inline __attribute__((always_inline)) struct group sample(const struct trigger *t,
-								 const char *s, bool without_short)
-{
-	struct group g = { { 0 } };
+	for (size_t at = 0; at < n; at += GROUP) {
+		uint32_t any = 0;
 
-	for (unsigned i = 0; i < GROUP / STRIDE; i++) {
-		uint64_t w = fold(load(s + (size_t)i * STRIDE));
+		UNROLL
+		for (unsigned i = 0; i < GROUP / stride; i++) {
+			uint64_t w = fold(load(s + at + i * stride));
 
-		g.of[LONG] |= hit(t, LONG, w) << i;
-		if (without_short)
-			continue;
-		g.of[MIDDLE] |= hit(t, MIDDLE, w) << i;
-		g.of[SHORT] |= hit(t, SHORT, w) << 2 * i;
-		g.of[SHORT] |= hit(t, SHORT, w >> 8 * SHORT_STRIDE) << (2 * i + 1);
+			any |= is_in(map, shapes[shape].bits, hash_of(w, shapes[shape].bytes)) << i;
+		}
+		for (; any; any &= any - 1)
+			hits[n_hits++] = (uint16_t)(at + (size_t)__builtin_ctz(any) * stride);
 	}
-	return g;
+	return n_hits;
 }
 
 /* `s` are the bytes at `at`, which may be a copy. */
-static void sift(struct trigger *t, const char *s, size_t at)
+static void sift(struct trigger *t, const char *s, size_t at, size_t n)
 {
-	struct group g = t->without_short ? sample(t, s, true) : sample(t, s, false);
+	uint16_t hits[STRETCH / SHORT_STRIDE];
 
-	for (unsigned shape = LONG; shape < SIEVES; shape++)
-		for (uint32_t left = g.of[shape]; left; left &= left - 1) {
-			size_t i = (size_t)__builtin_ctz(left) * shapes[shape].stride;
+	for (unsigned shape = LONG; shape < (t->without_short ? MIDDLE : SIEVES); shape++) {
+		size_t n_hits = shape == LONG    ? collect(t, LONG, s, n, hits)
+				: shape == SHORT ? collect(t, SHORT, s, n, hits)
+						 : collect(t, MIDDLE, s, n, hits);
 
-			look_into(t, shape, fold(load(s + i)), at + i);
-		}
+		for (size_t i = 0; i < n_hits; i++)
+			look_into(t, shape, fold(load(s + hits[i])), at + hits[i]);
+	}
 }
 
 static void sift_all(struct trigger *t)
@@ -544,14 +633,19 @@ static void sift_all(struct trigger *t)
 	char rest[GROUP + OVERHANG];
 	size_t at = 0;
 
-	for (; at + GROUP + OVERHANG <= t->len; at += GROUP)
-		sift(t, t->text + at, at);
+	while (at + GROUP + OVERHANG <= t->len) {
+		size_t n = (t->len - OVERHANG - at) / GROUP * GROUP;
+
+		n = n < STRETCH ? n : STRETCH;
+		sift(t, t->text + at, at, n);
+		at += n;
+	}
 	for (; at < t->len; at += GROUP) {
 		size_t n = t->len - at;
 
 		memset(rest, 0, sizeof(rest));
 		memcpy(rest, t->text + at, n < sizeof(rest) ? n : sizeof(rest));
-		sift(t, rest, at);
+		sift(t, rest, at, GROUP);
 	}
 }
 
@@ -568,18 +662,20 @@ static void look_at_starts(const struct trigger *t)
 	const struct sieve *s = &t->starts;
 
 	for (size_t i = 0; i < t->n_lines; i++) {
+		uint64_t start;
 		uint32_t hash, bucket;
 
 		if (t->lines[i].len < START_BYTES) {
 			look_at_short(t, i);
 			continue;
 		}
-		hash = hash_start(t->text + t->lines[i].start);
+		start = load_start(t->text + t->lines[i].start);
+		hash = hash_of(start, START_BYTES);
 		if (!is_in(s->map, START_BITS, hash))
 			continue;
 		bucket = hash >> (32 - BUCKET_BITS);
 		for (uint32_t k = s->first[bucket]; k < s->first[bucket + 1]; k++)
-			if (s->grams[k].hash == hash)
+			if (s->grams[k].bytes == start)
 				t->found(t->arg, i, t->starters[s->grams[k].literal].part);
 	}
 }

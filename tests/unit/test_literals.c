@@ -121,6 +121,33 @@ static void sizes_are_bounded(void **state)
 	assert_string_equal(got.data, "");
 }
 
+static void knows_what_logs_are_full_of(void **state)
+{
+	static const struct {
+		const char *bytes;
+		bool everyday;
+	} rows[] = {
+		{ "[info]", true }, { "ttps:/", true },  { "------", true },
+		{ "- - - ", true }, { "no rat", false }, { "[info}", false },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_case(is_everyday(rows[i].bytes) == rows[i].everyday, rows[i].bytes);
+}
+
+static void takes_what_logs_are_not_full_of(void **state)
+{
+	OWNED(buf_done) struct buf got;
+
+	UNUSED(state);
+	buf_init(&got, 1 << 16);
+	needs("^get https://.{9}tax rates", &got);
+	assert_string_equal(got.data, "tax rates");
+	needs(" ------ -.{9}no rate", &got);
+	assert_string_equal(got.data, "no rate");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +155,8 @@ int main(void)
 		cmocka_unit_test(says_nothing_when_it_does_not_know),
 		cmocka_unit_test(common_words_are_not_chosen),
 		cmocka_unit_test(sizes_are_bounded),
+		cmocka_unit_test(knows_what_logs_are_full_of),
+		cmocka_unit_test(takes_what_logs_are_not_full_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
