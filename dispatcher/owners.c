@@ -123,7 +123,7 @@ static void ask_next(struct question *q)
 	struct api_run run;
 
 	run_api(&q->task->run, &run);
-	q->task->call = q->ops->get_file(q->api, &run, q->places->at[q->at], on_file, q);
+	q->task->call = q->ops->get_file(q->api, &run, NULL, q->places->at[q->at], on_file, q);
 }
 
 void owners_ask(struct task *t, struct api *api, const struct provider_api *ops,

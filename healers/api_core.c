@@ -13,6 +13,7 @@
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/json.h"
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/text.h"
@@ -183,6 +184,7 @@ static void call_free(struct api_call *c)
 	free(c->default_branch);
 	free(c->job_name);
 	free(c->file);
+	free(c->file_sha);
 	free(c);
 }
 
@@ -239,6 +241,8 @@ static struct api_call *begin(struct api *api, enum api_ask ask, bool writes,
 	c->result.retry_after_ms = -1;
 	c->result.budget_left = -1;
 	c->result.etag = c->result.cursor = c->scan.etag = c->scan.cursor = "";
+	c->result.branch = (struct api_branch){ "", "", "" };
+	c->result.proposal.url = "";
 	c->next = api->calls;
 	c->link = &api->calls;
 	if (c->next)
@@ -282,6 +286,82 @@ struct api_call *api_submit(struct api_call *c)
 	return c;
 }
 
+struct api_call *api_begin_requests(struct api *api, const struct api_run *run, api_fn *fn,
+				    void *arg)
+{
+	struct api_call *c = begin(api, ASK_REQUEST, false, run, fn, arg);
+
+	c->arena = arena_new();
+	return c;
+}
+
+struct api_call *api_begin_change(struct api *api, const struct api_run *run,
+				  const struct api_change *change, api_fn *fn, void *arg)
+{
+	struct api_call *c = begin(api, ASK_REQUEST, true, run, fn, arg);
+	struct arena *a = c->arena = arena_new();
+	const char **labels = arena_alloc(a, (change->n_labels + 1) * sizeof(*labels));
+
+	for (unsigned i = 0; i < change->n_labels; i++)
+		labels[i] = arena_strdup(a, change->labels[i]);
+	c->change = (struct api_change){
+		.branch = arena_strdup(a, change->branch),
+		.onto = arena_strdup(a, change->onto),
+		.sha = arena_strdup(a, change->sha),
+		.change = change->change,
+		.ci_files = change->ci_files,
+		.message = arena_strdup(a, change->message),
+		.author_name = arena_strdup(a, change->author_name),
+		.author_email = arena_strdup(a, change->author_email),
+		.title = arena_strdup(a, change->title),
+		.body = arena_strdup(a, change->body),
+		.labels = labels,
+		.n_labels = change->n_labels,
+		.draft = change->draft,
+	};
+	return c;
+}
+
+void api_request(struct api_call *c, const struct api_request *next)
+{
+	c->request = *next;
+	c->api->kind->start(c);
+}
+
+void api_take(struct api_call *c, const struct http_reply *r)
+{
+	OWNED(json_putp) struct json_object *o = NULL;
+	struct err err;
+
+	if (json_parse(r->body, r->body_len, &o, &err) < 0)
+		o = NULL; /* which is what `take` makes of it */
+	c->request.take(c, r, o);
+}
+
+bool api_ended(struct api_call *c, const struct http_reply *r, bool good, const char *what)
+{
+	if (c->result.fate == API_OK && good)
+		return false;
+	if (c->result.fate == API_OK)
+		api_garbled(c, r->status, what);
+	api_report(c);
+	return true;
+}
+
+const char *api_body(struct api_call *c, struct buf *b)
+{
+	const char *body = b->overflow ? NULL : arena_strdup(c->arena, buf_text(b));
+
+	buf_done(b);
+	return body;
+}
+
+void api_put_member(struct buf *b, const char *name, const char *text)
+{
+	buf_printf(b, "\"%s\":", name);
+	buf_json(b, text, strlen(text));
+}
+
 struct api_call *api_get_run(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
 {
 	return api_submit(begin(api, ASK_RUN, false, run, fn, arg));
@@ -303,12 +383,13 @@ struct api_call *api_get_log(struct api *api, const struct api_run *run, const s
 	return api_submit(c);
 }
 
-struct api_call *api_get_file(struct api *api, const struct api_run *run, const char *path,
-			      api_fn *fn, void *arg)
+struct api_call *api_get_file(struct api *api, const struct api_run *run, const char *sha,
+			      const char *path, api_fn *fn, void *arg)
 {
 	struct api_call *c = begin(api, ASK_FILE, false, run, fn, arg);
 
 	c->file = xstrdup(path);
+	c->file_sha = sha ? xstrdup(sha) : NULL;
 	return api_submit(c);
 }
 
@@ -439,6 +520,16 @@ void api_put_encoded(struct buf *b, const char *s, size_t n)
 			buf_putc(b, s[i]);
 		else
 			buf_printf(b, "%%%02X", ch);
+	}
+}
+
+void api_put_path(struct buf *b, const char *path)
+{
+	for (size_t n; *path; path += n) {
+		n = strcspn(path, "/");
+		api_put_encoded(b, path, n);
+		for (; path[n] == '/'; n++)
+			buf_putc(b, '/');
 	}
 }
 

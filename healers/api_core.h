@@ -48,6 +48,19 @@ enum api_ask {
 	ASK_HOOKS,
 	ASK_DELIVERIES,
 	ASK_REDELIVER,
+	ASK_REQUEST,
+};
+
+/*
+ * One of the requests that a call of ASK_REQUEST is made of. `take` gets the answer, whatever its
+ * fate, and ends in api_report() or api_request(). NULL for JSON: it was none.
+ */
+struct api_request {
+	const char *method;
+	const char *path; /* below the repository's address; in the call's arena, as is the body */
+	const char *body; /* JSON; NULL: none */
+	const char *need; /* the permission, for words */
+	void (*take)(struct api_call *, const struct http_reply *, struct json_object *);
 };
 
 struct api_kind {
@@ -107,11 +120,15 @@ struct api_call {
 	struct api_run run; /* its texts are copies */
 	uint64_t job_id;
 	char *job_name;
-	char *file; /* path in the repository */
+	char *file, *file_sha; /* path in the repository, and at which commit; NULL: the newest */
 	int64_t job_ended_ms;
 	unsigned page;
 	uint64_t limit_key;
 	struct api_scan scan;
+
+	struct api_request request; /* the one that is under way */
+	struct api_change change;   /* a copy in the arena, but for its files */
+	void *work;                 /* of the request's, in the arena */
 
 	struct http_call *http;
 	char *authorization; /* as sent, to say which one was refused */
@@ -138,13 +155,34 @@ struct api_call *api_begin_scan(struct api *, enum api_ask, bool writes, const s
 				api_fn *, void *arg);
 struct api_call *api_submit(struct api_call *);
 
+/* A call of ASK_REQUEST: its first request is to be set, then api_submit(). */
+struct api_call *api_begin_requests(struct api *, const struct api_run *, api_fn *, void *arg);
+/*
+ * The same for one that writes. The change is copied, but for the files: they must live until it
+ * has reported.
+ */
+struct api_call *api_begin_change(struct api *, const struct api_run *, const struct api_change *,
+				  api_fn *, void *arg);
+/* Hands the answer to what the request named for that, after it was judged. */
+void api_take(struct api_call *, const struct http_reply *);
+/* The next one. Only from `take`. */
+void api_request(struct api_call *, const struct api_request *);
+/*
+ * For `take`. True: the answer was refused, or is not what was asked for (not `good`), and that was
+ * reported.
+ */
+bool api_ended(struct api_call *, const struct http_reply *, bool good, const char *what);
+/* What was written into a buffer of ours, in the call's arena; NULL when it was too much. */
+const char *api_body(struct api_call *, struct buf *);
+void api_put_member(struct buf *, const char *name, const char *text); /* "name":"text" */
+
 /* What is the same in every table. */
 struct api_call *api_get_run(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_list_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_get_log(struct api *, const struct api_run *, const struct api_job *, api_fn *,
 			     void *arg);
-struct api_call *api_get_file(struct api *, const struct api_run *, const char *path, api_fn *,
-			      void *arg);
+struct api_call *api_get_file(struct api *, const struct api_run *, const char *sha,
+			      const char *path, api_fn *, void *arg);
 struct api_call *api_rerun_failed_jobs(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_cancel_run(struct api *, const struct api_run *, api_fn *, void *arg);
 struct api_call *api_clear_caches(struct api *, const struct api_run *, api_fn *, void *arg);
@@ -184,6 +222,8 @@ char *api_if_news(const struct api_call *);
 bool api_unchanged(struct api_call *, const struct http_reply *);
 /* For a path or a form: everything but letters, digits and -_.~ as %XX. */
 void api_put_encoded(struct buf *, const char *s, size_t n);
+/* The same for a path of a repository, or a branch where one is written like a path. */
+void api_put_path(struct buf *, const char *path);
 bool api_from_origin(const struct api *, const struct http_reply *);
 void api_count(const struct api *, const struct http_reply *);
 

@@ -326,13 +326,25 @@ static void call_as_app(struct grant *g, const char *method, const char *path, c
 	g->call = http_call_start(a->http, &o, fn, g);
 }
 
-static const char *const grant_names[] = { "actions: read", "actions: write", "checks: write" };
+/* In words, and as GitHub wants them. */
+static const struct {
+	const char *name, *permissions;
+} grants[] = {
+	[GRANT_READ] = { "actions: read", "\"actions\":\"read\"" },
+	[GRANT_ACT] = { "actions: write", "\"actions\":\"write\"" },
+	[GRANT_SHOW] = { "checks: write", "\"checks\":\"write\"" },
+	[GRANT_CHANGE] = { "contents: write and pull requests: write",
+			   "\"contents\":\"write\",\"pull_requests\":\"write\"" },
+	[GRANT_CHANGE_CI] = { "contents: write, pull requests: write and workflows: write",
+			      "\"contents\":\"write\",\"pull_requests\":\"write\","
+			      "\"workflows\":\"write\"" },
+};
 
 /* The words of a refusal that only the App's own requests get. */
 static void judge_app(const struct http_reply *r, const struct grant *g, struct api_result *out)
 {
 	const char *where = *g->repo ? g->repo : "that account";
-	const struct github_ask ask = { g->auth->target.host, where, grant_names[g->may] };
+	const struct github_ask ask = { g->auth->target.host, where, grants[g->may].name };
 
 	github_reply_judge(r, &ask, clock_wall_ms(), out);
 	if (r->status == 401)
@@ -390,11 +402,8 @@ static void ask_token(struct grant *g)
 	struct buf body;
 
 	buf_init(&body, 1024);
-	buf_printf(&body, "{\"permissions\":{\"%s\":\"%s\"}",
-		   !*g->repo              ? "metadata"
-		   : g->may == GRANT_SHOW ? "checks"
-					  : "actions",
-		   g->may == GRANT_READ ? "read" : "write");
+	buf_printf(&body, "{\"permissions\":{%s}",
+		   *g->repo ? grants[g->may].permissions : "\"metadata\":\"read\"");
 	if (!*g->repo) {
 		; /* whatever the installation can see, but no more than its names */
 	} else if (g->repo_id) {

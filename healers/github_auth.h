@@ -42,8 +42,8 @@ DEFINE_OWNED(struct github_auth, github_auth_free)
 typedef void github_token_fn(const char *authorization, const struct api_result *refusal,
 			     void *arg);
 
-/* "actions: read", "actions: write" and "checks: write". */
-enum github_grant { GRANT_READ, GRANT_ACT, GRANT_SHOW };
+/* What a token may be for; github_auth.c has the permissions of each. */
+enum github_grant { GRANT_READ, GRANT_ACT, GRANT_SHOW, GRANT_CHANGE, GRANT_CHANGE_CI };
 
 /*
  * `run` names repository and installation, or with "" for a name the installation alone, for its

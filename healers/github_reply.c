@@ -24,6 +24,9 @@ static void read_complaint(const struct http_reply *r, struct complaint *out)
 	if (json_parse(r->body, r->body_len, &o, &err) < 0)
 		return;
 	message = json_str(o, "message", "");
+	/* "Validation Failed" says less than what failed. */
+	if (r->status == 422)
+		message = json_str(o, "errors.0.message", message);
 	about = json_str(o, "documentation_url", "");
 	(void)text_copy(out->message, sizeof(out->message), message, strlen(message));
 	(void)text_copy(out->about, sizeof(out->about), about, strlen(about));

@@ -98,6 +98,37 @@ struct api_note {
 	bool good;           /* nothing is left to do; else nobody is kept from merging either */
 };
 
+struct change;
+
+/*
+ * A change that is proposed to a repository, on a branch of ours that is made for it and never
+ * written to again. Borrowed during the call that takes it.
+ */
+struct api_change {
+	const char *branch;      /* ours: change_is_our_branch() */
+	const char *onto, *sha;  /* the branch it is for, and the head of that, on which it rests */
+	const struct change *change;
+	bool ci_files; /* some of them say what the CI server runs */
+	const char *message, *author_name, *author_email;
+	const char *title, *body; /* of the proposal; body: Markdown, made harmless */
+	const char *const *labels;
+	unsigned n_labels;
+	bool draft;
+};
+
+/* All "" when there is no such branch; parent and message are of its head. */
+struct api_branch {
+	const char *sha, *parent, *message;
+};
+
+enum api_proposal_state { PROPOSAL_OPEN, PROPOSAL_MERGED, PROPOSAL_CLOSED };
+/* A pull request, a merge request. url is "" when there is none. */
+struct api_proposal {
+	const char *url;
+	enum api_proposal_state state;
+	int64_t ended_at_ms;
+};
+
 /* What came back; only the part that was asked for is set. Borrowed during the callback. */
 struct api_result {
 	enum api_fate fate;
@@ -121,6 +152,11 @@ struct api_result {
 	size_t log_len;
 	struct tail_buf *log_memory; /* of get_log: its bytes, which may be moved away */
 	uint64_t log_skipped_lines;  /* cut off the front of a very large log */
+
+	/* get_branch */
+	struct api_branch branch;
+	/* find_proposal: the newest from that branch; open_proposal */
+	struct api_proposal proposal;
 
 	/* Of what we may ask; -1 and 0 when the provider did not say. */
 	int64_t budget_left, budget_reset_at_ms;
@@ -153,6 +189,9 @@ struct api;
 struct api_call;
 /* Something that is done to a run. */
 typedef struct api_call *api_act_fn(struct api *, const struct api_run *, api_fn *, void *arg);
+
+typedef struct api_call *api_change_fn(struct api *, const struct api_run *,
+				       const struct api_change *, api_fn *, void *arg);
 
 /* Owns tokens, rate-limit state and the call table of one provider host. */
 struct api;
@@ -199,11 +238,11 @@ struct provider_api {
 	struct api_call *(*get_log)(struct api *, const struct api_run *, const struct api_job *,
 				    api_fn *, void *arg);
 	/*
-	 * A small file of the repository's default branch; API_REFUSED with status 404: it is not
-	 * there. NULL where a provider has no files. `path` is one of ours, not a stranger's.
+	 * A small file of the repository at that commit, NULL: of the default branch; API_REFUSED
+	 * with status 404: it is not there. NULL where a provider has no files.
 	 */
-	struct api_call *(*get_file)(struct api *, const struct api_run *, const char *path,
-				     api_fn *, void *arg);
+	struct api_call *(*get_file)(struct api *, const struct api_run *, const char *sha,
+				     const char *path, api_fn *, void *arg);
 	/* What failed in run->generation; API_OK: accepted, API_WAIT: it runs again already. */
 	api_act_fn *rerun_failed_jobs;
 	/* The same with what passed. NULL: that would be a new run, not this one again. */
@@ -221,6 +260,21 @@ struct provider_api {
 	/* Shows people something beside a commit. NULL: the provider has no place for it. */
 	struct api_call *(*show)(struct api *, const struct api_run *, const struct api_note *,
 				 api_fn *, void *arg);
+
+	/*
+	 * For proposals; NULL, all of them, where a provider keeps no repositories. API_OK with
+	 * nothing in it: there is no such branch, or nothing was ever proposed from it.
+	 */
+	struct api_call *(*get_branch)(struct api *, const struct api_run *, const char *branch,
+				       api_fn *, void *arg);
+	struct api_call *(*find_proposal)(struct api *, const struct api_run *, const char *branch,
+					  api_fn *, void *arg);
+	/*
+	 * One commit on a new branch, which is all that is ever written. API_WAIT: something of
+	 * that name is there already, and was left as it is.
+	 */
+	api_change_fn *commit_files;
+	api_change_fn *open_proposal;
 
 	/*
 	 * For the monitor; NULL where a provider has no such thing. Runs that began (or changed,

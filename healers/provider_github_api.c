@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
@@ -14,6 +15,7 @@
 #include "core/text.h"
 #include "healers/api_core.h"
 #include "healers/github_auth.h"
+#include "healers/github_change.h"
 #include "healers/github_json.h"
 #include "healers/github_reply.h"
 #include "healers/run_archive.h"
@@ -21,6 +23,7 @@
 enum {
 	PAGE_MAX = 100, /* GitHub's maximum */
 	HOOK_PAGES_MAX = 5,
+	FILE_URL_MAX = 8 << 10,
 	CACHES_MAX = 20,          /* deleted for one run */
 	CACHE_USE_MS = 60 * 1000, /* a run may look for its caches before it says that it began */
 };
@@ -59,9 +62,11 @@ static struct github *github_of(const struct api_call *c)
 	return (struct github *)c->api;
 }
 
-static const char *need_of(enum api_ask ask)
+static const char *need_of(const struct api_call *c)
 {
-	switch (ask) {
+	if (c->request.need)
+		return c->request.need;
+	switch (c->ask) {
 	case ASK_RUN:
 	case ASK_JOBS:
 	case ASK_LOG:
@@ -70,6 +75,7 @@ static const char *need_of(enum api_ask ask)
 	case ASK_REPOS:
 	case ASK_CLEAR:
 	case ASK_CACHES:
+	case ASK_REQUEST: /* says it itself */
 		break;
 	case ASK_FILE:
 		return "contents: read";
@@ -90,10 +96,14 @@ static const char *need_of(enum api_ask ask)
 }
 
 /* What the token of an App must be for. */
-static enum github_grant grant_of(enum api_ask ask)
+static enum github_grant grant_of(const struct api_call *c)
 {
+	enum api_ask ask = c->ask;
+
 	if (ask == ASK_SHOW)
 		return GRANT_SHOW;
+	if (ask == ASK_REQUEST || (ask == ASK_FILE && c->file_sha))
+		return c->change.ci_files ? GRANT_CHANGE_CI : GRANT_CHANGE;
 	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CLEAR || ask == ASK_CACHES ||
 			       ask == ASK_UNCACHE || ask == ASK_CANCEL
 		       ? GRANT_ACT
@@ -549,6 +559,9 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	case ASK_ARCHIVE:
 		take_archive(c, r);
 		return;
+	case ASK_REQUEST:
+		api_take(c, r);
+		return;
 	case ASK_RERUN:
 	case ASK_RERUN_ALL:
 	case ASK_CANCEL:
@@ -573,7 +586,7 @@ static void judge_log(struct api_call *c, const struct http_reply *r)
 		api_refuse(&c->result, r->status,
 			   "%d: the log is gone (expired or deleted), or the token lacks %s on "
 			   "%s",
-			   r->status, need_of(c->ask), c->repo);
+			   r->status, need_of(c), c->repo);
 	} else if (c->result.fate == API_REFUSED && !r->error && !api_from_origin(c->api, r)) {
 		/* A signed link that lapsed while we waited; a new one is a new request. */
 		api_postpone(&c->result, r->status, -1,
@@ -585,7 +598,7 @@ static void on_reply(const struct http_reply *r, void *arg)
 {
 	struct api_call *c = arg;
 	const struct github_ask ask = { c->api->origin.host,
-					*c->repo ? c->repo : "the installation", need_of(c->ask) };
+					*c->repo ? c->repo : "the installation", need_of(c) };
 
 	c->http = NULL;
 	api_count(c->api, r);
@@ -615,6 +628,10 @@ static void on_reply(const struct http_reply *r, void *arg)
 	if (c->ask == ASK_LOG && (r->status == 404 || r->status == 410)) {
 		c->ask = ASK_ARCHIVE;
 		next_request(c);
+		return;
+	}
+	if (c->ask == ASK_REQUEST) {
+		api_take(c, r);
 		return;
 	}
 	if (c->ask == ASK_LOG || c->ask == ASK_ARCHIVE)
@@ -647,6 +664,18 @@ static char *hook_url(const struct api_call *c)
 	return xasprintf("%s/deliveries?per_page=%d%s%s", hook, PAGE_MAX, cursor, c->scan.cursor);
 }
 
+static char *file_url(const struct api_call *c)
+{
+	struct buf b;
+
+	buf_init(&b, FILE_URL_MAX);
+	buf_printf(&b, "%s/repos/%s/contents/", c->api->url, c->repo);
+	api_put_path(&b, c->file);
+	if (c->file_sha)
+		buf_printf(&b, "?ref=%s", c->file_sha);
+	return buf_take(&b);
+}
+
 static char *url_of(const struct api_call *c)
 {
 	const struct github_call *g = (const struct github_call *)c;
@@ -676,7 +705,9 @@ static char *url_of(const struct api_call *c)
 		return xasprintf("%s/runs/%" PRIu64 "/attempts/%" PRIu64 "/logs", runs,
 				 c->run.run_id, attempt);
 	case ASK_FILE:
-		return xasprintf("%s/repos/%s/contents/%s", c->api->url, c->repo, c->file);
+		return file_url(c);
+	case ASK_REQUEST:
+		return xasprintf("%s/repos/%s%s", c->api->url, c->repo, c->request.path);
 	case ASK_RUNS:
 		return runs_url(c);
 	case ASK_SHOW:
@@ -699,8 +730,12 @@ static char *url_of(const struct api_call *c)
 			 c->ask == ASK_RERUN ? "rerun-failed-jobs" : "rerun");
 }
 
-static const char *method_of(enum api_ask ask)
+static const char *method_of(const struct api_call *c)
 {
+	enum api_ask ask = c->ask;
+
+	if (ask == ASK_REQUEST)
+		return c->request.method;
 	if (ask == ASK_UNCACHE)
 		return "DELETE";
 	if (ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CANCEL || ask == ASK_SHOW ||
@@ -716,7 +751,7 @@ static void send_request(struct api_call *c)
 	OWNED(freep)
 	char *version = xasprintf("X-GitHub-Api-Version: %s", conf_str(conf, "github.api_version"));
 	struct http_call_options o = {
-		.method = method_of(c->ask),
+		.method = method_of(c),
 		.url = url,
 		.headers = { "Accept: application/vnd.github+json", version,
 			     "Cache-Control: no-cache" },
@@ -734,8 +769,8 @@ static void send_request(struct api_call *c)
 		o.max_body_bytes = (size_t)conf_int(conf, o.keep_tail ? "github.log_max"
 								      : "github.archive_max");
 	}
-	if (c->ask == ASK_SHOW) {
-		o.body = github_call(c)->body;
+	if (c->ask == ASK_SHOW || c->request.body) {
+		o.body = c->request.body ? c->request.body : github_call(c)->body;
 		o.body_len = strlen(o.body);
 		o.headers[3] = "Content-Type: application/json";
 	}
@@ -776,7 +811,7 @@ static void on_token(const char *authorization, const struct api_result *refusal
 static void ask_token(struct api_call *c)
 {
 	github_call(c)->wait = github_auth_get(github_of(c)->auth, for_app(c) ? NULL : &c->run,
-					       grant_of(c->ask), on_token, c);
+					       grant_of(c), on_token, c);
 }
 
 /* --- the table ---------------------------------------------------------- */
@@ -926,6 +961,10 @@ const struct provider_api provider_api_github = {
 	.clear_caches = api_clear_caches,
 	.cancel_run = api_cancel_run,
 	.show = show,
+	.get_branch = github_get_branch,
+	.find_proposal = github_find_proposal,
+	.commit_files = github_commit_files,
+	.open_proposal = github_open_proposal,
 	.list_runs = api_list_runs,
 	.list_repos = list_repos,
 	.own_hook = own_hook,

@@ -21,6 +21,7 @@
 #include "core/mem.h"
 #include "core/text.h"
 #include "healers/api_core.h"
+#include "healers/gitlab_change.h"
 
 enum {
 	PAGE_MAX = 100, /* GitLab's maximum */
@@ -39,6 +40,7 @@ enum at {
 	AT_CANCEL,
 	AT_PIPELINES,
 	AT_PROJECTS,
+	AT_REQUEST,
 };
 
 struct gitlab_call {
@@ -87,6 +89,8 @@ static struct word translated(const char *word)
 
 static const char *need_of(const struct api_call *c)
 {
+	if (c->request.need)
+		return c->request.need;
 	return c->writes ? "the scope api and the role Developer"
 			 : "the scope read_api and the role Reporter";
 }
@@ -415,6 +419,9 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 	case AT_CANCEL:
 		api_report(c);
 		return;
+	case AT_REQUEST:
+		api_take(c, r);
+		return;
 	case AT_RETRY:
 		gitlab_call(c)->retried++;
 		next_retry(c);
@@ -475,6 +482,10 @@ static void on_reply(const struct http_reply *r, void *arg)
 		next_retry(c);
 		return;
 	}
+	if (gitlab_call(c)->at == AT_REQUEST) {
+		api_take(c, r);
+		return;
+	}
 	if (c->ask == ASK_LOG)
 		judge_log(c, r);
 	/* Some run again: what comes of that decides. */
@@ -483,14 +494,14 @@ static void on_reply(const struct http_reply *r, void *arg)
 	api_report(c);
 }
 
-static char *file_url(const char *project, const char *path)
+static char *file_url(const char *project, const char *path, const char *sha)
 {
 	struct buf b;
 
 	buf_init(&b, URL_MAX);
 	buf_printf(&b, "%s/repository/files/", project);
 	api_put_encoded(&b, path, strlen(path));
-	buf_puts(&b, "/raw?ref=HEAD");
+	buf_printf(&b, "/raw?ref=%s", sha ? sha : "HEAD");
 	return buf_take(&b);
 }
 
@@ -559,9 +570,11 @@ static char *url_of(const struct api_call *c)
 	case AT_TRACE:
 		return xasprintf("%s/jobs/%" PRIu64 "/trace", project, c->job_id);
 	case AT_FILE:
-		return file_url(project, c->file);
+		return file_url(project, c->file, c->file_sha);
 	case AT_CANCEL:
 		return xasprintf("%s/pipelines/%" PRIu64 "/cancel", project, c->run.run_id);
+	case AT_REQUEST:
+		return xasprintf("%s%s", project, c->request.path);
 	case AT_RETRY:
 		break;
 	}
@@ -571,7 +584,8 @@ static char *url_of(const struct api_call *c)
 static void request(struct api_call *c)
 {
 	const struct conf *conf = c->api->conf;
-	bool post = gitlab_call(c)->at == AT_RETRY || gitlab_call(c)->at == AT_CANCEL;
+	enum at at = gitlab_call(c)->at;
+	bool post = at == AT_RETRY || at == AT_CANCEL || c->request.body;
 	OWNED(freep) char *url = url_of(c), *known = api_if_news(c);
 	OWNED(freep) char *token = xasprintf("PRIVATE-TOKEN: %s", api_secret(c->api));
 	struct http_call_options o = {
@@ -589,6 +603,11 @@ static void request(struct api_call *c)
 		o.keep_tail = true;
 		o.max_body_bytes = (size_t)conf_int(conf, "gitlab.log_max");
 		o.max_redirects = API_REDIRECTS_MAX;
+	}
+	if (c->request.body) {
+		o.body = c->request.body;
+		o.body_len = strlen(o.body);
+		o.headers[2] = "Content-Type: application/json";
 	}
 	if (gitlab_call(c)->at == AT_FILE) {
 		o.headers[0] = "Accept: text/plain";
@@ -611,7 +630,7 @@ static void start(struct api_call *c)
 	static const enum at first[] = {
 		[ASK_RUN] = AT_PIPELINE,   [ASK_JOBS] = AT_JOBS,     [ASK_LOG] = AT_TRACE,
 		[ASK_FILE] = AT_FILE,      [ASK_RERUN] = AT_JOBS,    [ASK_RUNS] = AT_PIPELINES,
-		[ASK_REPOS] = AT_PROJECTS, [ASK_CANCEL] = AT_CANCEL,
+		[ASK_REPOS] = AT_PROJECTS, [ASK_CANCEL] = AT_CANCEL, [ASK_REQUEST] = AT_REQUEST,
 	};
 	const char *groups = conf_str(c->api->conf, "gitlab.groups");
 
@@ -676,6 +695,10 @@ const struct provider_api provider_api_gitlab = {
 	.get_file = api_get_file,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
 	.cancel_run = api_cancel_run,
+	.get_branch = gitlab_get_branch,
+	.find_proposal = gitlab_find_proposal,
+	.commit_files = gitlab_commit_files,
+	.open_proposal = gitlab_open_proposal,
 	.list_runs = api_list_runs,
 	.list_repos = api_list_repos,
 	.cancel = api_cancel,

@@ -163,7 +163,7 @@ void fake_api_ask(struct fake_api *f, enum fake_call call, const struct api_run 
 		(void)f->ops->get_log(f->api, run, job, on_result, out);
 		break;
 	case FAKE_GET_FILE:
-		(void)f->ops->get_file(f->api, run, "docs/CODEOWNERS", on_result, out);
+		(void)f->ops->get_file(f->api, run, NULL, "docs/CODEOWNERS", on_result, out);
 		break;
 	case FAKE_RERUN:
 		(void)f->ops->rerun_failed_jobs(f->api, run, on_result, out);

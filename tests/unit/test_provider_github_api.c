@@ -681,12 +681,12 @@ static void a_file_comes_as_it_is(void **state)
 
 	w->special = file_server;
 	w->status = 200;
-	(void)gh->get_file(w->api, &run7, ".github/CODEOWNERS", on_result, &there);
+	(void)gh->get_file(w->api, &run7, NULL, ".github/CODEOWNERS", on_result, &there);
 	finish(w, &there);
 	assert_int_equal(there.r.fate, API_OK);
 	assert_string_equal(there.log, "* @all\n");
 	w->status = 404;
-	(void)gh->get_file(w->api, &run7, ".github/CODEOWNERS", on_result, &not );
+	(void)gh->get_file(w->api, &run7, NULL, ".github/CODEOWNERS", on_result, &not );
 	finish(w, &not );
 	assert_int_equal(not .r.fate, API_REFUSED);
 	assert_int_equal(not .r.http_status, 404);
