@@ -509,6 +509,15 @@ const struct cause causes[] = {
 			 "##[error]The action 'Run npm run test:integration' has timed out after "
 			 "20 minutes.\n",
 			 0 } } },
+	{ .id = "timeout_test",
+	  .category = "timeout",
+	  .subcategory = "test",
+	  .place = IN_TEST,
+	  .stories = { { "python -m pytest tests",
+			 "tests/test_stock.py F                    [ {small}%]\n"
+			 "E       Failed: Timeout >30.0s\n"
+			 "tests/test_stock.py:41: Failed\n",
+			 1 } } },
 	{ .id = "timeout_job",
 	  .category = "timeout",
 	  .subcategory = "job",

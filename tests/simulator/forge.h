@@ -36,9 +36,9 @@ struct proposal {
 	bool may_be_ours; /* ... who lets maintainers push to it */
 	char labels[PROPOSAL_LABELS_MAX][64];
 	unsigned n_labels, n_comments;
-	char *last_comment;  /* NULL: none */
-	const char *trouble; /* of the last rebase; NULL: none */
-	int64_t created_ms, updated_ms;
+	char *last_comment;                        /* NULL: none */
+	const char *trouble;                       /* of the last rebase; NULL: none */
+	int64_t created_ms, updated_ms, closed_ms; /* closed_ms 0: it is open */
 };
 
 struct depot {

@@ -82,14 +82,35 @@ static void get_repo(struct ask *a)
 	reply(a, 200, &b);
 }
 
-static void put_commit_head(struct buf *b, const struct ask *a, const git_oid *id)
+static void put_commit_sha(struct buf *b, const struct ask *a, const git_oid *id)
 {
 	char hex[GIT_OID_HEXSZ + 1];
 
-	js_open(b, "commit", '{');
 	put_sha(b, "sha", id);
 	js_url(b, "url", "%s/repos/%s/commits/%s", a->sim->url, a->repo,
 	       git_oid_tostr(hex, sizeof(hex), id));
+}
+
+static void put_commit_head(struct buf *b, const struct ask *a, const struct depot *d,
+			    const git_oid *id)
+{
+	git_commit *c = NULL;
+
+	js_open(b, "commit", '{');
+	put_commit_sha(b, a, id);
+	if (git_commit_lookup(&c, d->git, id) == 0) {
+		js_open(b, "commit", '{');
+		js_str(b, "message", git_commit_message(c));
+		js_close(b, '}');
+		js_open(b, "parents", '[');
+		for (unsigned i = 0; i < git_commit_parentcount(c); i++) {
+			js_open(b, NULL, '{');
+			put_commit_sha(b, a, git_commit_parent_id(c, i));
+			js_close(b, '}');
+		}
+		js_close(b, ']');
+	}
+	git_commit_free(c);
 	js_close(b, '}');
 }
 
@@ -108,7 +129,7 @@ static void get_branch(struct ask *a)
 	buf_init(&b, ANSWER_MAX);
 	js_open(&b, NULL, '{');
 	js_str(&b, "name", a->rest);
-	put_commit_head(&b, a, &id);
+	put_commit_head(&b, a, d, &id);
 	js_bool(&b, "protected", depot_protects(d, a->rest));
 	js_url(&b, "protection_url", "%s/repos/%s/branches/%s/protection", a->sim->url, a->repo,
 	       a->rest);
@@ -433,6 +454,46 @@ static void create_commit(struct ask *a)
 
 /* --- blobs and trees ---------------------------------------------------------- */
 
+static void put_entry(struct buf *b, const struct ask *a, const git_tree_entry *e)
+{
+	git_object_t type = git_tree_entry_type(e);
+	char mode[12];
+
+	js_open(b, NULL, '{');
+	js_str(b, "path", git_tree_entry_name(e));
+	(void)snprintf(mode, sizeof(mode), "%06o", (unsigned)git_tree_entry_filemode(e));
+	js_str(b, "mode", mode);
+	js_str(b, "type", git_object_type2string(type));
+	put_object(b, a, type == GIT_OBJECT_TREE ? "trees" : "blobs", git_tree_entry_id(e));
+	js_close(b, '}');
+}
+
+static void get_tree(struct ask *a)
+{
+	struct depot *d = filled(a);
+	git_tree *tree = NULL;
+	struct buf b;
+	git_oid id;
+
+	if (!d)
+		return;
+	if (!hex_of(a->rest, &id) || git_tree_lookup(&tree, d->git, &id) < 0) {
+		rest_not_found(a);
+		return;
+	}
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	put_object(&b, a, "trees", &id);
+	js_open(&b, "tree", '[');
+	for (size_t i = 0; i < git_tree_entrycount(tree); i++)
+		put_entry(&b, a, git_tree_entry_byindex(tree, i));
+	js_close(&b, ']');
+	js_bool(&b, "truncated", false);
+	js_close(&b, '}');
+	git_tree_free(tree);
+	reply(a, 200, &b);
+}
+
 static void create_blob(struct ask *a)
 {
 	struct depot *d = filled(a);
@@ -604,6 +665,7 @@ const struct route github_git_routes[] = {
 	{ "GET", REPO "/compare/{p}", CALL_GIT, get_compare, false, false, SCOPE_CONTENTS },
 	{ "GET", GIT "/ref/{p}", CALL_GIT, get_ref, false, false, SCOPE_CONTENTS },
 	{ "GET", GIT "/commits/{p}", CALL_GIT, get_commit, false, false, SCOPE_CONTENTS },
+	{ "GET", GIT "/trees/{p}", CALL_GIT, get_tree, false, false, SCOPE_CONTENTS },
 	{ "POST", GIT "/blobs", CALL_GIT, create_blob, true, false, SCOPE_CONTENTS },
 	{ "POST", GIT "/trees", CALL_GIT, create_tree, true, false, SCOPE_CONTENTS },
 	{ "POST", GIT "/commits", CALL_GIT, create_commit, true, false, SCOPE_CONTENTS },

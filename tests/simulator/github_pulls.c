@@ -120,6 +120,11 @@ static void put_pull(struct buf *b, const struct ask *a, struct depot *d, const 
 	js_close(b, ']');
 	js_time(b, "created_at", p->created_ms);
 	js_time(b, "updated_at", p->updated_ms);
+	if (p->closed)
+		js_time(b, "closed_at", p->closed_ms);
+	else
+		js_raw(b, "closed_at", "null");
+	js_raw(b, "merged_at", "null");
 	put_sides(b, a, d, p);
 	if (whole) {
 		js_bool(b, "merged", false);
@@ -334,6 +339,7 @@ static void patch_pull(struct ask *a)
 		return;
 	state = json_str(o, "state", p->closed ? "closed" : "open");
 	p->closed = strcmp(state, "closed") == 0;
+	p->closed_ms = p->closed ? clock_wall_ms() : 0;
 	p->updated_ms = clock_wall_ms();
 	reply_pull(a, d, p, 200);
 }
