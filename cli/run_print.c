@@ -144,6 +144,7 @@ static void print_plan(const struct redisReply *plan)
 	heading("What came of it");
 	painted_line("result", run_field(plan, "result"));
 	line("detail", run_field(plan, "detail"));
+	line("proposal", run_field(plan, "proposal"));
 	time_line("at", run_number(plan, "done_at_ms"));
 }
 

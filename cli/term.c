@@ -39,10 +39,10 @@ const char *term_paint(const char *word)
 		{ "same_failure", "\033[31m" }, { "different_failure", "\033[31m" },
 		{ "refused", "\033[31m" },      { "gave_up", "\033[31m" },
 		{ "timed_out", "\033[31m" },    { "unknown", "\033[31m" },
-		{ "escalated", "\033[33m" },    { "observed", "\033[33m" },
-		{ "dead", "\033[31m" },         { "passed", "\033[32m" },
-		{ "needs_you", "\033[33m" },    { "healing", "\033[36m" },
-		{ "diagnosing", "\033[36m" },
+		{ "escalated", "\033[33m" },    { "proposed", "\033[36m" },
+		{ "observed", "\033[33m" },     { "dead", "\033[31m" },
+		{ "passed", "\033[32m" },       { "needs_you", "\033[33m" },
+		{ "healing", "\033[36m" },      { "diagnosing", "\033[36m" },
 	};
 
 	for (size_t i = 0; term_colour() && i < ARRAY_LEN(rows); i++)

@@ -143,7 +143,8 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 {
 	const struct decide_facts *facts = q->facts;
 
-	if (!healer_target(h, q->finding) || h->local != is_local(q->finding))
+	if (!healer_target(h, q->finding) || h->local != is_local(q->finding) ||
+	    !healer_fits(h, q->finding, &facts->policy->change))
 		return NOT_FOR_THIS;
 	if (h->repeats && !q->finding->transient)
 		return DETERMINISTIC;
@@ -171,9 +172,23 @@ static const struct learned_one *learned_of(const struct question *q, const stru
 	return NULL;
 }
 
+/* Telling a person needs nobody's approval, and what is riskier than allowed is only suggested. */
+static enum policy_mode mode_for(const struct decide_facts *facts, const struct healer *h)
+{
+	bool observe = h->local ? facts->observe_local : facts->observe;
+	enum policy_mode mode = observe ? POLICY_OBSERVE : facts->policy->mode;
+
+	if (mode == POLICY_SUGGEST && h->risk == RISK_OBSERVE)
+		return POLICY_ACT;
+	if (mode == POLICY_ACT && (h->asks_always || h->risk > facts->policy->risk))
+		return POLICY_SUGGEST;
+	return mode;
+}
+
 struct choice {
 	const struct healer *healer; /* NULL: none, and `why` says why */
 	enum obstacle why;
+	enum policy_mode mode;
 	double success, ci_minutes, value, seen;
 };
 
@@ -183,6 +198,7 @@ static void weigh(const struct question *q, const struct healer *h, struct choic
 	const struct learned_one *known = learned_of(q, h);
 
 	out->healer = h;
+	out->mode = mode_for(q->facts, h);
 	out->ci_minutes = h->repeats_all          ? q->facts->ci_minutes_all
 			  : h->risk == RISK_RETRY ? q->facts->ci_minutes
 						  : 0;
@@ -194,14 +210,20 @@ static void weigh(const struct question *q, const struct healer *h, struct choic
 				  q->facts->ci_price);
 }
 
+/* What may be done now is better than what a person would have to be asked for. */
 static bool better(const struct choice *a, const struct choice *b)
 {
-	if (!b->healer || a->value > b->value)
+	if (!b->healer)
+		return true;
+	if (a->mode != b->mode)
+		return a->mode > b->mode;
+	if (a->value > b->value)
 		return true;
 	return a->value >= b->value && a->healer->risk < b->healer->risk;
 }
 
-/* The one that is worth most; of equals the less risky, then the first. */
+/* The one that is worth most of those that may be done; of equals the less risky, then the first.
+ */
 static void choose(const struct question *q, struct choice *out)
 {
 	*out = (struct choice){ .healer = NULL, .why = NOT_FOR_THIS };
@@ -351,19 +373,6 @@ static void say_wait(const struct question *q, int64_t ms)
 			       reruns == 1 ? "" : "s");
 	(void)snprintf(q->reason + n, DECIDE_REASON_MAX - n, "; %s follows in %" PRId64 " %s",
 		       which, (ms + unit - 1) / unit, unit == 1000 ? "s" : "min");
-}
-
-/* Telling a person needs nobody's approval, and what is riskier than allowed is only suggested. */
-static enum policy_mode mode_for(const struct decide_facts *facts, const struct healer *h)
-{
-	bool observe = h->local ? facts->observe_local : facts->observe;
-	enum policy_mode mode = observe ? POLICY_OBSERVE : facts->policy->mode;
-
-	if (mode == POLICY_SUGGEST && h->risk == RISK_OBSERVE)
-		return POLICY_ACT;
-	if (mode == POLICY_ACT && h->risk > facts->policy->risk)
-		return POLICY_SUGGEST;
-	return mode;
 }
 
 void decide(const struct decide_facts *facts, const struct finding *finding, struct decision *out)

@@ -470,6 +470,8 @@ struct json_object *notify_notice(const struct run *r, const struct plan *p, con
 		add_finding(o, r->finding);
 	json_add_str(o, "strategy", p->strategy);
 	json_add_str(o, "detail", *p->detail ? p->detail : p->reason);
+	if (*p->proposal)
+		json_add_str(o, "proposal", p->proposal);
 	json_add_i64(o, "at_ms", now_ms);
 	return o;
 }
@@ -491,6 +493,7 @@ struct json_object *notify_sample(int64_t now_ms)
 		.finding = finding,
 	};
 	const struct plan p = {
+		.proposal = "",
 		.id = "github:1:1:1",
 		.run = "github:1:1",
 		.category = "network_failure",

@@ -54,13 +54,14 @@ static struct json_object *one(const struct notify_view *v, struct json_object *
 {
 	struct json_object *o = clean(notice);
 	const struct notify_word *w = notify_word_of(notice);
-	const char *url = notify_run_url(notice);
 
 	json_add_str(o, "text", w->text[v->language]);
 	json_add_str(o, "severity", notify_severities[w->severity]);
 	json_add_bool(o, "needs_person", w->person);
-	if (!url)
+	if (!notify_run_url(notice))
 		json_object_object_del(o, "url");
+	if (!notify_proposal_url(notice))
+		json_object_object_del(o, "proposal");
 	if (*v->page_url)
 		json_add_str(o, "page_url", v->page_url);
 	add_answer(o, "approve_url", v, notice, true);

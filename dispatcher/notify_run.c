@@ -36,6 +36,7 @@ static struct json_object *format(const struct notify_view *v)
 	size_t n =
 		json_object_is_type(lines, json_type_array) ? json_object_array_length(lines) : 0;
 	const struct notify_word *w = notify_word_of(notice);
+	const char *proposal = notify_proposal_url(notice);
 	OWNED(buf_done) struct buf text, cause, tests;
 
 	buf_init(&text, SCRATCH_MAX);
@@ -47,6 +48,8 @@ static struct json_object *format(const struct notify_view *v)
 	put_line(&text, v, LABEL_STRATEGY, json_str(notice, "strategy", ""));
 	put_line(&text, v, LABEL_RESULT, json_str(notice, "detail", ""));
 	put_line(&text, v, LABEL_FAILED_TESTS, buf_text(&tests));
+	if (proposal)
+		buf_printf(&text, "<%s>\n\n", proposal);
 	for (size_t i = 0; i < n; i++) {
 		buf_puts(&text, "> ");
 		put(&text, json_str(json_object_array_get_idx(lines, i), "text", ""));

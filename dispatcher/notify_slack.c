@@ -110,14 +110,18 @@ static void add_buttons(struct json_object *blocks, const struct notify_view *v,
 			struct json_object *notice)
 {
 	const char *run = notice ? notify_run_url(notice) : NULL;
+	const char *proposal = notice ? notify_proposal_url(notice) : NULL;
 	struct json_object *actions, *list;
 
-	if (!run && !*v->page_url)
+	if (!run && !proposal && !*v->page_url)
 		return;
 	actions = json_object_new_object();
 	list = json_object_new_array();
 	if (notice)
 		add_answers(list, v, notice);
+	if (proposal)
+		add_button(list, "proposal", notify_label(v->language, LABEL_OPEN_PROPOSAL), NULL,
+			   proposal);
 	if (run)
 		add_button(list, "run", notify_label(v->language, LABEL_OPEN_RUN), NULL, run);
 	if (*v->page_url)

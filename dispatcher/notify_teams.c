@@ -187,6 +187,8 @@ static struct json_object *format(const struct notify_view *v)
 	if (v->n == 1) {
 		add_answer(actions, v, true);
 		add_answer(actions, v, false);
+		add_action(actions, notify_label(v->language, LABEL_OPEN_PROPOSAL),
+			   notify_proposal_url(v->notices[0]));
 		add_action(actions, notify_label(v->language, LABEL_OPEN_RUN),
 			   notify_run_url(v->notices[0]));
 	}

@@ -18,6 +18,11 @@ const struct notify_word notify_words[] = {
 	  true,
 	  NOTIFY_WARNING,
 	  { "A heal waits for approval", "Eine Heilung wartet auf Zustimmung" } },
+	{ "proposed",
+	  true,
+	  NOTIFY_WARNING,
+	  { "A change is proposed: please review it",
+	    "Eine Änderung ist vorgeschlagen: bitte ansehen" } },
 	{ "escalated",
 	  true,
 	  NOTIFY_WARNING,
@@ -88,6 +93,7 @@ static const char *const labels[LABELS][NOTIFY_LANGUAGES] = {
 	[LABEL_FAILED_TESTS] = { "Failed tests", "Gescheiterte Tests" },
 	[LABEL_SURE] = { "sure", "sicher" },
 	[LABEL_OPEN_RUN] = { "Open the run", "Lauf öffnen" },
+	[LABEL_OPEN_PROPOSAL] = { "Open the proposal", "Vorschlag öffnen" },
 	[LABEL_OPEN_PAGE] = { "Open Pipeline Guard", "Pipeline Guard öffnen" },
 	[LABEL_DIGEST] = { "messages", "Meldungen" },
 	[LABEL_MORE] = { "more", "weitere" },
@@ -200,9 +206,9 @@ void notify_failed_tests(const struct notify_view *v, struct json_object *notice
 			   notify_label(v->language, LABEL_MORE));
 }
 
-const char *notify_run_url(struct json_object *notice)
+static const char *url_of(struct json_object *notice, const char *member)
 {
-	const char *url = json_str(notice, "url", "");
+	const char *url = json_str(notice, member, "");
 	struct http_origin origin;
 	struct err err;
 
@@ -213,6 +219,16 @@ const char *notify_run_url(struct json_object *notice)
 		    strchr("\"<>\\^`{|}", *p))
 			return NULL;
 	return url;
+}
+
+const char *notify_run_url(struct json_object *notice)
+{
+	return url_of(notice, "url");
+}
+
+const char *notify_proposal_url(struct json_object *notice)
+{
+	return url_of(notice, "proposal");
 }
 
 bool notify_answer_url(const struct notify_view *v, struct json_object *notice, bool approve,

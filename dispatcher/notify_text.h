@@ -42,6 +42,7 @@ enum notify_label {
 	LABEL_FAILED_TESTS,
 	LABEL_SURE,
 	LABEL_OPEN_RUN,
+	LABEL_OPEN_PROPOSAL,
 	LABEL_OPEN_PAGE,
 	LABEL_DIGEST,
 	LABEL_MORE,
@@ -61,6 +62,8 @@ void notify_repositories(struct json_object *notice, struct buf *out);
 void notify_failed_tests(const struct notify_view *, struct json_object *notice, struct buf *out);
 /* The run's address when it is http or https and of a sane length, else NULL. */
 const char *notify_run_url(struct json_object *notice);
+/* The same of what was proposed. */
+const char *notify_proposal_url(struct json_object *notice);
 /* Where a suggestion is approved or rejected; false, and nothing, when the notice is of none. */
 bool notify_answer_url(const struct notify_view *, struct json_object *notice, bool approve,
 		       struct buf *out);

@@ -11,6 +11,7 @@
 #include "core/conf.h"
 #include "core/finding.h"
 #include "core/mem.h"
+#include "core/neutralise.h"
 #include "core/text.h"
 #include "core/yaml_where.h"
 #include "dispatcher/policy_time.h"
@@ -35,9 +36,16 @@ enum predicate {
 	PREDICATES
 };
 
+struct change_row {
+	int64_t *max_files, *max_lines;
+	int64_t ci_files, fewer_tests, draft; /* 0: not said, else the value + 1 */
+	struct list labels, mirrors;
+};
+
 struct choice {
 	int64_t mode, risk; /* 0: not said, else the value + 1 */
 	struct list strategies;
+	struct change_row *change;
 	int64_t *min_confidence, *reruns_per_run, *per_pipeline_hour, *minutes_per_repo_day;
 };
 
@@ -70,6 +78,11 @@ static const cyaml_strval_t risks[] = {
 	{ "change", RISK_CHANGE + 1 },
 };
 
+static const cyaml_strval_t flags[] = {
+	{ "false", false + 1 },
+	{ "true", true + 1 },
+};
+
 static const cyaml_schema_value_t word_value = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 200),
 };
@@ -85,21 +98,39 @@ static const cyaml_schema_value_t word_value = {
 					     &word_value, 1, POLICY_LIST_MAX),                 \
 		},                                                                             \
 	}
-#define CHOICE_ROWS(strct, at)                                                                    \
-	CYAML_FIELD_ENUM("mode", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, strct, at mode, modes,  \
-			 ARRAY_LEN(modes)),                                                       \
-		CYAML_FIELD_ENUM("risk", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, strct, at risk, \
-				 risks, ARRAY_LEN(risks)),                                        \
-		LIST("strategies", strct, at strategies),                                         \
-		CYAML_FIELD_INT_PTR("min_confidence", CYAML_FLAG_OPTIONAL, strct,                 \
-				    at min_confidence),                                           \
-		CYAML_FIELD_INT_PTR("reruns_per_run", CYAML_FLAG_OPTIONAL, strct,                 \
-				    at reruns_per_run),                                           \
-		CYAML_FIELD_INT_PTR("per_pipeline_hour", CYAML_FLAG_OPTIONAL, strct,              \
-				    at per_pipeline_hour),                                        \
-		CYAML_FIELD_INT_PTR("minutes_per_repo_day", CYAML_FLAG_OPTIONAL, strct,           \
+#define CHOICE_ROWS(strct, at)                                                                     \
+	CYAML_FIELD_ENUM("mode", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, strct, at mode, modes,   \
+			 ARRAY_LEN(modes)),                                                        \
+		CYAML_FIELD_ENUM("risk", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, strct, at risk,  \
+				 risks, ARRAY_LEN(risks)),                                         \
+		LIST("strategies", strct, at strategies),                                          \
+		CYAML_FIELD_MAPPING_PTR("change", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, strct, \
+					at change, change_fields),                                 \
+		CYAML_FIELD_INT_PTR("min_confidence", CYAML_FLAG_OPTIONAL, strct,                  \
+				    at min_confidence),                                            \
+		CYAML_FIELD_INT_PTR("reruns_per_run", CYAML_FLAG_OPTIONAL, strct,                  \
+				    at reruns_per_run),                                            \
+		CYAML_FIELD_INT_PTR("per_pipeline_hour", CYAML_FLAG_OPTIONAL, strct,               \
+				    at per_pipeline_hour),                                         \
+		CYAML_FIELD_INT_PTR("minutes_per_repo_day", CYAML_FLAG_OPTIONAL, strct,            \
 				    at minutes_per_repo_day)
 /* NOLINTEND(bugprone-macro-parentheses) */
+
+/* The library's own flags take any text for true. */
+#define FLAG(member)                                                                          \
+	CYAML_FIELD_ENUM(#member, CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct change_row, \
+			 member, flags, ARRAY_LEN(flags))
+
+static const cyaml_schema_field_t change_fields[] = {
+	CYAML_FIELD_INT_PTR("max_files", CYAML_FLAG_OPTIONAL, struct change_row, max_files),
+	CYAML_FIELD_INT_PTR("max_lines", CYAML_FLAG_OPTIONAL, struct change_row, max_lines),
+	FLAG(ci_files),
+	FLAG(fewer_tests),
+	FLAG(draft),
+	LIST("labels", struct change_row, labels),
+	LIST("mirrors", struct change_row, mirrors),
+	CYAML_FIELD_END,
+};
 
 static const cyaml_schema_field_t choice_fields[] = {
 	CHOICE_ROWS(struct choice, ),
@@ -309,6 +340,83 @@ static const struct number_row {
 #undef N
 };
 
+/* The same in what a rule says of changes. */
+static int number_of_change(struct reading *r, const char *key, const int64_t *said, int64_t max,
+			    int64_t *out)
+{
+	size_t base = strlen(r->path);
+
+	if (!said)
+		return 0;
+	(void)snprintf(r->path + base, sizeof(r->path) - base, ".%s", key);
+	if (*said < 1 || *said > max)
+		return fault(r, "%s is from 1 to %lld", key, (long long)max);
+	r->path[base] = '\0';
+	*out = *said;
+	return 0;
+}
+
+static int check_change_list(struct reading *r, const char *key, const struct list *list,
+			     bool (*good)(const char *), const char *what)
+{
+	size_t base = strlen(r->path);
+
+	for (unsigned i = 0; i < list->n; i++) {
+		(void)snprintf(r->path + base, sizeof(r->path) - base, ".%s[%u]", key, i);
+		if (!good(list->items[i]))
+			return fault(r, "\"%.60s\" is not %s", list->items[i], what);
+		r->path[base] = '\0';
+	}
+	return 0;
+}
+
+static bool is_mirror(const char *text)
+{
+	char host[MIRROR_HOST_MAX], url[MIRROR_URL_MAX];
+
+	return propose_mirror(text, host, url);
+}
+
+/* GitLab takes several in one text with commas between them. */
+static bool is_label(const char *text)
+{
+	size_t n;
+
+	for (; *text; text += n)
+		if (neutralise_is_bad(text, strlen(text), &n) || *text == ',')
+			return false;
+	return true;
+}
+
+static void take_flag(int64_t said, bool *out)
+{
+	if (said)
+		*out = said - 1;
+}
+
+static int take_change(struct reading *r, const struct change_row *c, struct propose_rules *out)
+{
+	if (number_of_change(r, "max_files", c->max_files, 1000, &out->max_files) < 0 ||
+	    number_of_change(r, "max_lines", c->max_lines, 20000, &out->max_lines) < 0 ||
+	    check_change_list(r, "labels", &c->labels, is_label, "a label: text without commas") <
+		    0 ||
+	    check_change_list(r, "mirrors", &c->mirrors, is_mirror,
+			      "a host and the URL of its mirror") < 0)
+		return -1;
+	take_flag(c->ci_files, &out->ci_files);
+	take_flag(c->fewer_tests, &out->fewer_tests);
+	take_flag(c->draft, &out->draft);
+	if (c->labels.n) {
+		out->labels = (const char *const *)c->labels.items;
+		out->n_labels = c->labels.n;
+	}
+	if (c->mirrors.n) {
+		out->mirrors = (const char *const *)c->mirrors.items;
+		out->n_mirrors = c->mirrors.n;
+	}
+	return 0;
+}
+
 /* What a choice says replaces what `out` says. */
 static int take_choice(struct reading *r, const struct choice *c, struct policy_answer *out)
 {
@@ -316,6 +424,12 @@ static int take_choice(struct reading *r, const struct choice *c, struct policy_
 
 	if (check_strategies(r, &c->strategies) < 0)
 		return -1;
+	if (c->change) {
+		(void)snprintf(r->path + base, sizeof(r->path) - base, "%schange", base ? "." : "");
+		if (take_change(r, c->change, &out->change) < 0)
+			return -1;
+		r->path[base] = '\0';
+	}
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		const int64_t *said;
 

@@ -12,6 +12,7 @@
 
 #include "core/err.h"
 #include "healers/healer.h"
+#include "healers/propose.h"
 
 /* In the order of how much they allow. */
 enum policy_mode {
@@ -50,6 +51,7 @@ struct policy_answer {
 	struct policy_limits limits;
 	const char *const *strategies; /* allowed ones; NULL: all */
 	unsigned n_strategies;
+	struct propose_rules change;
 };
 
 struct conf;

@@ -56,7 +56,7 @@ static const struct column plan_columns[] = {
 	TEXT(plan, result),       TEXT(plan, detail),
 	NUMBER(plan, stopped),    NUMBER(plan, forced),
 	TEXT(plan, host),         TEXT(plan, success),
-	TEXT(plan, ci_minutes),
+	TEXT(plan, ci_minutes),   TEXT(plan, proposal),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,

@@ -21,7 +21,7 @@ struct run {
 struct plan {
 	const char *id, *run, *strategy, *risk, *mode, *state, *reason, *category, *fingerprint,
 		*rule, *confidence, *trace, *subcategory, *asked_by, *answer, *result, *detail,
-		*host, *success, *ci_minutes;
+		*host, *success, *ci_minutes, *proposal;
 	uint64_t generation, created_at_ms, due_at_ms, sent_at_ms, sends, reruns, held_ms, stopped,
 		forced;
 };

@@ -15,6 +15,8 @@
 #include "core/audit.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
+#include "core/finding.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/metrics.h"
@@ -138,6 +140,7 @@ static void finish(struct task *t, const char *result, const char *detail)
 	release(t);
 	a->result = result;
 	a->detail = arena_strdup(t->arena, detail);
+	t->plan.proposal = arena_strdup(t->arena, a->attempt.proposal);
 	incident_ended(t, result, on_ended);
 }
 
@@ -263,7 +266,7 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		if (a->healer->awaits)
 			await_outcome(t, why);
 		else
-			finish(t, a->healer->done_as, t->plan.reason);
+			finish(t, a->healer->done_as, a->healer->edit ? why : t->plan.reason);
 		return;
 	case HEAL_STOPPING:
 	case HEAL_TEMPFAIL:
@@ -285,6 +288,20 @@ static void planned_run(const struct task *t, struct api_run *out)
 {
 	run_api(&t->run, out);
 	out->generation = t->plan.generation;
+}
+
+/* Of the failure that the plan was made for; NULL when the run failed otherwise since. */
+static const struct finding *finding_of(struct task *t)
+{
+	struct finding *f = arena_alloc(t->arena, sizeof(*f));
+	OWNED(json_putp) struct json_object *json = NULL;
+	struct err err;
+
+	if (json_parse(t->run.finding, strlen(t->run.finding), &json, &err) < 0 ||
+	    finding_from_json(json, t->arena, f, &err) < 0 ||
+	    strcmp(f->fingerprint, t->plan.fingerprint) != 0)
+		return NULL;
+	return f;
 }
 
 static void call(struct task *t)
@@ -309,6 +326,12 @@ static void call(struct task *t)
 	a->attempt.conf = t->e->conf;
 	a->attempt.audit = t->e->audit;
 	a->attempt.problem = t->run.failure_reason;
+	a->attempt.finding = finding_of(t);
+	a->attempt.pipeline = t->run.pipeline;
+	a->attempt.branch = t->run.branch;
+	a->attempt.sha = t->run.sha;
+	a->attempt.url = t->run.url;
+	a->attempt.rules = &a->policy.change;
 	a->attempt.done = on_attempt;
 	a->attempt.arg = t;
 	a->attempt.state = arena_alloc(t->arena, a->healer->state_size + 1);
@@ -334,7 +357,8 @@ static void write_sent(struct task *t)
 		/* Sending again what did not arrive is the same re-run. */
 		.run_pairs = { "plan_state", "sent", "reruns",
 			       arena_printf(t->arena, "%" PRIu64,
-					    t->run.reruns + (t->plan.sends == 0)) },
+					    t->run.reruns +
+						    (t->plan.sends == 0 && a->healer->awaits)) },
 	};
 
 	audit_write(t->e->audit, "sent", "plan", t->plan.id, "repo", t->run.repo, "strategy",
@@ -379,6 +403,7 @@ static void admit(struct task *t)
 {
 	enum { STOP, PIPELINE, INFLIGHT, BREAKER, MINUTES, FLEET, INCIDENTS, N_KEYS };
 	const struct act *a = t->state;
+	bool rerun = a->healer->risk == RISK_RETRY;
 	char keys[N_KEYS][KEY_MAX], limit[BREAKER_FIELD_MAX];
 	struct redis_cmd cmd;
 
@@ -401,8 +426,9 @@ static void admit(struct task *t)
 	redis_arg_i64(&cmd, t->e->opt.breaker_cap_ms);
 	redis_arg(&cmd, limit);
 	redis_arg_i64(&cmd, API_LIMIT_MAX_MS);
-	redis_arg_i64(&cmd, a->policy.limits.minutes_per_repo_day);
-	redis_arg_i64(&cmd, policy_fleet_percent(t->e->policy));
+	/* Limits of re-runs: of other heals there are only so many an hour. */
+	redis_arg_i64(&cmd, rerun ? a->policy.limits.minutes_per_repo_day : 0);
+	redis_arg_i64(&cmd, rerun ? policy_fleet_percent(t->e->policy) : 0);
 	redis_arg_i64(&cmd, BUDGET_FLEET_FLOOR);
 	incident_args(t, &cmd);
 	t->asked++;
@@ -532,6 +558,8 @@ static void on_fence(const struct api_result *r, void *arg)
 	}
 	if (r->fate == API_RETRY || r->fate == API_WAIT)
 		breaker_retry(t, r->retry_after_ms, r->why, look_again);
+	else if (r->fate == API_OK && is_sent(t) && a->healer->resumes)
+		not_applied(t);
 	else if (r->fate == API_REFUSED)
 		/* Nobody can say any more whether the interrupted call arrived. */
 		finish(t, is_sent(t) ? "unknown" : "refused", r->why);
@@ -605,7 +633,8 @@ static enum policy_mode mode_now(const struct task *t)
 		return POLICY_SUGGEST;
 	if (asked || !a->healer || a->healer->risk == RISK_OBSERVE)
 		return POLICY_ACT;
-	if (a->policy.mode == POLICY_ACT && a->healer->risk > a->policy.risk)
+	if (a->policy.mode == POLICY_ACT &&
+	    (a->healer->asks_always || a->healer->risk > a->policy.risk))
 		return POLICY_SUGGEST;
 	return a->policy.mode;
 }

@@ -397,7 +397,7 @@ static void outcome_recorded(struct task *t)
 
 	audit_write(t->e->audit, "outcome", "plan", p->id, "repo", t->run.repo, "strategy",
 		    p->strategy, "mode", p->mode, "result", t->result, "detail", t->detail,
-		    (char *)NULL);
+		    "proposal", p->proposal, (char *)NULL);
 	log_info("plan finished", KV("plan", p->id), KV("repo", t->run.repo),
 		 KV("strategy", p->strategy), KV("result", t->result), KV("detail", t->detail));
 	trust_learn(t, t->result);
@@ -419,10 +419,10 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 		.again_ms = -1,
 		.feed = result,
 		.stat = stat,
-		.plan_pairs = { "state", "done", "result", result, "detail", detail, "done_at_ms",
-				now },
+		.plan_pairs = { "state", "done", "result", result, "detail", detail, "proposal",
+				p->proposal, "done_at_ms", now },
 		.run_pairs = { "plan_state", "done", "outcome", result, "outcome_detail", detail,
-			       "outcome_at_ms", now },
+			       "proposal", p->proposal, "outcome_at_ms", now },
 		.outcome_pairs = { "v",
 				   "1",
 				   "plan",
@@ -451,6 +451,8 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 				   result,
 				   "detail",
 				   detail,
+				   "proposal",
+				   p->proposal,
 				   "category",
 				   p->category,
 				   "fingerprint",

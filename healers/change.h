@@ -37,6 +37,7 @@ struct change_limits {
 	 */
 	const char *const *paths;
 	unsigned max_files, max_lines; /* 0: as configured */
+	bool ci_files, fewer_tests;    /* allowed, also where the configuration does not */
 };
 
 enum {

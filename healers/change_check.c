@@ -30,6 +30,12 @@ static const struct conf_option options[] = {
 	  "Proposed changes may touch the files that say what the CI server runs." },
 	{ "change.fewer_tests", CONF_BOOL, "false", NULL, NULL,
 	  "Proposed changes may delete tests or have them skipped." },
+	{ "change.author_name", CONF_STR, "Pipeline Guard", NULL, NULL,
+	  "Who is said to have made them, and signs off." },
+	{ "change.author_email", CONF_STR, "pipeline-guard@localhost", NULL, NULL,
+	  "Address of that author." },
+	{ "change.again_after", CONF_DURATION, "30d", "0s", "3650d",
+	  "For so long what somebody closed is not proposed again for the same failure." },
 };
 
 const struct conf_table change_conf = {
@@ -212,6 +218,11 @@ bool change_is_ci_file(const char *path)
 	return IS_ONE_OF(ci_files, path, FNM_CASEFOLD);
 }
 
+static bool fewer_tests(const struct conf *conf, const struct change_limits *limits)
+{
+	return limits->fewer_tests || conf_bool(conf, "change.fewer_tests");
+}
+
 static bool in_list(const char *const *patterns, const char *path)
 {
 	size_t n = 0;
@@ -235,11 +246,11 @@ static int check_path(const struct conf *conf, const struct change_limits *limit
 		return refuse(err, f->path, "is no path that we would propose");
 	if (IS_ONE_OF(forbidden, f->path, FNM_CASEFOLD))
 		return refuse(err, f->path, "is never changed by us");
-	if (change_is_ci_file(f->path) && !conf_bool(conf, "change.ci_files"))
+	if (change_is_ci_file(f->path) && !limits->ci_files && !conf_bool(conf, "change.ci_files"))
 		return refuse(err, f->path, "says what the CI server runs (change.ci_files)");
 	if (!in_list(limits->paths, f->path))
 		return refuse(err, f->path, "is none of the files that this strategy may change");
-	if (f->deleted && is_test(f->path) && !conf_bool(conf, "change.fewer_tests"))
+	if (f->deleted && is_test(f->path) && !fewer_tests(conf, limits))
 		return refuse(err, f->path, "is a test and would be deleted (change.fewer_tests)");
 	return 0;
 }
@@ -423,7 +434,8 @@ static int check_secrets(const struct change_file *f, struct err *err)
 	return s.found ? refuse(err, f->path, "what is new looks like a secret") : 0;
 }
 
-static int check_content(const struct conf *conf, const struct change_file *f, struct err *err)
+static int check_content(const struct conf *conf, const struct change_limits *limits,
+			 const struct change_file *f, struct err *err)
 {
 	if (!f->n_after)
 		return 0;
@@ -431,7 +443,7 @@ static int check_content(const struct conf *conf, const struct change_file *f, s
 		return refuse(err, f->path, "is not text");
 	if (check_secrets(f, err) < 0)
 		return -1;
-	return conf_bool(conf, "change.fewer_tests") ? 0 : check_tests(f, err);
+	return fewer_tests(conf, limits) ? 0 : check_tests(f, err);
 }
 
 /* --- all of it ------------------------------------------------------------------------------- */
@@ -474,7 +486,7 @@ int change_check(const struct conf *conf, const struct change_limits *limits,
 		bytes += f->n_after;
 		if (bytes > CHANGE_BYTES_MAX)
 			return err_set(err, ERR_INPUT, "it is over %d MiB", CHANGE_BYTES_MAX >> 20);
-		if (check_path(conf, limits, f, err) < 0 || check_content(conf, f, err) < 0)
+		if (check_path(conf, limits, f, err) < 0 || check_content(conf, limits, f, err) < 0)
 			return -1;
 	}
 	return check_lines(c, least(limits->max_lines, conf_int(conf, "change.max_lines")), err);

@@ -15,7 +15,9 @@
 
 struct audit;
 struct conf;
+struct edit;
 struct finding;
+struct propose_rules;
 
 /* How far a healer may reach. Policy compares this with what a repository allows. */
 enum heal_risk {
@@ -32,6 +34,7 @@ enum heal_status {
 	HEAL_PERMFAIL, /* not done, trying again will not help */
 };
 
+enum { PROPOSAL_URL_MAX = 200 };
 struct attempt;
 typedef void attempt_done_fn(struct attempt *, enum heal_status, int64_t retry_after_ms,
 			     const char *detail);
@@ -49,7 +52,11 @@ struct attempt {
 	struct audit *audit;
 	struct api_run run;
 	const char *problem; /* the sender's word for what failed: "stale_lock"; "" when none */
-	const struct finding *finding;
+	const struct finding *finding;             /* NULL: it cannot be read any more */
+	const char *pipeline, *branch, *sha, *url; /* of the run; "" when not known */
+	const struct propose_rules *rules;
+	char proposal[PROPOSAL_URL_MAX]; /* set by the healer: what it proposed, or found proposed
+					  */
 	attempt_done_fn *done;
 	void *arg;
 	void *state; /* zeroed scratch of healer->state_size, freed by the owner */
@@ -80,6 +87,14 @@ struct healer {
 	 * second is made when it is over; each start() makes one of them.
 	 */
 	bool of_running;
+	/* Begun anew it finds what it did before: an interrupted one needs no proof to go on. */
+	bool resumes;
+	/* Whatever the policy allows, a person is asked. */
+	bool asks_always;
+	/* It proposes what that makes of the repository's files; NULL: it does something else. */
+	const struct edit *edit;
+	const char *advice;  /* to who reads the proposal, a sentence */
+	const char *in_vain; /* said where there is nothing to change */
 	/* It works on repositories of this machine, and on nothing else (docs/git.md). */
 	bool local;
 	const char *because; /* after the category in a plan's reason */
@@ -109,6 +124,9 @@ extern const struct healer healer_retry_with_backoff;
 extern const struct healer healer_rerun_all;
 extern const struct healer healer_clear_cache_and_rerun;
 extern const struct healer healer_cancel_stuck_and_rerun;
+extern const struct healer healer_bump_timeout;
+extern const struct healer healer_use_mirror;
+extern const struct healer healer_quarantine_test;
 extern const struct healer healer_repair_local_git;
 extern const struct healer healer_escalate;
 
@@ -116,6 +134,8 @@ extern const struct healer healer_escalate;
 extern const struct healer *const healers[];
 const struct healer *healer_find(const char *name);
 const char *heal_risk_name(enum heal_risk);
+/* Whether it could do anything about that: a proposal needs more than a category. */
+bool healer_fits(const struct healer *, const struct finding *, const struct propose_rules *);
 /* Whether that provider has what the healer calls; NULL: none is known. */
 bool healer_works_on(const struct healer *, const struct provider_api *);
 /* What it is for that fits the finding best; NULL: it is not for that. */

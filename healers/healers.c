@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "healers/edit.h"
 #include "healers/healer_calls.h"
 
 const struct healer *const healers[] = {
@@ -12,6 +13,9 @@ const struct healer *const healers[] = {
 	&healer_rerun_all,
 	&healer_clear_cache_and_rerun,
 	&healer_cancel_stuck_and_rerun,
+	&healer_bump_timeout,
+	&healer_use_mirror,
+	&healer_quarantine_test,
 	&healer_repair_local_git,
 	&healer_escalate,
 	NULL,
@@ -39,8 +43,15 @@ const char *heal_risk_name(enum heal_risk risk)
 	return "?";
 }
 
+bool healer_fits(const struct healer *h, const struct finding *f, const struct propose_rules *rules)
+{
+	return !h->edit || h->edit->fits(&(struct edit_facts){ f, rules, "" });
+}
+
 bool healer_works_on(const struct healer *h, const struct provider_api *provider)
 {
+	if (h->edit && !(provider && provider->open_proposal))
+		return false;
 	for (const size_t *call = h->calls; *call; call++)
 		if (!provider || !healer_call(provider, *call))
 			return false;

@@ -105,8 +105,8 @@ struct change;
  * written to again. Borrowed during the call that takes it.
  */
 struct api_change {
-	const char *branch;      /* ours: change_is_our_branch() */
-	const char *onto, *sha;  /* the branch it is for, and the head of that, on which it rests */
+	const char *branch;     /* ours: change_is_our_branch() */
+	const char *onto, *sha; /* the branch it is for, and the head of that, on which it rests */
 	const struct change *change;
 	bool ci_files; /* some of them say what the CI server runs */
 	const char *message, *author_name, *author_email;
@@ -139,6 +139,7 @@ struct api_result {
 	/* get_run; list_jobs where only the latest generation can be listed, else 0 */
 	uint64_t generation;
 	const char *status, *conclusion;
+	const char *ci_file; /* what it was made by: ".github/workflows/ci.yml"; NULL: not known */
 	/* The generation is newer than run->generation, but that may be anybody's doing. */
 	bool unproven;
 

@@ -163,6 +163,7 @@ static bool read_run(struct api_call *c, const struct http_reply *r, struct json
 	c->result.generation = (uint64_t)generation;
 	c->result.status = json_str(o, "status", "");
 	c->result.conclusion = json_str(o, "conclusion", "");
+	c->result.ci_file = json_str(o, "path", NULL);
 	return true;
 }
 
@@ -417,6 +418,7 @@ static void take_used(struct api_call *c, const struct http_reply *r, struct jso
 	read_reach(c, o);
 	/* They belong to this answer, and the report comes after others. */
 	c->result.status = c->result.conclusion = "";
+	c->result.ci_file = NULL;
 	c->ask = ASK_CACHES;
 	next_request(c);
 }

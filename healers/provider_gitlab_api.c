@@ -172,6 +172,7 @@ static void report_run(struct api_call *c)
 	c->result.generation = g->newest_job;
 	c->result.status = w.status;
 	c->result.conclusion = w.conclusion;
+	c->result.ci_file = ".gitlab-ci.yml"; /* unless the project's settings say otherwise */
 	api_report(c);
 }
 

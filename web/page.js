@@ -38,6 +38,9 @@ const STRATEGIES = {
 	rerun_all: 'Re-run all jobs',
 	cancel_stuck_and_rerun: 'Stop what hangs, and re-run it',
 	clear_cache_and_rerun: 'Clear the caches, re-run failed jobs',
+	bump_timeout: 'Propose a longer time limit',
+	use_mirror: 'Propose a mirror',
+	quarantine_test: 'Propose to quarantine a flaky test',
 	escalate: 'Ask a person',
 };
 const RESULTS = {
@@ -47,6 +50,7 @@ const RESULTS = {
 	timed_out: ['bad', 'No result in time'],
 	cancelled: ['', 'Cancelled: proves nothing'],
 	escalated: ['bad', 'A person is asked'],
+	proposed: ['good', 'Proposed: waits for a review'],
 	observed: ['', 'Observed only'],
 	rejected: ['', 'A person rejected it'],
 	expired: ['bad', 'Nobody approved it in time'],
@@ -63,6 +67,7 @@ const SHORT = {
 	timed_out: 'no result in time',
 	cancelled: 'cancelled',
 	escalated: 'asked',
+	proposed: 'proposed',
 	observed: 'only observed',
 	rejected: 'rejected',
 	expired: 'not approved in time',
@@ -329,6 +334,14 @@ function step(cls, text, at, detail) {
 	return li;
 }
 
+function outLink(href, text) {
+	const link = make('a', '', text);
+	link.href = href;
+	link.target = '_blank';
+	link.rel = 'noreferrer noopener';
+	return link;
+}
+
 function button(text, cls, act) {
 	const b = make('button', 'button ' + cls, text);
 	b.type = 'button';
@@ -354,7 +367,11 @@ function planSteps(list, plan) {
 	if (plan.state === 'done') {
 		const [cls, text] = result(plan.result);
 		const took = plan.result === 'healed' && plan.created_at_ms ? ' after ' + span(plan.done_at_ms - plan.created_at_ms) : '';
-		list.append(step(cls, text + took, plan.done_at_ms, plan.detail === plan.reason ? '' : plan.detail));
+		const li = step(cls, text + took, plan.done_at_ms, plan.detail === plan.reason ? '' : plan.detail);
+		const href = safeUrl(plan.proposal);
+		if (href)
+			li.append(make('br'), outLink(href, 'Open the proposal'));
+		list.append(li);
 	} else if (plan.state === 'suggested') {
 		list.append(answerStep(plan));
 	} else {
@@ -416,12 +433,8 @@ function history(run, plans) {
 	const href = safeUrl(run.url);
 	part.append(...titled('What happened', timeline(run, plans)));
 	let link = null;
-	if (href) {
-		link = make('a', '', 'Open the run');
-		link.href = href;
-		link.target = '_blank';
-		link.rel = 'noreferrer noopener';
-	}
+	if (href)
+		link = outLink(href, 'Open the run');
 	part.append(...titled('Facts', facts([
 		['Page', link],
 		['Started by', [run.trigger, run.actor].filter(Boolean).join(', ')],

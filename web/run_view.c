@@ -61,6 +61,7 @@ static const struct column run_plan_columns[] = {
 	{ "plan_reason", "reason", TEXT },
 	{ "outcome", "result", TEXT },
 	{ "outcome_detail", "detail", TEXT },
+	{ "proposal", "proposal", TEXT },
 	{ "outcome_at_ms", "done_at_ms", NUMBER },
 };
 
@@ -80,6 +81,7 @@ static const struct column plan_columns[] = {
 	{ "sends", "sends", NUMBER },
 	{ "result", "result", TEXT },
 	{ "detail", "detail", TEXT },
+	{ "proposal", "proposal", TEXT },
 	{ "created_at_ms", "created_at_ms", NUMBER },
 	{ "due_at_ms", "due_at_ms", NUMBER },
 	{ "sent_at_ms", "sent_at_ms", NUMBER },
@@ -99,6 +101,7 @@ static const struct column outcome_columns[] = {
 	{ "mode", "mode", TEXT },
 	{ "result", "result", TEXT },
 	{ "detail", "detail", TEXT },
+	{ "proposal", "proposal", TEXT },
 	{ "category", "category", TEXT },
 	{ "fingerprint", "fingerprint", TEXT },
 	{ "rule", "rule", TEXT },

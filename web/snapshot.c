@@ -34,7 +34,7 @@ enum {
 static const char *const results[] = { "healed",    "same_failure", "different_failure",
 				       "timed_out", "cancelled",    "escalated",
 				       "observed",  "superseded",   "refused",
-				       "gave_up",   "unknown" };
+				       "gave_up",   "unknown",      "proposed" };
 enum { RESULT_HEALED, RESULT_SAME, RESULT_DIFFERENT, RESULT_TIMED_OUT };
 
 /* Sums over the partitions; -1 is "not known". */

@@ -12,7 +12,7 @@ log='Error: read ECONNRESET
 found=$(printf '%s\n' "$log" | "$2" detect --json -) || exit 1
 # shellcheck disable=SC2016 # Python, not shell
 FOUND=$found python3 -c '
-import json, os, re, sys
+import glob, json, os, re, sys
 
 status = 0
 
@@ -54,6 +54,8 @@ known = re.findall(r"^\| `(\w+)` \|", table("docs/streams.md", "| result | meani
 said = set()
 for name in ("stage_act", "stage_await", "work"):
     said |= set(re.findall(r"(?:finish|task_outcome|judged)\(t, \"(\w+)\"", read(f"dispatcher/{name}.c")))
+for name in glob.glob("healers/*.[ch]"):
+    said |= set(re.findall(r"\.done_as = \(?\"(\w+)\"", read(name)))
 same("results in docs/streams.md", outcome["properties"]["result"]["enum"], known)
 same("results in the code", outcome["properties"]["result"]["enum"], said)
 sys.exit(status)

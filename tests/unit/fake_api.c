@@ -12,9 +12,10 @@
 #include "core/http_client.h"
 #include "core/mem.h"
 #include "fake_http.h"
+#include "healers/change.h"
 #include "healers/healer_calls.h"
 
-static const struct conf_table *const tables[] = { &provider_api_conf };
+static const struct conf_table *const tables[] = { &provider_api_conf, &change_conf };
 
 static const struct fake_answer *answer_of(struct fake_api *f, const struct fake_request *r)
 {
@@ -30,6 +31,14 @@ static const struct fake_answer *answer_of(struct fake_api *f, const struct fake
 	return NULL;
 }
 
+static void note_post(struct fake_api *f, const struct fake_request *r)
+{
+	size_t n = strlen(f->posts);
+
+	memcpy(f->post_head, f->head, sizeof(f->post_head));
+	(void)snprintf(f->posts + n, sizeof(f->posts) - n, "%s\n", r->body);
+}
+
 static void serve(struct fake_request *r, void *arg)
 {
 	struct fake_api *f = arg;
@@ -40,7 +49,7 @@ static void serve(struct fake_request *r, void *arg)
 	(void)snprintf(f->head, sizeof(f->head), "%s", r->head);
 	(void)snprintf(f->body, sizeof(f->body), "%s", r->body);
 	if (strcmp(r->method, "POST") == 0)
-		memcpy(f->post_head, f->head, sizeof(f->post_head));
+		note_post(f, r);
 	if (!a)
 		fake_http_reply(r, 404, "", "{\"message\":\"404 Not found\"}");
 	else if (a->status == FAKE_DROPS)
@@ -90,7 +99,7 @@ void fake_api_script(struct fake_api *f, const struct fake_answer *answers, size
 	memset(f->answers, 0, sizeof(f->answers));
 	memset(f->used, 0, sizeof(f->used));
 	memcpy(f->answers, answers, n * sizeof(*answers));
-	f->asked[0] = f->head[0] = f->post_head[0] = '\0';
+	f->asked[0] = f->head[0] = f->post_head[0] = f->posts[0] = '\0';
 }
 
 unsigned fake_api_asked(const struct fake_api *f, const char *what)
@@ -129,6 +138,10 @@ static void on_result(const struct api_result *r, void *arg)
 	copy(s->etag, sizeof(s->etag), r->etag);
 	for (unsigned i = 0; i < r->n_events && i < ARRAY_LEN(s->events); i++)
 		s->events[i] = r->events[i];
+	if (r->branch.sha)
+		(void)snprintf(s->branch, sizeof(s->branch), "%s %s %s", r->branch.sha,
+			       r->branch.parent, r->branch.message);
+	copy(s->url, sizeof(s->url), r->proposal.url);
 	for (unsigned i = 0; i < r->n_repos; i++) {
 		size_t n = strlen(s->repos);
 
@@ -188,6 +201,30 @@ void fake_api_list(struct fake_api *f, enum fake_list list, const struct api_sca
 		(void)f->ops->list_runs(f->api, scan, on_result, out);
 	else
 		(void)f->ops->list_repos(f->api, scan, on_result, out);
+	wait_report(f, out);
+}
+
+void fake_api_branch(struct fake_api *f, const struct api_run *run, const char *branch,
+		     struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)f->ops->get_branch(f->api, run, branch, on_result, out);
+	wait_report(f, out);
+}
+
+void fake_api_proposal(struct fake_api *f, const struct api_run *run, const char *branch,
+		       struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)f->ops->find_proposal(f->api, run, branch, on_result, out);
+	wait_report(f, out);
+}
+
+void fake_api_change(struct fake_api *f, api_change_fn *fn, const struct api_run *run,
+		     const struct api_change *change, struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)fn(f->api, run, change, on_result, out);
 	wait_report(f, out);
 }
 

@@ -38,6 +38,8 @@ struct fake_report {
 	char steps[4][64]; /* "conclusion name" */
 	struct ci_event events[4];
 	char etag[64], repos[512]; /* repos: "name#state; " of each */
+	char branch[200];          /* "sha parent message" */
+	char url[100];             /* of the proposal */
 };
 
 struct fake_api {
@@ -53,6 +55,7 @@ struct fake_api {
 	char head[4096];      /* of the last request */
 	char body[1024];      /* ... */
 	char post_head[4096]; /* of the last POST */
+	char posts[8192];     /* bodies of all of them, each with a newline after it */
 };
 
 /* Settings "key=value", closed by NULL; PORT in one becomes the server's port. */
@@ -84,5 +87,12 @@ void fake_api_act(struct fake_api *, size_t call, const struct api_run *, struct
 enum fake_list { FAKE_RUNS, FAKE_REPOS };
 void fake_api_list(struct fake_api *, enum fake_list, const struct api_scan *,
 		   struct fake_report *out);
+
+void fake_api_branch(struct fake_api *, const struct api_run *, const char *branch,
+		     struct fake_report *out);
+void fake_api_proposal(struct fake_api *, const struct api_run *, const char *branch,
+		       struct fake_report *out);
+void fake_api_change(struct fake_api *, api_change_fn *, const struct api_run *,
+		     const struct api_change *, struct fake_report *out);
 
 #endif

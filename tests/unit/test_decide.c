@@ -360,6 +360,89 @@ static void what_fits_the_failure_best_is_chosen(void **state)
 }
 
 /* What passed would be run again, and one of it is a deployment. */
+/* A change is for a person, unless the policy says otherwise; what may be done now goes first. */
+static void a_change_is_proposed_where_that_can_help(void **state)
+{
+	static const struct {
+		const char *why, *line;
+		const struct provider_api *provider;
+		enum heal_risk risk;
+		bool transient;
+		uint64_t reruns;
+		const char *strategy, *mode;
+	} rows[] = {
+		{ "suggested", "E  Failed: Timeout >30.0s", &provider_api_github, RISK_RETRY, false,
+		  0, "bump_timeout", "suggest" },
+		{ "allowed", "E  Failed: Timeout >30.0s", &provider_api_gitlab, RISK_CHANGE, false,
+		  0, "bump_timeout", "act" },
+		{ "no limit is named", "it was too slow", &provider_api_github, RISK_CHANGE, false,
+		  0, "escalate", "act" },
+		{ "no repositories there", "E  Failed: Timeout >30.0s", &provider_api_jenkins,
+		  RISK_CHANGE, false, 0, "escalate", "act" },
+		{ "a re-run may be done now", "E  Failed: Timeout >30.0s", &provider_api_github,
+		  RISK_RETRY, true, 0, "rerun_failed_jobs", "act" },
+		{ "it was re-run", "E  Failed: Timeout >30.0s", &provider_api_github, RISK_RETRY,
+		  true, 1, "bump_timeout", "suggest" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy_answer policy = acting;
+		struct decide_facts facts = {
+			.reruns = rows[i].reruns,
+			.conclusion = "failure",
+			.policy = &policy,
+			.provider = rows[i].provider,
+			.person_minutes = 15,
+		};
+		struct finding f;
+		struct decision d;
+
+		policy.risk = rows[i].risk;
+		finding_init(&f);
+		f.category = "timeout";
+		f.subcategory = "test";
+		f.transient = rows[i].transient;
+		f.confidence = 0.9;
+		f.evidence[0] = (struct finding_line){ 1, rows[i].line };
+		f.n_evidence = 1;
+		decide(&facts, &f, &d);
+		assert_case(strcmp(d.healer->name, rows[i].strategy) == 0, rows[i].why);
+		assert_case(strcmp(d.mode, rows[i].mode) == 0, rows[i].why);
+	}
+}
+
+static void quarantine_is_never_decided_without_a_person(void **state)
+{
+	struct policy_answer policy = acting;
+	struct decide_facts facts = {
+		.reruns = 1,
+		.conclusion = "failure",
+		.policy = &policy,
+		.provider = &provider_api_github,
+		.person_minutes = 15,
+	};
+	struct finding f;
+	struct decision d;
+
+	UNUSED(state);
+	policy.risk = RISK_CHANGE;
+	finding_init(&f);
+	f.category = "test_failure";
+	f.subcategory = "flaky";
+	f.transient = true;
+	f.confidence = 0.9;
+	f.failed_tests[0] = "tests/test_a.py::test_b";
+	f.n_failed_tests = 1;
+	f.test_framework = "pytest";
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "escalate"); /* fewer_tests is not allowed */
+	policy.change.fewer_tests = true;
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "quarantine_test");
+	assert_string_equal(d.mode, "suggest");
+}
+
 static void all_jobs_are_not_repeated_when_one_deployed(void **state)
 {
 	static const char *const only[] = { "rerun_all" };
@@ -517,6 +600,8 @@ int main(void)
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
 		cmocka_unit_test(a_run_that_failed_again_is_worth_less),
 		cmocka_unit_test(what_fits_the_failure_best_is_chosen),
+		cmocka_unit_test(a_change_is_proposed_where_that_can_help),
+		cmocka_unit_test(quarantine_is_never_decided_without_a_person),
 		cmocka_unit_test(all_jobs_are_not_repeated_when_one_deployed),
 		cmocka_unit_test(nobody_waits_for_a_suggestion),
 		cmocka_unit_test(what_is_wrong_with_a_local_repository_may_be_repaired),

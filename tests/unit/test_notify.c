@@ -40,6 +40,7 @@ static struct json_object *notice_of(const char *word, const char *text)
 		.url = "https://ci.test/runs/1",
 	};
 	struct plan p = {
+		.proposal = "",
 		.id = "github:1:2:3",
 		.run = "github:1:2",
 		.category = "network_failure",

@@ -121,6 +121,37 @@ static void what_a_rule_does_not_say_comes_from_the_defaults(void **state)
 	policy_free(p);
 }
 
+static void says_what_may_be_proposed(void **state)
+{
+	OWNED(policy_freep)
+	struct policy *p = parse("defaults:\n"
+				 "  change: { max_files: 3, labels: [ci, bot], draft: true }\n"
+				 "rules:\n"
+				 "  - name: mirrored\n"
+				 "    when: { repo: ['acme/*'] }\n"
+				 "    change:\n"
+				 "      draft: false\n"
+				 "      ci_files: true\n"
+				 "      mirrors: [npm.example.org https://npm.acme.org]\n");
+	struct policy_answer a, other;
+
+	(void)state;
+	policy_ask(p, &ordinary, &a);
+	assert_int_equal(a.change.max_files, 3);
+	assert_int_equal(a.change.max_lines, 0);
+	assert_int_equal(a.change.n_labels, 2);
+	assert_string_equal(a.change.labels[1], "bot");
+	assert_false(a.change.draft);
+	assert_true(a.change.ci_files);
+	assert_false(a.change.fewer_tests);
+	assert_int_equal(a.change.n_mirrors, 1);
+	assert_string_equal(a.change.mirrors[0], "npm.example.org https://npm.acme.org");
+	policy_defaults(p, &other);
+	assert_true(other.change.draft);
+	assert_false(other.change.ci_files);
+	assert_int_equal(other.change.n_mirrors, 0);
+}
+
 static void without_a_file_the_base_holds(void **state)
 {
 	struct policy *p = NULL;
@@ -171,6 +202,15 @@ static void refuses_what_makes_no_sense_and_says_where(void **state)
 		  "  - { name: b, when: { branch: [r1, r2], event: [push] } }\n",
 		  ":3:5: rule \"b\" can never apply: \"a\"" },
 		{ "rules: &a [*a]", "line: 1" },
+		{ "defaults:\n  change: { max_flies: 1 }\n", "max_flies" },
+		{ "defaults:\n  change: { draft: perhaps }\n", "draft" },
+		{ "defaults:\n  change:\n    max_files: 0\n", ":3:16: max_files is from 1" },
+		{ "rules:\n  - name: a\n    change: { max_lines: 20001 }\n",
+		  ":3:26: max_lines is from 1 to 20000" },
+		{ "rules:\n  - name: a\n    change: { labels: [ci, 'a,b'] }\n",
+		  ":3:28: \"a,b\" is not a label" },
+		{ "defaults:\n  change:\n    mirrors:\n      - npm.example.org\n",
+		  ":4:9: \"npm.example.org\" is not a host and the URL" },
 	};
 
 	(void)state;
@@ -272,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_rule_that_applies_decides),
 		cmocka_unit_test(what_a_rule_does_not_say_comes_from_the_defaults),
+		cmocka_unit_test(says_what_may_be_proposed),
 		cmocka_unit_test(without_a_file_the_base_holds),
 		cmocka_unit_test(refuses_what_makes_no_sense_and_says_where),
 		cmocka_unit_test(a_narrower_rule_may_come_first),

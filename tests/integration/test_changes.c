@@ -1,0 +1,300 @@
+/* From a failed run to a pull request in a real repository, whoever is killed meanwhile. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "tests/integration/product.h"
+
+/* Work of a dead dispatcher is due again when its lease ends. */
+#define QUICK "dispatcher.lease=1500ms", "dispatcher.claim_idle=500ms", "github.write_interval=0s"
+#define REPO  "acme/web-shop"
+#define SLOW  "{\"cause\":\"timeout_test\",\"repo\":\"" REPO "\",\"story\":1}"
+
+static const char allowed[] = "defaults: { risk: change, change: { labels: [ci] } }\n";
+
+static const char *rules(struct rig *r)
+{
+	return rules_only(r, "markers.yaml", "ci_systems.yaml", "limits.yaml", "tests.yaml",
+			  "python.yaml", NULL);
+}
+
+static const char *policy(struct rig *r, const char *text)
+{
+	rig_write(r, "policy.yaml", text, 0600);
+	return rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml"));
+}
+
+#define dispatcher(r, name, text, ...) \
+	dispatcher_start((r), (name), QUICK, rules(r), policy((r), (text)), __VA_ARGS__)
+
+static void commit(struct rig *r, const char *path, const char *text)
+{
+	sim_post(r, "/_sim/commits",
+		 rig_printf(r,
+			    "{\"repo\":\"" REPO "\",\"branch\":\"main\",\"message\":\"m\","
+			    "\"files\":{\"%s\":\"%s\"}}",
+			    path, text));
+}
+
+static void start_world(struct rig *r)
+{
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, NULL);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"git\":true}");
+	commit(r, "pytest.ini", "[pytest]\\ntimeout = 30\\n");
+}
+
+/* --- what became of the repository ------------------------------------------------------------ */
+
+static struct json_object *truth(struct rig *r)
+{
+	struct answer a = http_get(r, simulator_port(r), "/_sim/repos?repo=" REPO);
+
+	assert_int_equal(a.status, 200);
+	return a.json;
+}
+
+static size_t proposals(struct rig *r)
+{
+	return json_object_array_length(json_at(truth(r), "proposals"));
+}
+
+static const char *proposal(struct rig *r, const char *member)
+{
+	return json_str(truth(r), rig_printf(r, "proposals.0.%s", member), "");
+}
+
+static unsigned our_branches(struct rig *r)
+{
+	unsigned n = 0;
+
+	json_object_object_foreach(json_at(truth(r), "branches"), name, sha)
+	{
+		UNUSED(sha);
+		n += strncmp(name, "pipeline-guard/", 15) == 0;
+	}
+	return n;
+}
+
+static const char *main_sha(struct rig *r)
+{
+	return json_str(truth(r), "branches.main", "");
+}
+
+static const char *git(struct rig *r, const char *what)
+{
+	const char *argv[] = { "/bin/sh", "-c",
+			       rig_printf(r, "cd %s && git -c safe.directory=* %s",
+					  json_str(truth(r), "path", ""), what),
+			       NULL };
+	struct proc *p = proc_start(r, "git", argv, NULL);
+
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
+	return proc_output(p);
+}
+
+static void is_proposed(struct rig *r, uint64_t run)
+{
+	if (strcmp(plan_result(r, run, 1), "proposed") != 0)
+		fail_msg("%s: %s", plan_field(r, run, 1, "result"),
+			 plan_field(r, run, 1, "detail"));
+}
+
+/* --- tests --------------------------------------------------------------------------------------
+ */
+
+static void a_change_is_proposed_and_nothing_else_is_touched(struct rig *r)
+{
+	const char *before, *branch, *url;
+	uint64_t run;
+
+	start_world(r);
+	before = main_sha(r);
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, SLOW);
+	is_proposed(r, run);
+	assert_string_equal(plan_field(r, run, 1, "strategy"), "bump_timeout");
+	url = plan_field(r, run, 1, "proposal");
+	assert_non_null(strstr(url, "/pull/1"));
+	assert_string_equal(run_field(r, run, "proposal"), url);
+	assert_string_equal(redis_last_field(r, OUTCOMES, "proposal"), url);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 0);
+
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+	assert_string_equal(main_sha(r), before);
+	assert_string_equal(proposal(r, "base"), "main");
+	assert_string_equal(proposal(r, "labels.0"), "ci");
+	assert_non_null(strstr(proposal(r, "body"), "Timeout"));
+	branch = proposal(r, "head");
+	assert_string_equal(branch, rig_printf(r, "pipeline-guard/bump_timeout-%s",
+					       plan_field(r, run, 1, "fingerprint")));
+	assert_non_null(strstr(git(r, rig_printf(r, "diff main %s", branch)),
+			       "\n-timeout = 30\n+timeout = 60\n"));
+	assert_non_null(strstr(git(r, rig_printf(r, "log -1 --format=%%an%%n%%b %s", branch)),
+			       "Signed-off-by: Pipeline Guard <pipeline-guard@localhost>"));
+}
+
+static void without_a_policy_a_person_is_asked_first(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", "{}\n", NULL);
+	run = sim_run(r, SLOW);
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "suggested") == 0);
+	assert_int_equal(our_branches(r), 0);
+	assert_int_equal(heal_asked(r, "--approve", rig_printf(r, "%" PRIu64, run), NULL), 0);
+	is_proposed(r, run);
+	assert_int_equal(proposals(r), 1);
+}
+
+/* Killed with kill -9 when the branch is there and the pull request is not. */
+static void one_branch_and_one_proposal_whoever_is_killed(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	/* The first question about pull requests is whether there is one. */
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"slow\",\"ms\":1}");
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"hang\"}");
+	doomed = dispatcher(r, "doomed", allowed, NULL);
+	run = sim_run(r, SLOW);
+	WAIT(r, our_branches(r) == 1);
+	assert_int_equal(proposals(r), 0);
+	proc_kill(doomed);
+	sim_no_faults(r);
+	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", NULL);
+	is_proposed(r, run);
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+}
+
+/* The answer got lost: what was asked for is there, and is found. */
+static void an_answer_that_gets_lost_makes_no_second_one(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"slow\",\"ms\":1}");
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"apply_then_drop\"}");
+	(void)dispatcher(r, "dispatcher", allowed, "heal.settle=200ms", NULL);
+	run = sim_run(r, SLOW);
+	is_proposed(r, run);
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+}
+
+/* Killed after the pull request was opened, and before that was written. */
+static void what_was_done_before_the_kill_is_found_again(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	doomed = dispatcher_start_doomed(r, "doomed", "after_send", QUICK, rules(r),
+					 policy(r, allowed), NULL);
+	run = sim_run(r, SLOW);
+	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
+	assert_int_equal(proposals(r), 1);
+	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", NULL);
+	is_proposed(r, run);
+	assert_non_null(strstr(plan_field(r, run, 1, "proposal"), "/pull/1"));
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+}
+
+static void nothing_is_proposed_to_a_branch_that_moved(struct rig *r)
+{
+	struct proc *d;
+	uint64_t run;
+
+	start_world(r);
+	d = dispatcher(r, "dispatcher", "{}\n", NULL);
+	run = sim_run(r, SLOW);
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "suggested") == 0);
+	commit(r, "README", "news\\n");
+	assert_int_equal(heal_asked(r, "--approve", rig_printf(r, "%" PRIu64, run), NULL), 0);
+	assert_string_equal(plan_result(r, run, 1), "refused");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "moved on"));
+	assert_int_equal(our_branches(r), 0);
+	UNUSED(d);
+}
+
+static void a_protected_branch_is_only_proposed_to(struct rig *r)
+{
+	const char *before;
+	uint64_t run;
+
+	start_world(r);
+	sim_post(r, "/_sim/repos",
+		 "{\"repo\":\"" REPO "\",\"access\":\"write\",\"protected\":[\"main\"]}");
+	before = main_sha(r);
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, SLOW);
+	is_proposed(r, run);
+	assert_string_equal(main_sha(r), before);
+	assert_int_equal(proposals(r), 1);
+}
+
+/* The same failure again: the open proposal is the answer, and once somebody closed it, none is. */
+static void one_open_fix_for_a_failure_and_none_against_a_person(struct rig *r)
+{
+	uint64_t first, second, third;
+	struct answer a;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	first = sim_run(r, SLOW);
+	is_proposed(r, first);
+	second = sim_run(r, SLOW);
+	is_proposed(r, second);
+	assert_non_null(strstr(plan_field(r, second, 1, "detail"), "proposed already"));
+	assert_string_equal(plan_field(r, second, 1, "proposal"),
+			    plan_field(r, first, 1, "proposal"));
+	assert_int_equal(proposals(r), 1);
+
+	a = http_ask(r, simulator_port(r), "PATCH", "/repos/" REPO "/pulls/1",
+		     "Authorization: Bearer " API_TOKEN "\r\n", "{\"state\":\"closed\"}", 18);
+	assert_int_equal(a.status, 200);
+	third = sim_run(r, SLOW);
+	assert_string_equal(plan_result(r, third, 1), "refused");
+	assert_non_null(strstr(plan_field(r, third, 1, "detail"), "somebody closed it"));
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+}
+
+static void a_token_without_the_right_says_which(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"read\"}");
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, SLOW);
+	assert_string_equal(plan_result(r, run, 1), "refused");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "contents: write"));
+	assert_int_equal(our_branches(r), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(a_change_is_proposed_and_nothing_else_is_touched),
+		RIG_TEST(without_a_policy_a_person_is_asked_first),
+		RIG_TEST(one_branch_and_one_proposal_whoever_is_killed),
+		RIG_TEST(an_answer_that_gets_lost_makes_no_second_one),
+		RIG_TEST(what_was_done_before_the_kill_is_found_again),
+		RIG_TEST(nothing_is_proposed_to_a_branch_that_moved),
+		RIG_TEST(a_protected_branch_is_only_proposed_to),
+		RIG_TEST(one_open_fix_for_a_failure_and_none_against_a_person),
+		RIG_TEST(a_token_without_the_right_says_which),
+	};
+
+	return rig_main(tests);
+}

@@ -1,0 +1,482 @@
+/* What proposals ask of GitHub and GitLab. */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "fake_api.h"
+#include "healers/change.h"
+
+#define BRANCH "pipeline-guard/bump_timeout-0123456789abcdef"
+#define SHA    "1111111111111111111111111111111111111111"
+
+static const struct api_run run = {
+	.repo = "acme/shop", .repo_id = 5, .run_id = 7, .generation = 1
+};
+
+static struct change_file files[] = {
+	{ .path = "tests/pytest.ini",
+	  .before = "timeout = 30\n",
+	  .n_before = 13,
+	  .after = "timeout = 60 # \"x\"\n",
+	  .n_after = 19 },
+	{ .path = ".npmrc", .after = "registry=x\n", .n_after = 11 },
+};
+static const struct change two = { files, 2 };
+static const char *const labels[] = { "ci", "pipeline guard" };
+static const struct api_change change = {
+	.branch = BRANCH,
+	.onto = "main",
+	.sha = SHA,
+	.change = &two,
+	.message = "Raise it\n\nSigned-off-by: G <g@x>\n",
+	.author_name = "G",
+	.author_email = "g@x",
+	.title = "Raise \"it\"",
+	.body = "because\n",
+	.labels = labels,
+	.n_labels = 2,
+};
+
+static int github(void **state)
+{
+	static const char *const sets[] = { "github.api_url=http://127.0.0.1:PORT/",
+					    "github.timeout=400ms", "github.write_interval=0s",
+					    NULL };
+
+	return fake_api_setup(state, &provider_api_github, "PIPELINE_GUARD_GITHUB_TOKEN", "ghp_1",
+			      sets);
+}
+
+static int gitlab(void **state)
+{
+	static const char *const sets[] = { "gitlab.url=http://127.0.0.1:PORT/git/",
+					    "gitlab.timeout=400ms", NULL };
+
+	return fake_api_setup(state, &provider_api_gitlab, "PIPELINE_GUARD_GITLAB_TOKEN", "glpat-1",
+			      sets);
+}
+
+#define HAS(text, part)                                                      \
+	do {                                                                 \
+		if (!strstr((text), (part)))                                 \
+			fail_msg("\"%s\" is not in \"%s\"", (part), (text)); \
+	} while (0)
+
+/* --- looking -------------------------------------------------------------------------------- */
+
+static void github_tells_the_head_of_a_branch(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/repos/acme/shop/branches/feature/a%20b",
+		    .status = 200,
+		    .body = "{\"name\":\"feature/a b\",\"commit\":{\"sha\":\"aa\",\"commit\":"
+			    "{\"message\":\"m\"},\"parents\":[{\"sha\":\"bb\"}]}}" });
+	fake_api_branch(f, &run, "feature/a b", &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.branch, "aa bb m");
+}
+
+/* GitHub follows the new name of a branch, and that is another branch. */
+static void a_branch_that_was_renamed_is_none(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/branches/old",
+		    .status = 200,
+		    .body = "{\"name\":\"new\",\"commit\":{\"sha\":\"aa\"}}" });
+	fake_api_branch(f, &run, "old", &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.branch, "  ");
+}
+
+static void no_branch_is_an_answer(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET", .path = "/branches/", .status = 404 });
+	fake_api_branch(f, &run, BRANCH, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.branch, "  ");
+	SCRIPT(f, { .method = "GET", .path = "/branches/", .status = 403 });
+	fake_api_branch(f, &run, BRANCH, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	SCRIPT(f, { .method = "GET", .path = "/branches/", .status = 502 });
+	fake_api_branch(f, &run, BRANCH, &s);
+	assert_int_equal(s.r.fate, API_RETRY);
+	SCRIPT(f, { .method = "GET", .path = "/branches/", .status = 200, .body = "<html>" });
+	fake_api_branch(f, &run, BRANCH, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+}
+
+static void github_tells_what_became_of_a_proposal(void **state)
+{
+#define PULL(state_, more)                                                                  \
+	"[{\"number\":1,\"html_url\":\"https://x/9\",\"state\":\"open\",\"head\":{\"ref\":" \
+	"\"other\"}},{\"number\":2,\"html_url\":\"https://x/2\",\"state\":\"" state_        \
+	"\",\"head\":{\"ref\":\"" BRANCH "\"}" more "}]"
+	static const struct {
+		const char *body;
+		enum api_proposal_state state;
+		int64_t at_ms;
+	} rows[] = {
+		{ PULL("open", ",\"closed_at\":null"), PROPOSAL_OPEN, -1 },
+		{ PULL("closed", ",\"closed_at\":\"2026-01-01T00:00:01Z\",\"merged_at\":null"),
+		  PROPOSAL_CLOSED, 1767225601000 },
+		{ PULL("closed", ",\"closed_at\":\"2026-01-01T00:00:01Z\",\"merged_at\":"
+				 "\"2026-01-01T00:00:00Z\""),
+		  PROPOSAL_MERGED, 1767225600000 },
+	};
+	struct fake_api *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_report s;
+
+		SCRIPT(f,
+		       { .method = "GET", .path = "/pulls?", .status = 200, .body = rows[i].body });
+		fake_api_proposal(f, &run, BRANCH, &s);
+		assert_case(s.r.fate == API_OK, rows[i].body);
+		assert_case(s.r.proposal.state == rows[i].state, rows[i].body);
+		assert_case(s.r.proposal.ended_at_ms == rows[i].at_ms, rows[i].body);
+		assert_case(strcmp(s.url, "https://x/2") == 0, rows[i].body);
+	}
+	HAS(f->asked, "/pulls?state=all&");
+	HAS(f->asked, "&head=acme:pipeline-guard%2Fbump_timeout-0123456789abcdef");
+}
+
+static void nothing_proposed_is_an_answer(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET", .path = "/pulls?", .status = 200, .body = "[]" },
+	       { .method = "GET", .path = "/merge_requests?", .status = 200, .body = "[]" });
+	fake_api_proposal(f, &run, BRANCH, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.url, "");
+}
+
+/* --- GitHub: objects, then the branch ----------------------------------------------------------
+ */
+
+#define ENTRY(path, mode, type) \
+	"{\"path\":\"" path "\",\"mode\":\"" mode "\",\"type\":\"" type "\",\"sha\":\"s-" path "\"}"
+#define BASE                                                                 \
+	{                                                                    \
+		.method = "GET", .path = "/git/commits/" SHA, .status = 200, \
+		.body = "{\"tree\":{\"sha\":\"root\"}}"                      \
+	}
+#define ROOT(entries)                                                      \
+	{                                                                  \
+		.method = "GET", .path = "/git/trees/root", .status = 200, \
+		.body = "{\"tree\":[" entries "]}"                         \
+	}
+#define FOLDER(entries)                                                       \
+	{                                                                     \
+		.method = "GET", .path = "/git/trees/s-tests", .status = 200, \
+		.body = "{\"tree\":[" entries "]}"                            \
+	}
+#define MADE(what)                                                     \
+	{                                                              \
+		.method = "POST", .path = "/git/" what, .status = 201, \
+		.body = "{\"sha\":\"new-" what "\"}"                   \
+	}
+
+static void github_makes_the_branch_last_and_keeps_modes(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, BASE, ROOT(ENTRY("tests", "040000", "tree")),
+	       FOLDER(ENTRY("pytest.ini", "100755", "blob")), MADE("trees"), MADE("commits"),
+	       MADE("refs"));
+	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(
+		f->posts,
+		"{\"base_tree\":\"root\",\"tree\":[{\"path\":\"tests/pytest.ini\",\"mode\":"
+		"\"100755\",\"type\":\"blob\",\"content\":\"timeout = 60 # \\\"x\\\"\\n\"},{"
+		"\"path\":\".npmrc\",\"mode\":\"100644\",\"type\":\"blob\",\"content\":"
+		"\"registry=x\\n\"}]}\n"
+		"{\"message\":\"Raise it\\n\\nSigned-off-by: G <g@x>\\n\",\"tree\":\"new-trees\","
+		"\"parents\":[\"" SHA "\"],\"author\":{\"name\":\"G\",\"email\":\"g@x\"}}\n"
+		"{\"ref\":\"refs/heads/" BRANCH "\",\"sha\":\"new-commits\"}\n");
+}
+
+static void github_never_writes_to_what_is_no_regular_file(void **state)
+{
+	static const char *const entries[] = {
+		ENTRY("tests", "040000", "tree") "," ENTRY(".npmrc", "100644", "blob"),
+		ENTRY("tests", "120000", "blob"),
+		ENTRY("tests", "160000", "commit"),
+		"",
+	};
+	static const char *const leaves[] = { ENTRY("pytest.ini", "100644", "blob"),
+					      ENTRY("pytest.ini", "120000", "blob"), "" };
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+		char root[512];
+
+		(void)snprintf(root, sizeof(root), "{\"tree\":[%s]}", entries[i]);
+		SCRIPT(f, BASE,
+		       { .method = "GET", .path = "/git/trees/root", .status = 200, .body = root },
+		       FOLDER(ENTRY("pytest.ini", "100644", "blob")));
+		fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+		assert_case(s.r.fate == API_REFUSED, entries[i]);
+		assert_case(!*f->posts, entries[i]);
+	}
+	for (size_t i = 1; i < ARRAY_LEN(leaves); i++) {
+		char folder[512];
+
+		(void)snprintf(folder, sizeof(folder), "{\"tree\":[%s]}", leaves[i]);
+		SCRIPT(f, BASE, ROOT(ENTRY("tests", "040000", "tree")),
+		       { .method = "GET",
+			 .path = "/git/trees/s-tests",
+			 .status = 200,
+			 .body = folder });
+		fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+		assert_case(s.r.fate == API_REFUSED, leaves[i]);
+		assert_case(!*f->posts, leaves[i]);
+	}
+	SCRIPT(f, BASE,
+	       { .method = "GET",
+		 .path = "/git/trees/root",
+		 .status = 200,
+		 .body = "{\"truncated\":true,\"tree\":[" ENTRY("tests", "040000", "tree") "]}" });
+	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+}
+
+static void a_branch_that_is_there_is_left_alone(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, BASE, ROOT(ENTRY("tests", "040000", "tree")),
+	       FOLDER(ENTRY("pytest.ini", "100644", "blob")), MADE("trees"), MADE("commits"),
+	       { .method = "POST",
+		 .path = "/git/refs",
+		 .status = 422,
+		 .body = "{\"message\":\"Reference already exists\"}" });
+	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_WAIT);
+	assert_int_equal(fake_api_asked(f, "PATCH"), 0);
+}
+
+static void each_refusal_ends_it_there(void **state)
+{
+	static const struct {
+		const char *path;
+		unsigned posts;
+	} rows[] = { { "/git/trees", 1 }, { "/git/commits", 2 }, { "/git/refs", 3 } };
+	struct fake_api *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_report s;
+
+		SCRIPT(f, BASE, ROOT(ENTRY("tests", "040000", "tree")),
+		       FOLDER(ENTRY("pytest.ini", "100644", "blob")),
+		       { .method = "POST",
+			 .path = rows[i].path,
+			 .status = 403,
+			 .body = "{\"message\":\"Resource not accessible by integration\"}" },
+		       MADE("trees"), MADE("commits"), MADE("refs"));
+		fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+		assert_case(s.r.fate == API_REFUSED, rows[i].path);
+		assert_case(strstr(s.r.why, "contents: write") != NULL, rows[i].path);
+		assert_case(fake_api_asked(f, "POST") == rows[i].posts, rows[i].path);
+	}
+}
+
+static void github_opens_and_labels_a_pull_request(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "POST",
+		 .path = "/pulls",
+		 .status = 201,
+		 .body = "{\"number\":12,\"html_url\":\"https://x/12\",\"state\":\"open\"}" },
+	       { .method = "POST", .path = "/issues/12/labels", .status = 403 });
+	fake_api_change(f, f->ops->open_proposal, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_OK); /* without labels, but open */
+	assert_string_equal(s.url, "https://x/12");
+	assert_string_equal(f->posts,
+			    "{\"title\":\"Raise \\\"it\\\"\",\"head\":\"" BRANCH
+			    "\",\"base\":\"main\",\"body\":\"because\\n\",\"draft\":false}\n"
+			    "{\"labels\":[\"ci\",\"pipeline guard\"]}\n");
+	SCRIPT(f, { .method = "POST",
+		    .path = "/pulls",
+		    .status = 422,
+		    .body = "{\"message\":\"Validation Failed\",\"errors\":[{\"message\":\"A pull "
+			    "request already exists for acme:x.\"}]}" });
+	fake_api_change(f, f->ops->open_proposal, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_WAIT);
+	SCRIPT(f, { .method = "POST",
+		    .path = "/pulls",
+		    .status = 422,
+		    .body = "{\"message\":\"Validation Failed\",\"errors\":[{\"message\":\"No "
+			    "commits between main and x\"}]}" });
+	fake_api_change(f, f->ops->open_proposal, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	HAS(s.r.why, "No commits between");
+}
+
+/* --- GitLab: one call ---------------------------------------------------------------------------
+ */
+
+static void gitlab_tells_the_head_of_a_branch(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/projects/5/repository/branches/feature%2Fa",
+		    .status = 200,
+		    .body = "{\"name\":\"feature/a\",\"commit\":{\"id\":\"aa\",\"message\":\"m\","
+			    "\"parent_ids\":[\"bb\"]}}" });
+	fake_api_branch(f, &run, "feature/a", &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.branch, "aa bb m");
+}
+
+static void gitlab_tells_what_became_of_a_proposal(void **state)
+{
+	static const struct {
+		const char *body;
+		enum api_proposal_state state;
+		int64_t at_ms;
+	} rows[] = {
+		{ "[{\"web_url\":\"https://x/2\",\"state\":\"opened\"}]", PROPOSAL_OPEN, -1 },
+		{ "[{\"web_url\":\"https://x/2\",\"state\":\"locked\"}]", PROPOSAL_OPEN, -1 },
+		{ "[{\"web_url\":\"https://x/2\",\"state\":\"closed\",\"closed_at\":"
+		  "\"2026-01-01T00:00:01.000Z\"}]",
+		  PROPOSAL_CLOSED, 1767225601000 },
+		{ "[{\"web_url\":\"https://x/2\",\"state\":\"merged\",\"merged_at\":"
+		  "\"2026-01-01T00:00:00.000Z\"}]",
+		  PROPOSAL_MERGED, 1767225600000 },
+	};
+	struct fake_api *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_report s;
+
+		SCRIPT(f, { .method = "GET",
+			    .path = "/merge_requests?",
+			    .status = 200,
+			    .body = rows[i].body });
+		fake_api_proposal(f, &run, BRANCH, &s);
+		assert_case(s.r.fate == API_OK, rows[i].body);
+		assert_case(s.r.proposal.state == rows[i].state, rows[i].body);
+		assert_case(s.r.proposal.ended_at_ms == rows[i].at_ms, rows[i].body);
+		assert_case(strcmp(s.url, "https://x/2") == 0, rows[i].body);
+	}
+	HAS(f->asked, "&source_branch=pipeline-guard%2Fbump_timeout-0123456789abcdef");
+}
+
+static void gitlab_commits_from_the_head_that_was_seen(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "POST",
+		    .path = "/projects/5/repository/commits",
+		    .status = 201,
+		    .body = "{\"id\":\"cc\"}" });
+	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(
+		f->posts,
+		"{\"branch\":\"" BRANCH "\",\"start_sha\":\"" SHA "\",\"commit_message\":\"Raise "
+		"it\\n\\nSigned-off-by: G <g@x>\\n\",\"author_name\":\"G\",\"author_email\":"
+		"\"g@x\",\"actions\":[{\"action\":\"update\",\"file_path\":\"tests/pytest.ini\","
+		"\"content\":\"timeout = 60 # \\\"x\\\"\\n\"},{\"action\":\"create\",\"file_path\":"
+		"\".npmrc\",\"content\":\"registry=x\\n\"}]}\n");
+	SCRIPT(f, { .method = "POST",
+		    .path = "/repository/commits",
+		    .status = 400,
+		    .body = "{\"message\":\"A branch called 'x' already exists. Switch to that "
+			    "branch in order to make changes\"}" });
+	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_WAIT);
+	SCRIPT(f, { .method = "POST",
+		    .path = "/repository/commits",
+		    .status = 400,
+		    .body = "{\"message\":\"You are not allowed to push into this branch\"}" });
+	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	HAS(s.r.why, "not allowed to push");
+}
+
+static void gitlab_opens_a_merge_request(void **state)
+{
+	struct api_change draft = change;
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	draft.draft = true;
+	SCRIPT(f, { .method = "POST",
+		    .path = "/projects/5/merge_requests",
+		    .status = 201,
+		    .body = "{\"iid\":3,\"web_url\":\"https://x/3\",\"state\":\"opened\"}" });
+	fake_api_change(f, f->ops->open_proposal, &run, &draft, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(s.url, "https://x/3");
+	assert_string_equal(
+		f->posts, "{\"source_branch\":\"" BRANCH "\",\"target_branch\":\"main\",\"title\":"
+			  "\"Draft: Raise \\\"it\\\"\",\"description\":\"because\\n\",\"labels\":"
+			  "\"ci,pipeline guard\",\"remove_source_branch\":true}\n");
+	SCRIPT(f, { .method = "POST",
+		    .path = "/merge_requests",
+		    .status = 409,
+		    .body = "{\"message\":[\"Another open merge request already exists for this "
+			    "source branch: !3\"]}" });
+	fake_api_change(f, f->ops->open_proposal, &run, &change, &s);
+	assert_int_equal(s.r.fate, API_WAIT);
+}
+
+static void a_provider_without_repositories_has_none_of_it(void **state)
+{
+	UNUSED(state);
+	assert_null(provider_api_jenkins.get_branch);
+	assert_null(provider_api_jenkins.find_proposal);
+	assert_null(provider_api_jenkins.commit_files);
+	assert_null(provider_api_jenkins.open_proposal);
+}
+
+int main(void)
+{
+#define GITHUB(test) cmocka_unit_test_setup_teardown(test, github, fake_api_teardown)
+#define GITLAB(test) cmocka_unit_test_setup_teardown(test, gitlab, fake_api_teardown)
+	const struct CMUnitTest all[] = {
+		GITHUB(github_tells_the_head_of_a_branch),
+		GITHUB(a_branch_that_was_renamed_is_none),
+		GITHUB(no_branch_is_an_answer),
+		GITLAB(no_branch_is_an_answer),
+		GITHUB(github_tells_what_became_of_a_proposal),
+		GITHUB(nothing_proposed_is_an_answer),
+		GITLAB(nothing_proposed_is_an_answer),
+		GITHUB(github_makes_the_branch_last_and_keeps_modes),
+		GITHUB(github_never_writes_to_what_is_no_regular_file),
+		GITHUB(a_branch_that_is_there_is_left_alone),
+		GITHUB(each_refusal_ends_it_there),
+		GITHUB(github_opens_and_labels_a_pull_request),
+		GITLAB(gitlab_tells_the_head_of_a_branch),
+		GITLAB(gitlab_tells_what_became_of_a_proposal),
+		GITLAB(gitlab_commits_from_the_head_that_was_seen),
+		GITLAB(gitlab_opens_a_merge_request),
+		cmocka_unit_test(a_provider_without_repositories_has_none_of_it),
+	};
+
+	return cmocka_run_group_tests(all, NULL, NULL);
+}
