@@ -273,6 +273,26 @@ static size_t timestamp_at(const char *s, size_t n)
 	return at;
 }
 
+/* "#12 4.567 ", which BuildKit puts before what a step of a Dockerfile prints. */
+static size_t buildkit_at(const char *s, size_t n)
+{
+	size_t at = 1;
+
+	if (n < 6 || s[0] != '#' || !isdigit((unsigned char)s[1]))
+		return 0;
+	while (at < n && isdigit((unsigned char)s[at]))
+		at++;
+	if (at == n || s[at++] != ' ' || at == n || !isdigit((unsigned char)s[at]))
+		return 0;
+	while (at < n && isdigit((unsigned char)s[at]))
+		at++;
+	if (at == n || s[at++] != '.' || at == n || !isdigit((unsigned char)s[at]))
+		return 0;
+	while (at < n && isdigit((unsigned char)s[at]))
+		at++;
+	return at < n && s[at] == ' ' ? at + 1 : 0;
+}
+
 /* "    ERROR - text" after a time, as Python's logging and harnesses on it print it. */
 static size_t level_at(const char *s, size_t n, uint16_t *flags)
 {
@@ -337,8 +357,8 @@ static const struct mark marks[] = {
 	{ "travis_fold:start:", CLEAN_STEP, true },
 	{ "travis_fold:end:", 0, true },
 	{ "travis_time:", 0, true },
-	{ "[Pipeline] {", CLEAN_STEP, true },
-	{ "[Pipeline] stage", CLEAN_STEP, true },
+	{ "[Pipeline] { (Declarative: Post", 0, true }, /* tidies up; its stage has ended the log */
+	{ "[Pipeline] { (", CLEAN_STEP, true },
 	{ "[Pipeline] ", 0, true },
 };
 
@@ -434,6 +454,7 @@ static void add_line(struct log_clean *c, const char *s, size_t n, uint16_t flag
 	if (skip)
 		skip += level_at(s + skip, n - skip, &flags);
 	skip += mark_at(s + skip, n - skip, &flags);
+	skip += buildkit_at(s + skip, n - skip);
 	if (skip == n && !(flags & CLEAN_STEP))
 		return;
 	n -= skip;

@@ -57,9 +57,38 @@ static double part_weight(const struct scan *s, uint32_t part, uint32_t first_fa
 			return part == s->part ? 0.9 : 0.6;
 		return 1.0; /* no word about success or failure: somebody asks why it failed */
 	}
+	if (part == first_failed)
+		return 1.0;
 	if (s->parts[part] == PART_FAILED)
-		return part == first_failed ? 1.0 : 0.9;
+		return 0.9;
 	return part < first_failed ? 0.7 : 0.5;
+}
+
+/*
+ * Jenkins tells the exit status at the end of the log, after stages that were skipped: a failed
+ * part without a word that a rule knows takes its reason from the one before that has some.
+ */
+static uint32_t telling_part(const struct scan *s, uint32_t failed)
+{
+	uint32_t before = 0;
+	bool any = false;
+
+	for (size_t i = 0; i < s->rules->n; i++) {
+		const struct tally *t = &s->tallies[i];
+		bool tells = class_weight(s->rules->rules[i].spec->class) > 0;
+
+		for (unsigned k = 0; tells && k < t->n_hits; k++) {
+			uint32_t part = t->hits[k].part;
+
+			if (part == failed)
+				return failed;
+			if (part > failed || part < before || s->parts[part] == PART_PASSED)
+				continue;
+			before = part;
+			any = true;
+		}
+	}
+	return any ? before : failed;
 }
 
 struct score {
@@ -253,10 +282,21 @@ static const char *neighbour(const char *category)
 	return "test_failure";
 }
 
+/*
+ * What else the log gives a reason for; then what only sums up, as nearly every log of a build has
+ * "BUILD FAILURE"; without any, what the category is mistaken for.
+ */
 static void add_alternatives(const struct verdict *v, struct arena *a, struct finding *f)
 {
+	static const double rival = 0.3;
+
+	for (size_t i = 0; i < v->n && v->scores[i].value >= rival; i++)
+		if (spec_of(v, i)->class != RULE_CONSEQUENCE)
+			add_alternative(f, spec_of(v, i)->category,
+					fmin(v->scores[i].value, 0.9) * 0.5, a);
 	for (size_t i = 0; i < v->n && v->scores[i].value >= 0.1; i++)
-		add_alternative(f, spec_of(v, i)->category, fmin(v->scores[i].value, 0.9) * 0.5, a);
+		add_alternative(f, spec_of(v, i)->category, fmin(v->scores[i].value, rival) * 0.5,
+				a);
 	if (f->n_alternatives == 0 && f->confidence > 0)
 		add_alternative(f, neighbour(f->category), 0.05, a);
 }
@@ -515,7 +555,7 @@ static double weigh(struct verdict *v, bool trust_passed, uint32_t facts, struct
 void verdict_reach(const struct scan *s, const struct detect_input *in, struct arena *a,
 		   struct finding *out)
 {
-	struct verdict v = { .scan = s, .first_failed = first_failed_part(s) };
+	struct verdict v = { .scan = s, .first_failed = telling_part(s, first_failed_part(s)) };
 	uint32_t facts = verdict_facts(in);
 	struct finding f;
 	double sure;

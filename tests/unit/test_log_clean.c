@@ -85,6 +85,15 @@ static void every_ci_system_is_read_alike(void **state)
 		  "[Pipeline] { (Test)\n[Pipeline] sh\n+ make test\n[2026-03-01T10:11:12.123Z] "
 		  "no\n",
 		  "1:8:\n3:4:+ make test\n4:0:no\n" },
+		{ "jenkins: tidying up is no stage, a block no step",
+		  "[Pipeline] stage\n[Pipeline] { (Declarative: Post Actions)\n[Pipeline] {\nno\n",
+		  "4:0:no\n" },
+		{ "buildkit: the step's number and seconds",
+		  "#12 4.567 no\n#8 ERROR: no\n#1 is a number\n2026-03-01T10:11:12.1Z #7 12.34 "
+		  "make\n#9 1.2\n",
+		  "1:0:no\n2:0:#8 ERROR: no\n3:0:#1 is a number\n4:0:make\n5:0:#9 1.2\n" },
+		{ "azure: a section is a step", "##[section]Starting: Build\n",
+		  "1:c:Starting: Build\n" },
 		{ "travis: folds",
 		  "travis_fold:start:install\r\033[0Ktravis_time:start:1a2b\r\033[0K$ ./install\n"
 		  "travis_time:end:1a2b:start=1,finish=2\r\033[0Kdone\n",

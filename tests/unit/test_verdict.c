@@ -213,6 +213,12 @@ static void the_cause_beats_its_consequences(void **state)
 		  "  image cache not found on this host, downloading acme/base:9\n"
 		  "tax.c:7:9: error: 'rate' undeclared\nCircleCI received exit code 2\n",
 		  "build_failure", "compile", 2 },
+		{ "in a step of a Dockerfile as anywhere",
+		  "#12 4.567 tax.c:7:9: error: 'rate' undeclared\n"
+		  "#12 ERROR: process \"/bin/sh -c make\" did not complete successfully: exit "
+		  "code: "
+		  "2\n",
+		  "build_failure", "compile", 1 },
 		{ "a key that was refused beats a repository that cannot be read",
 		  "git@git.example.org: Permission denied (publickey).\n"
 		  "fatal: Could not read from remote repository.\n"
@@ -445,6 +451,21 @@ static void evidence_before_the_cause_comes_first(void **state)
 	assert_int_equal(f.evidence[1].line, 2);
 }
 
+/* Jenkins says at the end that a stage failed; those after it were skipped. */
+static void a_failed_part_without_a_reason_has_that_of_the_one_before(void **state)
+{
+	static const char log[] = "[Pipeline] { (Build)\ndial tcp 10.0.0.7:443: i/o timeout\n"
+				  "[Pipeline] }\n[Pipeline] { (Deploy)\n"
+				  "Stage \"Deploy\" skipped due to earlier failure(s)\n"
+				  "ERROR: script returned exit code 2\nFinished: FAILURE\n";
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f = reach(log, (struct detect_input){ .text = NULL }, a);
+
+	UNUSED(state);
+	assert_string_equal(f.category, "network_failure");
+	assert_true(f.confidence >= 0.4); /* no guess */
+}
+
 static void the_same_failure_has_one_fingerprint(void **state)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
@@ -495,6 +516,7 @@ int main(void)
 		cmocka_unit_test(the_failed_step_outranks_the_others),
 		cmocka_unit_test(evidence_is_bounded_ordered_and_unique),
 		cmocka_unit_test(evidence_before_the_cause_comes_first),
+		cmocka_unit_test(a_failed_part_without_a_reason_has_that_of_the_one_before),
 		cmocka_unit_test(the_same_failure_has_one_fingerprint),
 		cmocka_unit_test(the_better_of_two_findings_is_known_and_sure),
 	};
