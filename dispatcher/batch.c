@@ -182,6 +182,7 @@ void batch_record(struct batch *b, const char *id, const struct ci_event *ev)
 		{ "run_id", ev->run_id },
 		{ "pipeline_id", ev->pipeline_id },
 		{ "installation", ev->installation },
+		{ "merge_request", ev->merge_request },
 	};
 	enum { FIRST = 8, NAME_AND_VALUE = 2 };
 	bool over = ev->status == CI_COMPLETED;

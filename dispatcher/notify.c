@@ -16,6 +16,7 @@
 #include "dispatcher/knowledge.h"
 #include "dispatcher/notify_text.h"
 #include "dispatcher/record.h"
+#include "healers/provider_api.h"
 
 enum {
 	CHANNELS_MAX = 16,
@@ -253,6 +254,14 @@ static int load_knowledge(const struct notify *n, const struct notify_channel *c
 	return knowledge_load(conf_str(n->conf, "knowledge_dir"), locale_of(n, c), out, err);
 }
 
+static bool any_provider(const struct conf *conf)
+{
+	for (size_t i = 0; provider_apis[i]; i++)
+		if (provider_apis[i]->show && provider_apis[i]->configured(conf))
+			return true;
+	return false;
+}
+
 static int open_channel(struct notify *n, const char *name, struct err *err)
 {
 	struct channel *c = &n->channels[n->n++];
@@ -265,9 +274,9 @@ static int open_channel(struct notify *n, const char *name, struct err *err)
 	if (!c->shown.type)
 		return err_set(err, ERR_CONFIG,
 			       "notify.%s.type: set it to slack, teams, generic or run", name);
-	if (c->shown.type->on_run && !conf_str(n->conf, "github.app_id"))
+	if (c->shown.type->on_run && !any_provider(n->conf))
 		return err_set(err, ERR_CONFIG,
-			       "notify.%s: only a GitHub App may show checks: set github.app_id",
+			       "notify.%s: there is no provider to show it: none is configured",
 			       name);
 	if (!c->shown.type->on_run && !url_of(n, &c->shown))
 		return err_set(err, ERR_CONFIG, "notify.%s.url is not set", name);
@@ -458,8 +467,12 @@ struct json_object *notify_notice(const struct run *r, const struct plan *p, con
 	json_add_str(o, "source", r->source);
 	json_add_str(o, "repo", r->repo);
 	json_add_i64(o, "repo_id", (int64_t)r->repo_id);
+	if (r->run_id)
+		json_add_i64(o, "run_id", (int64_t)r->run_id);
 	if (r->installation)
 		json_add_i64(o, "installation", (int64_t)r->installation);
+	if (r->merge_request)
+		json_add_i64(o, "merge_request", (int64_t)r->merge_request);
 	json_add_str(o, "pipeline", r->pipeline);
 	json_add_str(o, "branch", r->branch);
 	json_add_str(o, "sha", r->sha);

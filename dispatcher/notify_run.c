@@ -1,4 +1,4 @@
-/* Beside the commit of the run: a title and Markdown, for what the provider calls a check. */
+/* Beside the commit of the run, or its merge request: a title, Markdown, and a line of text. */
 #include <string.h>
 
 #include "core/buf.h"
@@ -7,7 +7,7 @@
 #include "core/text.h"
 #include "dispatcher/notify_text.h"
 
-enum { SCRATCH_MAX = 16 << 10, LINE_MAX_BYTES = 400 };
+enum { SCRATCH_MAX = 16 << 10, LINE_MAX_BYTES = 400, BRIEF_MAX = 140 };
 
 static void put(struct buf *out, const char *text)
 {
@@ -27,6 +27,20 @@ static void put_line(struct buf *out, const struct notify_view *v, enum notify_l
 	buf_printf(out, "**%s:** ", notify_label(v->language, label));
 	put(out, text);
 	buf_puts(out, "\n\n");
+}
+
+/* GitHub takes 140 characters. It is shown as it is, so a stranger's words are left out. */
+static void put_brief(struct json_object *o, const struct notify_view *v,
+		      struct json_object *notice)
+{
+	OWNED(buf_done) struct buf whole;
+	char cut[BRIEF_MAX];
+
+	buf_init(&whole, SCRATCH_MAX);
+	buf_printf(&whole, "%s: ", notify_word_of(notice)->text[v->language]);
+	notify_category(v, notice, &whole);
+	(void)text_copy(cut, sizeof(cut), buf_text(&whole), whole.len);
+	json_add_str(o, "brief", cut);
 }
 
 static struct json_object *format(const struct notify_view *v)
@@ -57,6 +71,7 @@ static struct json_object *format(const struct notify_view *v)
 	}
 	json_add_str(o, "title", w->text[v->language]);
 	json_add_str(o, "summary", buf_text(&text));
+	put_brief(o, v, notice);
 	json_add_str(o, "url", *v->page_url ? v->page_url : "");
 	json_add_bool(o, "good", !w->person);
 	return o;

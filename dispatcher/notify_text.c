@@ -158,18 +158,31 @@ const char *notify_label(unsigned language, enum notify_label label)
 	return labels[label][language];
 }
 
+static const struct knowledge_entry *known(const struct notify_view *v, struct json_object *notice)
+{
+	const char *category = json_str(notice, "category", "");
+	const struct knowledge_entry *e = NULL;
+
+	if (!v->knowledge || !*category)
+		return NULL;
+	e = knowledge_find(v->knowledge, category, json_str(notice, "subcategory", ""));
+	return e ? e : knowledge_find(v->knowledge, category, "");
+}
+
+void notify_category(const struct notify_view *v, struct json_object *notice, struct buf *out)
+{
+	const struct knowledge_entry *e = known(v, notice);
+
+	buf_puts(out, e ? e->title : json_str(notice, "category", ""));
+}
+
 void notify_cause(const struct notify_view *v, struct json_object *notice, struct buf *out)
 {
 	const char *category = json_str(notice, "category", "");
-	const char *subcategory = json_str(notice, "subcategory", "");
 	const char *title = json_str(notice, "title", "");
-	const struct knowledge_entry *e =
-		v->knowledge && *category ? knowledge_find(v->knowledge, category, subcategory)
-					  : NULL;
+	const struct knowledge_entry *e = known(v, notice);
 	double sure = json_num(notice, "confidence", 0);
 
-	if (!e && v->knowledge && *category)
-		e = knowledge_find(v->knowledge, category, "");
 	if (e)
 		buf_puts(out, e->title);
 	else if (!*title)

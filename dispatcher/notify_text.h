@@ -54,6 +54,8 @@ enum notify_label {
 };
 const char *notify_label(unsigned language, enum notify_label);
 
+/* The title of the category, or its name: our own words. */
+void notify_category(const struct notify_view *, struct json_object *notice, struct buf *out);
 /* The title of the cause in the reader's language, with the rule's own after it. */
 void notify_cause(const struct notify_view *, struct json_object *notice, struct buf *out);
 /* In how many repositories an incident is seen; nothing when none is known. */

@@ -38,7 +38,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, failed),      NUMBER(run, reruns),
 	NUMBER(run, excused),     NUMBER(run, updated_at_ms),
 	NUMBER(run, at_ms),       TEXT(run, failure_reason),
-	TEXT(run, trigger),
+	TEXT(run, trigger),       NUMBER(run, merge_request),
 };
 
 static const struct column plan_columns[] = {
@@ -98,6 +98,7 @@ void run_api(const struct run *run, struct api_run *out)
 		.run_id = run->run_id,
 		.generation = run->generation,
 		.installation = run->installation,
+		.merge_request = run->merge_request,
 		.default_branch = run->default_branch,
 	};
 }

@@ -259,12 +259,15 @@ static void show_on_run(struct task *t)
 	const struct api_run run = {
 		.repo = json_str(notice, "repo", ""),
 		.repo_id = (uint64_t)json_i64(notice, "repo_id", 0),
+		.run_id = (uint64_t)json_i64(notice, "run_id", 0),
 		.installation = (uint64_t)json_i64(notice, "installation", 0),
+		.merge_request = (uint64_t)json_i64(notice, "merge_request", 0),
 	};
 	const struct api_note note = {
 		.sha = json_str(notice, "sha", ""),
 		.title = json_str(o, "title", ""),
 		.summary = json_str(o, "summary", ""),
+		.brief = json_str(o, "brief", ""),
 		.url = json_str(o, "url", ""),
 		.good = json_flag(o, "good", false),
 	};

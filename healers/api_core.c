@@ -430,6 +430,13 @@ void api_cancel(struct api_call *c)
 		call_free(c);
 }
 
+bool api_is_commit(const char *sha)
+{
+	size_t n = strspn(sha, "0123456789abcdefABCDEF");
+
+	return (n == 40 || n == 64) && !sha[n];
+}
+
 const char *api_host(const struct api *api)
 {
 	return api->origin.host;

@@ -57,7 +57,8 @@ enum api_ask {
  */
 struct api_request {
 	const char *method;
-	const char *path; /* below the repository's address; in the call's arena, as is the body */
+	/* Below the repository's address, or with ~ in front below the API's own (GitLab). */
+	const char *path; /* in the call's arena, as is the body */
 	const char *body; /* JSON; NULL: none */
 	const char *need; /* the permission, for words */
 	void (*take)(struct api_call *, const struct http_reply *, struct json_object *);
@@ -224,6 +225,8 @@ bool api_unchanged(struct api_call *, const struct http_reply *);
 void api_put_encoded(struct buf *, const char *s, size_t n);
 /* The same for a path of a repository, or a branch where one is written like a path. */
 void api_put_path(struct buf *, const char *path);
+/* Hexadecimal, as long as a hash: safe to put into a path. */
+bool api_is_commit(const char *sha);
 bool api_from_origin(const struct api *, const struct http_reply *);
 void api_count(const struct api *, const struct http_reply *);
 

@@ -35,6 +35,7 @@ struct api_run {
 	uint64_t run_id;
 	uint64_t generation;
 	uint64_t installation;      /* 0: not an App, or look it up */
+	uint64_t merge_request;     /* GitLab: its number in the project; 0: it runs for none */
 	const char *default_branch; /* "" or NULL: not known; only clear_caches asks */
 	/* Earlier calls of the same plan, which may have done some of what is asked. */
 	unsigned tries;
@@ -94,6 +95,7 @@ struct api_hook {
 struct api_note {
 	const char *sha, *title;
 	const char *summary; /* Markdown, made harmless */
+	const char *brief;   /* one line of text, for where there is room for no more */
 	const char *url;     /* "": none */
 	bool good;           /* nothing is left to do; else nobody is kept from merging either */
 };
@@ -258,7 +260,10 @@ struct provider_api {
 	 * API_REFUSED: there are none, unless it is resumed. NULL: they are no business of the API.
 	 */
 	api_act_fn *clear_caches;
-	/* Shows people something beside a commit. NULL: the provider has no place for it. */
+	/*
+	 * Shows people something beside a commit, or the merge request that it is of, in place of
+	 * what was shown there before. NULL: the provider has no place for it.
+	 */
 	struct api_call *(*show)(struct api *, const struct api_run *, const struct api_note *,
 				 api_fn *, void *arg);
 

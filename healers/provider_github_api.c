@@ -49,7 +49,7 @@ struct github_call {
 	uint64_t caches[CACHES_MAX];
 	unsigned n_caches, deleted;
 
-	const char *body; /* ASK_SHOW; in the arena */
+	const char *body, *sha; /* ASK_SHOW; in the arena */
 };
 
 static struct github_call *github_call(struct api_call *c)
@@ -85,7 +85,7 @@ static const char *need_of(const struct api_call *c)
 	case ASK_CANCEL:
 		return "actions: write";
 	case ASK_SHOW:
-		return "checks: write";
+		return "checks: write, or of a token commit statuses: write";
 	case ASK_HOOKS:
 	case ASK_DELIVERIES:
 		return "repository hooks: read";
@@ -713,7 +713,9 @@ static char *url_of(const struct api_call *c)
 	case ASK_RUNS:
 		return runs_url(c);
 	case ASK_SHOW:
-		return xasprintf("%s/repos/%s/check-runs", c->api->url, c->repo);
+		if (github_of(c)->app)
+			return xasprintf("%s/repos/%s/check-runs", c->api->url, c->repo);
+		return xasprintf("%s/repos/%s/statuses/%s", c->api->url, c->repo, g->sha);
 	case ASK_REPOS:
 		return xasprintf("%s/%s?per_page=%d&page=%u", c->api->url,
 				 for_app(c) ? "app/installations" : "installation/repositories",
@@ -836,7 +838,23 @@ static char *check_body(const struct api_note *n)
 	return xstrdup(json_text(o));
 }
 
-/* GitHub shows the newest of one name, so one that is sent twice is seen once. */
+/* A status knows no neutral. */
+static char *status_body(const struct api_note *n)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+
+	json_add_str(o, "state", "success");
+	json_add_str(o, "context", "Pipeline Guard");
+	json_add_str(o, "description", n->brief);
+	if (*n->url)
+		json_add_str(o, "target_url", n->url);
+	return xstrdup(json_text(o));
+}
+
+/*
+ * Checks are for Apps; who has a token sets a status. GitHub shows the newest of one name, so one
+ * that is sent twice is seen once.
+ */
 static struct api_call *show(struct api *api, const struct api_run *run, const struct api_note *n,
 			     api_fn *fn, void *arg)
 {
@@ -844,12 +862,13 @@ static struct api_call *show(struct api *api, const struct api_run *run, const s
 				       .repo_id = run->repo_id,
 				       .installation = run->installation };
 	struct api_call *c = api_begin_scan(api, ASK_SHOW, true, &scan, fn, arg);
-	OWNED(freep) char *body = check_body(n);
+	OWNED(freep) char *body = github_of(c)->app ? check_body(n) : status_body(n);
 
 	github_call(c)->body = arena_strdup(c->arena, body);
-	if (((const struct github *)api)->app)
+	github_call(c)->sha = arena_strdup(c->arena, n->sha);
+	if (api_is_commit(n->sha))
 		return api_submit(c);
-	api_refuse(&c->result, 0, "only a GitHub App may show checks: set github.app_id");
+	api_refuse(&c->result, 0, "\"%.40s\" is no commit", n->sha);
 	api_report_later(c);
 	return c;
 }

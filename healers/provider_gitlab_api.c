@@ -22,6 +22,7 @@
 #include "core/text.h"
 #include "healers/api_core.h"
 #include "healers/gitlab_change.h"
+#include "healers/gitlab_show.h"
 
 enum {
 	PAGE_MAX = 100, /* GitLab's maximum */
@@ -575,6 +576,8 @@ static char *url_of(const struct api_call *c)
 	case AT_CANCEL:
 		return xasprintf("%s/pipelines/%" PRIu64 "/cancel", project, c->run.run_id);
 	case AT_REQUEST:
+		if (*c->request.path == '~')
+			return xasprintf("%s/api/v4%s", c->api->url, c->request.path + 1);
 		return xasprintf("%s%s", project, c->request.path);
 	case AT_RETRY:
 		break;
@@ -586,16 +589,19 @@ static void request(struct api_call *c)
 {
 	const struct conf *conf = c->api->conf;
 	enum at at = gitlab_call(c)->at;
-	bool post = at == AT_RETRY || at == AT_CANCEL || c->request.body;
+	const char *method = at == AT_REQUEST                    ? c->request.method
+			     : at == AT_RETRY || at == AT_CANCEL ? "POST"
+								 : "GET";
+	bool writes = strcmp(method, "GET") != 0;
 	OWNED(freep) char *url = url_of(c), *known = api_if_news(c);
 	OWNED(freep) char *token = xasprintf("PRIVATE-TOKEN: %s", api_secret(c->api));
 	struct http_call_options o = {
-		.method = post ? "POST" : "GET",
+		.method = method,
 		.url = url,
 		.headers = { "Accept: application/json", "Cache-Control: no-cache" },
 		.timeout_ms = conf_int(conf, "gitlab.timeout"),
 		.max_body_bytes = API_JSON_MAX_BYTES,
-		.once = post,
+		.once = writes,
 	};
 
 	if (gitlab_call(c)->at == AT_TRACE) {
@@ -618,7 +624,7 @@ static void request(struct api_call *c)
 		o.headers[1] = known;
 	api_authorize(c, token);
 	o.authorization = c->authorization;
-	if (post)
+	if (writes)
 		c->api->last_write_ms = clock_mono_ms();
 	c->http = http_call_start(c->api->http, &o, on_reply, c);
 	OPENSSL_cleanse(token, strlen(token));
@@ -696,6 +702,7 @@ const struct provider_api provider_api_gitlab = {
 	.get_file = api_get_file,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
 	.cancel_run = api_cancel_run,
+	.show = gitlab_show,
 	.get_branch = gitlab_get_branch,
 	.find_proposal = gitlab_find_proposal,
 	.commit_files = gitlab_commit_files,

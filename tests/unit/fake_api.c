@@ -193,6 +193,14 @@ void fake_api_act(struct fake_api *f, size_t call, const struct api_run *run,
 	wait_report(f, out);
 }
 
+void fake_api_show(struct fake_api *f, const struct api_run *run, const struct api_note *note,
+		   struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)f->ops->show(f->api, run, note, on_result, out);
+	wait_report(f, out);
+}
+
 void fake_api_list(struct fake_api *f, enum fake_list list, const struct api_scan *scan,
 		   struct fake_report *out)
 {

@@ -84,6 +84,8 @@ void fake_api_ask(struct fake_api *, enum fake_call, const struct api_run *, con
 		  struct fake_report *out);
 /* The same for something that is done: HEALER_CALL() of it. */
 void fake_api_act(struct fake_api *, size_t call, const struct api_run *, struct fake_report *out);
+void fake_api_show(struct fake_api *, const struct api_run *, const struct api_note *,
+		   struct fake_report *out);
 enum fake_list { FAKE_RUNS, FAKE_REPOS };
 void fake_api_list(struct fake_api *, enum fake_list, const struct api_scan *,
 		   struct fake_report *out);

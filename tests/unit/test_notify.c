@@ -384,7 +384,7 @@ static void a_wrong_channel_is_refused(void **state)
 		  "plain http is only for loopback" },
 		{ "notify:\n  slack:\n    url: gopher://x.test/hookPath\n", "notify.slack.url" },
 		{ "notify:\n  generic:\n    url: https://x.test/\n", "secret is not set" },
-		{ "notify:\n  run:\n    locale: de\n", "only a GitHub App" },
+		{ "notify:\n  run:\n    locale: de\n", "no provider to show it" },
 		{ "notify:\n  generic:\n    secret: hookPath!\n", "whsec_" },
 		{ "notify:\n  slack:\n    events: healed, helaed\n", "\"helaed\" is nothing" },
 		{ "notify:\n  slack:\n    min_severity: high\n", "none of info" },

@@ -261,23 +261,33 @@ static void reruns_the_failed_jobs(void **state)
 	assert_string_equal(w->path, "/api/v3/repos/o/r/actions/runs/7/rerun-failed-jobs");
 }
 
-/* Only an App may; a token that cannot is not even sent. */
-static void a_token_shows_nothing(void **state)
+/* Only an App may show checks. */
+static void a_token_shows_a_status(void **state)
 {
-	static const struct api_note note = {
+	struct api_note note = {
 		.sha = "0123456789012345678901234567890123456789",
 		.title = "Healed",
 		.summary = "x",
+		.brief = "Healed: x",
 		.url = "",
 	};
 	struct world *w = *state;
 	struct seen s = { 0 };
 
+	w->status = 201;
+	w->body = "{}";
+	(void)gh->show(w->api, &run7, &note, on_result, &s);
+	finish(w, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(w->method, "POST");
+	assert_string_equal(w->path, "/api/v3/repos/o/r/statuses/"
+				     "0123456789012345678901234567890123456789");
+	note.sha = "main/../x";
 	w->path[0] = '\0';
+	s = (struct seen){ 0 };
 	(void)gh->show(w->api, &run7, &note, on_result, &s);
 	finish(w, &s);
 	assert_int_equal(s.r.fate, API_REFUSED);
-	assert_non_null(strstr(s.r.why, "only a GitHub App"));
 	assert_string_equal(w->path, "");
 }
 
@@ -1003,7 +1013,7 @@ int main(void)
 		T(reads_a_run),
 		T(does_not_believe_another_run),
 		T(reruns_the_failed_jobs),
-		T(a_token_shows_nothing),
+		T(a_token_shows_a_status),
 		T(turns_every_answer_into_a_fate),
 		T(a_refused_token_is_replaced_once),
 		T(names_that_are_no_repository_are_not_sent),

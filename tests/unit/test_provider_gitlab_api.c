@@ -651,6 +651,92 @@ static void only_projects_of_the_groups_that_are_named(void **state)
 	(void)fake_api_teardown(&own);
 }
 
+/* --- showing -------------------------------------------------------------------- */
+
+#define SHA "0123456789012345678901234567890123456789"
+#define NOTE(id, author, body) \
+	"{\"id\":" #id ",\"body\":\"" body "\",\"author\":{\"id\":" #author "}}"
+#define OF_12 "/git/api/v4/projects/5/merge_requests/12/notes"
+#define LIST  "GET " OF_12 "?order_by=created_at&sort=desc&per_page=100&page=1; "
+
+static const struct api_note note_of_run = {
+	.sha = SHA,
+	.title = "A heal waits for approval",
+	.summary = "**Cause:** x",
+	.brief = "A heal waits: x",
+	.url = "https://guard.test/",
+};
+
+/* Ours is changed, whoever wrote what before it, and there is none more than one. */
+static void there_is_one_note_of_a_merge_request(void **state)
+{
+	static const struct {
+		const char *notes, *asked;
+	} rows[] = {
+		{ "[]", "GET /git/api/v4/user; " LIST "POST " OF_12 "; " },
+		{ "[" NOTE(70, 9, "hello") "," NOTE(71, 8, "<!-- pipeline-guard --> mine") "]",
+		  "GET /git/api/v4/user; " LIST "POST " OF_12 "; " },
+		{ "[" NOTE(70, 8, "hello") "," NOTE(71, 9, "<!-- pipeline-guard --> old") "]",
+		  "GET /git/api/v4/user; " LIST "PUT " OF_12 "/71; " },
+	};
+	struct fake_api *f = *state;
+	struct api_run run = run7;
+
+	run.merge_request = 12;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fake_report s;
+
+		SCRIPT(f, { .method = "GET", .path = "/user", .status = 200, .body = "{\"id\":9}" },
+		       { .method = "GET", .path = "/notes?", .status = 200, .body = rows[i].notes },
+		       { .method = "POST", .path = "/notes", .status = 201, .body = "{}" },
+		       { .method = "PUT", .path = "/notes/71", .status = 200, .body = "{}" });
+		fake_api_show(f, &run, &note_of_run, &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_string_equal(f->asked, rows[i].asked);
+		assert_non_null(strstr(f->body, "<!-- pipeline-guard -->\\n**A heal waits for "
+						"approval**"));
+	}
+}
+
+static void a_pipeline_for_no_merge_request_gets_a_status(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_note note = note_of_run;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "POST", .path = "/statuses/" SHA, .status = 201, .body = "{}" });
+	fake_api_show(f, &run7, &note, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(f->asked, "POST /git/api/v4/projects/5/statuses/" SHA "; ");
+	assert_non_null(strstr(f->body, "\"state\":\"success\""));
+	assert_non_null(strstr(f->body, "\"pipeline_id\":7"));
+	assert_non_null(strstr(f->body, "A heal waits: x"));
+	note.sha = "../../5/issues";
+	f->asked[0] = '\0';
+	fake_api_show(f, &run7, &note, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	assert_string_equal(f->asked, "");
+}
+
+static void what_may_not_be_written_is_refused(void **state)
+{
+	struct fake_api *f = *state;
+	struct api_run run = run7;
+	struct fake_report s;
+
+	run.merge_request = 12;
+	SCRIPT(f, { .method = "GET", .path = "/user", .status = 200, .body = "{\"id\":9}" },
+	       { .method = "GET", .path = "/notes?", .status = 200, .body = "{}" });
+	fake_api_show(f, &run, &note_of_run, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	SCRIPT(f, { .method = "GET", .path = "/user", .status = 200, .body = "{\"id\":9}" },
+	       { .method = "GET", .path = "/notes?", .status = 200, .body = "[]" },
+	       { .method = "POST", .path = "/notes", .status = 403, .body = "{}" });
+	fake_api_show(f, &run, &note_of_run, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	assert_non_null(strstr(s.r.why, "may not"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -676,6 +762,9 @@ int main(void)
 		FAKE_TEST(projects_are_listed_to_their_end_or_to_the_most),
 		FAKE_TEST(projects_that_sleep_are_not_listed),
 		cmocka_unit_test(only_projects_of_the_groups_that_are_named),
+		FAKE_TEST(there_is_one_note_of_a_merge_request),
+		FAKE_TEST(a_pipeline_for_no_merge_request_gets_a_status),
+		FAKE_TEST(what_may_not_be_written_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
