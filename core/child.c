@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,7 +129,8 @@ int child_self(char *out, size_t cap, struct err *err)
 /* What it may know of our environment: no secrets are among this. */
 static void keep_environment(char *out[static 8])
 {
-	static const char *const names[] = { "HOME", "PATH", "LANG", "TZ", "ASAN_OPTIONS" };
+	static const char *const names[] = { "HOME", "PATH",          "LANG",
+					     "TZ",   "SSL_CERT_FILE", "ASAN_OPTIONS" };
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -137,8 +139,8 @@ static void keep_environment(char *out[static 8])
 	out[n] = NULL;
 }
 
-/* Its own group, the usual signals, nothing of ours open. */
-static int spawn(const char *const *argv, int out_fd, pid_t *pid)
+/* Its own group, the usual signals, nothing of ours open. in_fd -1: nothing to read. */
+static int spawn(const char *const *argv, int in_fd, int out_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -151,7 +153,8 @@ static int spawn(const char *const *argv, int out_fd, pid_t *pid)
 	(void)sigfillset(&all);
 	if (posix_spawn_file_actions_init(&files) || posix_spawnattr_init(&attr))
 		abort();
-	rc = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0) ||
+	rc = (in_fd < 0 ? posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)
+			: posix_spawn_file_actions_adddup2(&files, in_fd, 0)) ||
 	     posix_spawn_file_actions_adddup2(&files, out_fd, 1) ||
 	     posix_spawnattr_setpgroup(&attr, 0) || posix_spawnattr_setsigmask(&attr, &none) ||
 	     posix_spawnattr_setsigdefault(&attr, &all) ||
@@ -168,8 +171,21 @@ static int spawn(const char *const *argv, int out_fd, pid_t *pid)
 	return rc;
 }
 
-int child_start(struct event_base *base, const char *const *argv, int64_t timeout_ms,
-		size_t max_out, child_fn *fn, void *arg, struct child **out, struct err *err)
+/* A file in memory: it can be read at leisure, and there is no writing that could block. */
+static int input_file(const void *input, size_t n, struct err *err)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+
+	if (fd >= 0 && write(fd, input, n) == (ssize_t)n && lseek(fd, 0, SEEK_SET) == 0)
+		return fd;
+	(void)err_set(err, ERR_TRANSIENT, "memory for a child's input: %s", strerror(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
+static int start(struct event_base *base, const char *const *argv, int in_fd, int64_t timeout_ms,
+		 size_t max_out, child_fn *fn, void *arg, struct child **out, struct err *err)
 {
 	struct timeval tv = clock_timeval(timeout_ms);
 	struct child *c;
@@ -182,7 +198,7 @@ int child_start(struct event_base *base, const char *const *argv, int64_t timeou
 	c->fn = fn;
 	c->arg = arg;
 	buf_init(&c->out, max_out);
-	rc = spawn(argv, ends[1], &c->pid);
+	rc = spawn(argv, in_fd, ends[1], &c->pid);
 	(void)close(ends[1]);
 	if (rc) {
 		child_free(c);
@@ -198,6 +214,25 @@ int child_start(struct event_base *base, const char *const *argv, int64_t timeou
 	(void)evtimer_add(c->deadline, &tv);
 	*out = c;
 	return 0;
+}
+
+int child_start(struct event_base *base, const char *const *argv, int64_t timeout_ms,
+		size_t max_out, child_fn *fn, void *arg, struct child **out, struct err *err)
+{
+	return start(base, argv, -1, timeout_ms, max_out, fn, arg, out, err);
+}
+
+int child_start_fed(struct event_base *base, const char *const *argv, const void *input, size_t n,
+		    int64_t timeout_ms, size_t max_out, child_fn *fn, void *arg, struct child **out,
+		    struct err *err)
+{
+	int fd = input_file(input, n, err), rc;
+
+	if (fd < 0)
+		return -1;
+	rc = start(base, argv, fd, timeout_ms, max_out, fn, arg, out, err);
+	(void)close(fd);
+	return rc;
 }
 
 void child_cancel(struct child *c)

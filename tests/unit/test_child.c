@@ -98,6 +98,26 @@ static void who_says_too_much_is_ended(void **state)
 	done(&s);
 }
 
+static void it_is_fed(void **state)
+{
+	enum { INPUT = 200000 }; /* more than a pipe holds */
+	const char *argv[] = { "/bin/sh", "-c", "wc -c; printf '%s' \"$#\"", NULL };
+	OWNED(freep) char *input = xcalloc(1, INPUT);
+	struct timeval patience = clock_timeval(PATIENCE_MS);
+	struct seen s = { .base = event_base_new() };
+	struct child *c;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(child_start_fed(s.base, argv, input, INPUT, PATIENCE_MS, OUT_MAX, on_end, &s, &c,
+				  &err),
+		  &err);
+	(void)event_base_loopexit(s.base, &patience);
+	(void)event_base_dispatch(s.base);
+	assert_string_equal(s.out, "200000\n0");
+	done(&s);
+}
+
 static void no_secret_is_handed_on(void **state)
 {
 	struct seen s;
@@ -146,6 +166,7 @@ int main(void)
 		cmocka_unit_test(output_and_status_come_back),
 		cmocka_unit_test(who_takes_too_long_is_ended_with_its_children),
 		cmocka_unit_test(who_says_too_much_is_ended),
+		cmocka_unit_test(it_is_fed),
 		cmocka_unit_test(no_secret_is_handed_on),
 		cmocka_unit_test(one_that_was_cancelled_is_not_heard_of),
 		cmocka_unit_test(what_is_not_there_cannot_be_run),
