@@ -292,8 +292,6 @@ static const char *const refused[] = {
 	"setgid",
 	"setreuid",
 	"setregid",
-	"setresuid",
-	"setresgid",
 	"setgroups",
 	"nfsservctl",
 	"personality",
@@ -350,6 +348,12 @@ static bool refuse_by_argument(scmp_filter_ctx ctx)
 				     SCMP_A0(SCMP_CMP_MASKED_EQ, UINT64_C(1) << bit,
 					     UINT64_C(1) << bit)) < 0)
 			return false;
+	/* What posix_spawn() calls to stay who it is, as make has it do, changes nothing. */
+	if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setresuid), 1,
+			     SCMP_A0_32(SCMP_CMP_NE, UINT32_MAX)) < 0 ||
+	    seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setresgid), 1,
+			     SCMP_A0_32(SCMP_CMP_NE, UINT32_MAX)) < 0)
+		return false;
 	/* Its flags are behind a pointer; told that it is not there, the C library uses clone. */
 	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
 }
