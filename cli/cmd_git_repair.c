@@ -26,6 +26,7 @@
 #include "core/text.h"
 #include "dispatcher/git_look.h"
 #include "dispatcher/git_notes.h"
+#include "healers/command_report.h"
 #include "healers/sandbox.h"
 #include "healers/security.h"
 
@@ -176,24 +177,6 @@ static bool sandboxed(struct repair *r, const struct security_verdict *v, const 
 	return r->end.fate == SANDBOX_EXITED && r->end.status == 0;
 }
 
-/* For the audit of whoever runs us. */
-static void tell_verdict(const struct repair *r, const struct security_verdict *v,
-			 const char *command)
-{
-	OWNED(json_putp) struct json_object *o = json_object_new_object();
-	char why[400];
-
-	if (!r->cli->json)
-		return;
-	security_say(v, why, sizeof(why));
-	json_add_str(o, "command", command);
-	json_add_bool(o, "allowed", v->allowed);
-	json_add_i64(o, "score", v->score);
-	json_add_str(o, "why", why);
-	printf("%s\n", json_text(o));
-	(void)fflush(stdout);
-}
-
 static bool git(struct repair *r, const char *const args[static 3])
 {
 	enum { OWN = 7 };
@@ -212,7 +195,8 @@ static bool git(struct repair *r, const char *const args[static 3])
 		argv[OWN + i] = args[i];
 	r->end = (struct sandbox_end){ .fate = SANDBOX_UNAVAILABLE };
 	security_check(r->cli->conf, &cmd, &v);
-	tell_verdict(r, &v, text);
+	if (r->cli->json)
+		command_report(text, &v);
 	if (!v.allowed) {
 		security_say(&v, why, sizeof(why));
 		say(r, "%s was not run, score %u: %s", text, v.score, why);

@@ -26,6 +26,7 @@ const struct command *const commands[] = {
 	&cmd_git_watch,
 	&cmd_git_repair,
 	&cmd_git_hook,
+	&cmd_change_tree,
 	&cmd_config,
 	&cmd_simulate,
 	&cmd_version,

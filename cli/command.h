@@ -12,8 +12,8 @@ struct conf;
 /* Exit status of every subcommand (docs/cli.md). */
 enum cli_exit { CLI_OK = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
 
-/* Headings of `help`. */
-enum command_group { GROUP_RUN, GROUP_LOOK, GROUP_ACT, GROUP_OTHER, GROUPS };
+/* Headings of `help`; what is in none of them is for other commands to run. */
+enum command_group { GROUP_RUN, GROUP_LOOK, GROUP_ACT, GROUP_OTHER, GROUPS, GROUP_NONE = GROUPS };
 
 struct command {
 	const char *name;
@@ -25,6 +25,7 @@ struct command {
 };
 
 extern const struct command cmd_audit;
+extern const struct command cmd_change_tree;
 extern const struct command cmd_config;
 extern const struct command cmd_detect;
 extern const struct command cmd_dispatcher;

@@ -62,6 +62,8 @@ int change_check(const struct conf *, const struct change_limits *, const struct
  * characters that are not seen, no backslash, no colon.
  */
 bool change_path_ok(const char *path);
+/* Whether the limits let the strategy change it. */
+bool change_path_in(const struct change_limits *, const char *path);
 /* Whether it is one of the files that decide what a CI server runs. */
 bool change_is_ci_file(const char *path);
 

@@ -26,6 +26,13 @@ static const struct conf_option options[] = {
 	  "A change that we propose to a repository touches at most so many files." },
 	{ "change.max_lines", CONF_INT, "1000", "1", "20000",
 	  "... and deletes and inserts at most so many lines." },
+	{ "change.max_repository", CONF_SIZE, "512m", "1m", "16g",
+	  "Of a larger repository no copy is made to run a program in: then a change is only "
+	  "suggested." },
+	{ "change.timeout", CONF_DURATION, "5m", "1s", "1h",
+	  "Time for a copy of a repository, the program that mends it, and the push." },
+	{ "change.folder", CONF_STR, "/var/tmp", NULL, NULL,
+	  "Where copies of repositories are made; they are removed afterwards." },
 	{ "change.ci_files", CONF_BOOL, "false", NULL, NULL,
 	  "Proposed changes may touch the files that say what the CI server runs." },
 	{ "change.fewer_tests", CONF_BOOL, "false", NULL, NULL,
@@ -223,13 +230,13 @@ static bool fewer_tests(const struct conf *conf, const struct change_limits *lim
 	return limits->fewer_tests || conf_bool(conf, "change.fewer_tests");
 }
 
-static bool in_list(const char *const *patterns, const char *path)
+bool change_path_in(const struct change_limits *limits, const char *path)
 {
 	size_t n = 0;
 
-	while (patterns && patterns[n])
+	while (limits->paths && limits->paths[n])
 		n++;
-	return !patterns || is_one_of(patterns, n, path, 0);
+	return !limits->paths || is_one_of(limits->paths, n, path, 0);
 }
 
 /* What a test compares its results with is not a test. */
@@ -248,7 +255,7 @@ static int check_path(const struct conf *conf, const struct change_limits *limit
 		return refuse(err, f->path, "is never changed by us");
 	if (change_is_ci_file(f->path) && !limits->ci_files && !conf_bool(conf, "change.ci_files"))
 		return refuse(err, f->path, "says what the CI server runs (change.ci_files)");
-	if (!in_list(limits->paths, f->path))
+	if (!change_path_in(limits, f->path))
 		return refuse(err, f->path, "is none of the files that this strategy may change");
 	if (f->deleted && is_test(f->path) && !fewer_tests(conf, limits))
 		return refuse(err, f->path, "is a test and would be deleted (change.fewer_tests)");

@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/audit.h"
 #include "core/child.h"
 #include "core/conf.h"
 #include "core/json.h"
-#include "core/metrics.h"
 #include "core/settings.h"
 #include "core/text.h"
+#include "healers/command_report.h"
 
 enum { OUTPUT_MAX = 256 << 10, MARGIN_MS = 10000, WHY_MAX = 240 };
 
@@ -24,24 +23,10 @@ struct state {
 	struct child *child;
 };
 
-/* Each verdict of the auditor is a record of its own. */
 static void on_line(struct attempt *at, struct json_object *o, char why[static WHY_MAX])
 {
-	const char *command = json_str(o, "command", "");
-	char score[24];
-
-	if (!*command) {
-		if (!json_flag(o, "done", false))
-			(void)snprintf(why, WHY_MAX, "%s", json_str(o, "detail", ""));
-		return;
-	}
-	(void)snprintf(score, sizeof(score), "%" PRId64, json_i64(o, "score", 0));
-	audit_write(at->audit, "command", "repo", at->run.repo, "strategy", at->healer->name,
-		    "command", command, "verdict",
-		    json_flag(o, "allowed", false) ? "allowed" : "blocked", "score", score, "why",
-		    json_str(o, "why", ""), (char *)NULL);
-	if (!json_flag(o, "allowed", false))
-		metrics_add("security_violations_total", "reason=\"command\"", 1);
+	if (!command_report_audit(at, o) && !json_flag(o, "done", false))
+		(void)snprintf(why, WHY_MAX, "%s", json_str(o, "detail", ""));
 }
 
 static void on_end(const struct child_end *end, void *arg)

@@ -1,0 +1,820 @@
+/*
+ * Changes made in a copy of a repository: real bare repositories, real tools, the sandbox, and
+ * repositories that mean harm. Where a program has to do something bad, make does it.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/json.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "tests/integration/product.h"
+
+#define OURS "pipeline-guard/fix_lint-0123456789abcdef"
+
+/* --- repositories -------------------------------------------------------------------------- */
+
+static int try_git(struct rig *r, const char *folder, const char *const *args, struct proc **out)
+{
+	const char *argv[32] = { "/usr/bin/env", "git",
+				 "-C",           folder,
+				 "-c",           "user.name=Ann",
+				 "-c",           "user.email=ann@example.org",
+				 "-c",           "protocol.file.allow=always",
+				 "-c",           "safe.directory=*" };
+	const char *const env[] = { "GIT_CONFIG_NOSYSTEM=1", "GIT_EDITOR=true", NULL };
+	size_t n = 12;
+	struct proc *p;
+
+	for (; *args; args++)
+		argv[n++] = *args;
+	p = proc_start(r, "git", argv, env);
+	proc_may_die(p);
+	if (out)
+		*out = p;
+	return proc_wait(p, PATIENCE_MS);
+}
+#define GIT(r, folder, ...) assert_int_equal(try_git((r), (folder), LIST(__VA_ARGS__), NULL), 0)
+
+/* What it prints, without the newline at its end. */
+#define GIT_SAYS(r, folder, ...) git_says((r), (folder), LIST(__VA_ARGS__))
+static const char *git_says(struct rig *r, const char *folder, const char *const *args)
+{
+	struct proc *p;
+	const char *text;
+	size_t n;
+
+	assert_int_equal(try_git(r, folder, args, &p), 0);
+	text = proc_output(p);
+	n = strlen(text);
+	return rig_text(r, text, n && text[n - 1] == '\n' ? n - 1 : n);
+}
+
+static void put(struct rig *r, const char *folder, const char *file, const char *text)
+{
+	const char *path = rig_printf(r, "%s/%s", folder, file);
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	(void)fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* As a guard that runs as root does it: nobody's rights for what reads a repository. */
+static void give_away(struct rig *r, const char *folder)
+{
+	const char *argv[] = { "/usr/bin/env", "chown", "-R", "65534:65534", folder, NULL };
+
+	assert_int_equal(chmod(rig_path(r, "."), 0755), 0);
+	if (geteuid() == 0)
+		assert_int_equal(proc_wait(proc_start(r, "chown", argv, NULL), PATIENCE_MS), 0);
+}
+
+struct repo {
+	const char *work, *bare, *sha;
+};
+
+static void commit_all(struct rig *r, struct repo *repo)
+{
+	GIT(r, repo->work, "add", "-A");
+	GIT(r, repo->work, "commit", "-q", "--allow-empty", "-m", "work");
+	repo->sha = GIT_SAYS(r, repo->work, "rev-parse", "HEAD");
+}
+
+/* What was committed so far, on a server of its own. */
+static void publish(struct rig *r, struct repo *repo)
+{
+	commit_all(r, repo);
+	repo->bare = rig_printf(r, "%s.git", repo->work);
+	GIT(r, repo->work, "clone", "-q", "--bare", ".", repo->bare);
+	give_away(r, repo->bare);
+}
+
+/* ... and what was committed since. */
+static void update(struct rig *r, const struct repo *repo)
+{
+	GIT(r, repo->bare, "fetch", "-q", repo->work, "main:main");
+	give_away(r, repo->bare);
+}
+
+static struct repo repo_with(struct rig *r, const char *file, const char *text)
+{
+	struct repo repo = { .work = rig_path(r, "work") };
+
+	assert_int_equal(mkdir(repo.work, 0755), 0);
+	GIT(r, repo.work, "init", "-q", "-b", "main");
+	put(r, repo.work, file, text);
+	return repo;
+}
+
+/* A recipe of one line, run by make in the copy. */
+static struct repo repo_that(struct rig *r, const char *recipe)
+{
+	return repo_with(r, "Makefile", rig_printf(r, "all:\n\t@%s\n", recipe));
+}
+
+/* --- the command ----------------------------------------------------------------------------- */
+
+struct done {
+	int status;
+	const char *result, *detail, *commit, *output;
+	int64_t files;
+};
+
+static const char *scratch(struct rig *r)
+{
+	const char *folder = rig_path(r, "scratch");
+
+	if (mkdir(folder, 0755) == 0)
+		give_away(r, folder);
+	return folder;
+}
+
+static struct proc *start(struct rig *r, const char *request, const char *set)
+{
+	const char *script =
+		"exec \"$0\" change-tree --set \"change.folder=$2\" ${3:+--set \"$3\"} "
+		"<\"$1\"";
+	const char *argv[] = { "/usr/bin/env",
+			       "sh",
+			       "-c",
+			       script,
+			       getenv("GUARD_BIN"),
+			       rig_path(r, "request.json"),
+			       scratch(r),
+			       set ? set : "",
+			       NULL };
+
+	struct proc *p;
+
+	rig_write(r, "request.json", request, 0600);
+	p = proc_start(r, "change-tree", argv, NULL);
+	proc_may_die(p);
+	return p;
+}
+
+static struct done finish(struct rig *r, struct proc *p)
+{
+	struct done d = { .status = proc_wait(p, 2 * PATIENCE_MS), .output = proc_output(p) };
+	const char *line = strstr(d.output, "{\"result\"");
+	struct json_object *o;
+
+	if (!line) {
+		fail_msg("change-tree said: %s", d.output);
+		abort();
+	}
+	o = rig_json(r, line, strcspn(line, "\n"));
+	d.result = json_str(o, "result", "");
+	d.detail = json_str(o, "detail", "");
+	d.commit = json_str(o, "commit", "");
+	d.files = json_i64(o, "files", -1);
+	if (strcmp(d.result, "sandbox_unavailable") == 0)
+		rig_skip(r, "this host has no sandbox");
+	return d;
+}
+
+static const char *request(struct rig *r, const struct repo *repo, const char *strategy,
+			   const char *tool)
+{
+	const char *what =
+		tool ? rig_printf(r, ",\"strategy\":\"%s\",\"tool\":\"%s\"", strategy, tool) : "";
+
+	return rig_printf(
+		r,
+		"{\"url\":\"%s\",\"branch\":\"main\",\"sha\":\"%s\",\"new_branch\":\"" OURS
+		"\",\"message\":\"mend it\\n\\nBecause.\\n\"%s}",
+		repo->bare, repo->sha, what);
+}
+
+static struct done change(struct rig *r, const struct repo *repo, const char *strategy,
+			  const char *tool, const char *set)
+{
+	return finish(r, start(r, request(r, repo, strategy, tool), set));
+}
+
+static struct done make(struct rig *r, const struct repo *repo, const char *set)
+{
+	return change(r, repo, "test", "make", set);
+}
+
+static void is(const struct done *d, const char *result, const char *detail)
+{
+	if (strcmp(d->result, result) != 0 || !strstr(d->detail, detail))
+		fail_msg("%s, not %s: %s: %s", d->result, result, d->detail, d->output);
+	assert_int_equal(d->status, strcmp(result, "pushed") != 0 && strcmp(result, "exists") != 0);
+}
+
+static bool is_published(struct rig *r, const struct repo *repo)
+{
+	return *GIT_SAYS(r, repo->bare, "branch", "--list", "pipeline-guard/*") != '\0';
+}
+
+/* Nothing of it reached the server, and nothing of it is left. */
+static void is_refused(struct rig *r, const struct repo *repo, const struct done *d,
+		       const char *result, const char *detail)
+{
+	is(d, result, detail);
+	assert_false(is_published(r, repo));
+	assert_int_equal(rmdir(scratch(r)), 0);
+}
+
+static const char *file_of(struct rig *r, const struct repo *repo, const char *file)
+{
+	return GIT_SAYS(r, repo->bare, "show", rig_printf(r, OURS ":%s", file));
+}
+
+/* "M\ta.py\nD\tb" */
+static const char *differs(struct rig *r, const struct repo *repo)
+{
+	return GIT_SAYS(r, repo->bare, "diff", "--no-renames", "--name-status", "main", OURS);
+}
+
+static bool has(const char *program)
+{
+	return access(program, X_OK) == 0;
+}
+
+/* --- tools -------------------------------------------------------------------------------------
+ */
+
+static void mends(struct rig *r, const char *tool, const char *settings, const char *settings_text,
+		  const char *file, const char *before, const char *after)
+{
+	struct repo repo = repo_with(r, file, before);
+	struct done d;
+
+	if (!has(rig_printf(r, "/usr/bin/%s", tool)) &&
+	    !has(rig_printf(r, "/usr/local/bin/%s", tool)))
+		rig_skip(r, rig_printf(r, "%s is not installed", tool));
+	if (settings)
+		put(r, repo.work, settings, settings_text);
+	publish(r, &repo);
+	d = change(r, &repo, "fix_lint", tool, NULL);
+	is(&d, "pushed", "");
+	assert_int_equal(d.files, 1);
+	assert_string_equal(file_of(r, &repo, file), after);
+	assert_string_equal(differs(r, &repo), rig_printf(r, "M\t%s", file));
+	assert_string_equal(GIT_SAYS(r, repo.bare, "rev-parse", OURS), d.commit);
+	assert_string_equal(GIT_SAYS(r, repo.bare, "rev-parse", OURS "^"), repo.sha);
+	/* What is mended already is left alone. */
+	GIT(r, repo.bare, "branch", "-m", OURS, "mended");
+	repo.sha = d.commit;
+	d = finish(r, start(r,
+			    rig_printf(r,
+				       "{\"url\":\"%s\",\"branch\":\"mended\",\"sha\":\"%s\","
+				       "\"new_branch\":\"" OURS "\",\"message\":\"m\","
+				       "\"strategy\":\"fix_lint\",\"tool\":\"%s\"}",
+				       repo.bare, repo.sha, tool),
+			    NULL));
+	is(&d, "nothing", "nothing to change");
+	assert_int_equal(rmdir(scratch(r)), 0);
+}
+
+static void black_mends(struct rig *r)
+{
+	mends(r, "black", NULL, NULL, "a.py", "x = {  'a':1 }\n", "x = {\"a\": 1}");
+}
+
+static void isort_mends(struct rig *r)
+{
+	mends(r, "isort", NULL, NULL, "a.py", "import sys\nimport os\n", "import os\nimport sys");
+}
+
+static void ruff_mends(struct rig *r)
+{
+	mends(r, "ruff", "ruff.toml", "", "a.py", "import os\n\nprint(1)\n", "print(1)");
+}
+
+static void eslint_mends(struct rig *r)
+{
+	mends(r, "eslint", ".eslintrc.json", "{\"root\":true,\"rules\":{\"no-extra-semi\":2}}",
+	      "a.js", "var a = 1;;\n", "var a = 1;");
+}
+
+static void prettier_mends(struct rig *r)
+{
+	mends(r, "prettier", ".prettierrc", "{}", "a.js", "var a  = 1\n", "var a = 1;");
+}
+
+static void clang_format_mends(struct rig *r)
+{
+	mends(r, "clang-format", ".clang-format", "BasedOnStyle: LLVM\n", "a.c", "int  a ;\n",
+	      "int a;");
+}
+
+static void gofmt_mends(struct rig *r)
+{
+	mends(r, "gofmt", "go.mod", "module a\n", "a.go", "package a\nvar  x = 1\n",
+	      "package a\n\nvar x = 1");
+}
+
+static void rustfmt_mends(struct rig *r)
+{
+	mends(r, "rustfmt", "Cargo.toml", "", "a.rs", "fn  a(){}\n", "fn a() {}");
+}
+
+static void npm_writes_its_lockfile_anew(struct rig *r)
+{
+	struct repo repo = repo_with(r, "package.json",
+				     "{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":"
+				     "{\"b\":\"file:./b\"}}");
+	struct done d;
+
+	if (!has("/usr/bin/npm"))
+		rig_skip(r, "npm is not installed");
+	assert_int_equal(mkdir(rig_printf(r, "%s/b", repo.work), 0755), 0);
+	put(r, repo.work, "b/package.json", "{\"name\":\"b\",\"version\":\"2.0.0\"}");
+	put(r, repo.work, "package-lock.json",
+	    "{\"name\":\"a\",\"version\":\"1.0.0\",\"lockfileVersion\":3,\"packages\":{}}");
+	publish(r, &repo);
+	d = change(r, &repo, "refresh_lockfile", "npm", NULL);
+	is(&d, "pushed", "");
+	assert_string_equal(differs(r, &repo), "M\tpackage-lock.json");
+	assert_non_null(strstr(file_of(r, &repo, "package-lock.json"), "\"node_modules/b\""));
+}
+
+/* --- what is pushed ------------------------------------------------------------------------------
+ */
+
+static void a_commit_is_ours_and_made_once(struct rig *r)
+{
+	struct repo repo = repo_that(r, "echo new >>a.txt");
+	struct done d, again;
+	const char *commit;
+
+	put(r, repo.work, "a.txt", "old\n");
+	assert_int_equal(chmod(rig_printf(r, "%s/a.txt", repo.work), 0755), 0);
+	publish(r, &repo);
+	d = make(r, &repo, "change.author_name=Robot");
+	is(&d, "pushed", "");
+	commit = GIT_SAYS(r, repo.bare, "show", "--format=%an|%cn|%ae|%B|", "--summary", OURS);
+	assert_non_null(
+		strstr(commit, "Robot|Robot|pipeline-guard@localhost|mend it\n\nBecause.\n|"));
+	/* It stays a program. */
+	assert_non_null(strstr(GIT_SAYS(r, repo.bare, "ls-tree", OURS, "a.txt"), "100755"));
+	again = make(r, &repo, NULL);
+	is(&again, "exists", OURS);
+	assert_string_equal(again.commit, d.commit);
+	assert_string_equal(GIT_SAYS(r, repo.bare, "rev-parse", "main"), repo.sha);
+}
+
+static void files_come_and_go(struct rig *r)
+{
+	struct repo repo = repo_that(r, "rm old.txt; mkdir -p d; echo new >d/new.txt");
+
+	put(r, repo.work, "old.txt", "old\n");
+	publish(r, &repo);
+	{
+		struct done d = make(r, &repo, NULL);
+
+		is(&d, "pushed", "");
+	}
+	assert_string_equal(differs(r, &repo), "A\td/new.txt\nD\told.txt");
+}
+
+static void a_branch_that_moved_is_left_alone(struct rig *r)
+{
+	struct repo repo = repo_that(r, "echo new >a.txt");
+	struct done d;
+
+	publish(r, &repo);
+	repo.sha = "0123456789012345678901234567890123456789";
+	d = make(r, &repo, NULL);
+	is_refused(r, &repo, &d, "stale", "main is no longer at 0123456789");
+}
+
+/* The folder that the program of a child works in, once it says that it has begun. */
+static const char *wait_until_begun(struct rig *r, struct proc *p)
+{
+	const char *begun = rig_printf(r, "ls %s/*/work/begun", scratch(r));
+	const char *argv[] = { "/usr/bin/env", "sh", "-c", begun, NULL };
+	int64_t end = clock_mono_ms() + PATIENCE_MS;
+	struct proc *ls;
+
+	do {
+		if (!proc_running(p) || clock_mono_ms() > end)
+			fail_msg("it did not begin: %s: %s", finish(r, p).result, proc_output(p));
+		ls = proc_start(r, "ls", argv, NULL);
+		proc_may_die(ls);
+	} while (proc_wait(ls, PATIENCE_MS) != 0);
+	begun = proc_output(ls);
+	return rig_text(r, begun, strlen(begun) - strlen("/begun\n"));
+}
+
+/* ... also when it moves while the program runs. */
+static void a_branch_that_moves_meanwhile_is_left_alone(struct rig *r)
+{
+	struct repo repo = repo_that(
+		r, "echo new >a.txt; touch begun; while [ ! -e go ]; do sleep 0.05; done");
+	const char *folder;
+	struct proc *p;
+	struct done d;
+	int fd;
+
+	publish(r, &repo);
+	p = start(r, request(r, &repo, "test", "make"), NULL);
+	folder = wait_until_begun(r, p);
+	GIT(r, repo.work, "commit", "-q", "--allow-empty", "-m", "moved");
+	update(r, &repo);
+	fd = open(rig_printf(r, "%s/go", folder), O_CREAT | O_WRONLY | O_CLOEXEC, 0666);
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+	d = finish(r, p);
+	is_refused(r, &repo, &d, "stale", "main is no longer at");
+}
+
+/* What cannot be read or run is not, and is still there in what is pushed. */
+static void whatever_is_in_it_survives(struct rig *r)
+{
+	static const char *const names[] = {
+		"new\nline.txt",   "\x1b[31mred", "-rf",     "$(touch pwned)",
+		"a`touch pwned`b", "\xff\xfe",    "a b;c&d", "...",
+		"\u202egpj.exe",   "CON",         "*",       "~",
+	};
+	struct repo repo = repo_that(r, "echo new >>a.txt");
+	struct done d;
+
+	put(r, repo.work, "a.txt", "old\n");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		put(r, repo.work, names[i], "x\n");
+	assert_int_equal(symlink("/etc/passwd", rig_printf(r, "%s/passwd", repo.work)), 0);
+	assert_int_equal(symlink("..", rig_printf(r, "%s/up", repo.work)), 0);
+	assert_int_equal(symlink("nowhere", rig_printf(r, "%s/dangling", repo.work)), 0);
+	assert_int_equal(mkdir(rig_printf(r, "%s/hooks", repo.work), 0755), 0);
+	put(r, repo.work, "hooks/post-checkout", "#!/bin/sh\ntouch /tmp/pwned\n");
+	put(r, repo.work, ".gitattributes",
+	    "*.bin filter=lfs diff=lfs merge=lfs -text\n*.txt text eol=crlf\n");
+	put(r, repo.work, "big.bin",
+	    "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n");
+	put(r, repo.work, ".gitmodules",
+	    "[submodule \"s\"]\n\tpath = s\n\turl = ext::sh -c touch% /tmp/pwned\n");
+	commit_all(r, &repo);
+	GIT(r, repo.work, "update-index", "--add", "--cacheinfo",
+	    rig_printf(r, "160000,%s,s", repo.sha));
+	GIT(r, repo.work, "commit", "-q", "-m", "submodule");
+	publish(r, &repo);
+	d = make(r, &repo, NULL);
+	is(&d, "pushed", "");
+	assert_string_equal(differs(r, &repo), "M\ta.txt");
+	assert_string_equal(file_of(r, &repo, "a.txt"), "old\nnew");
+	assert_int_not_equal(access("/tmp/pwned", F_OK), 0);
+}
+
+/* --- taking back ---------------------------------------------------------------------------------
+ */
+
+static void a_commit_is_taken_back(struct rig *r)
+{
+	struct repo repo = repo_with(r, "a.txt", "good\n");
+	struct done d;
+
+	commit_all(r, &repo);
+	put(r, repo.work, "a.txt", "bad\n");
+	put(r, repo.work, "b.txt", "bad\n");
+	publish(r, &repo);
+	d = change(r, &repo, NULL, NULL, NULL);
+	is(&d, "pushed", "");
+	assert_string_equal(differs(r, &repo), "M\ta.txt\nD\tb.txt");
+	assert_string_equal(file_of(r, &repo, "a.txt"), "good");
+}
+
+static void so_is_a_merge(struct rig *r)
+{
+	struct repo repo = repo_with(r, "a.txt", "good\n");
+	struct done d;
+
+	commit_all(r, &repo);
+	GIT(r, repo.work, "switch", "-q", "-c", "side");
+	put(r, repo.work, "side.txt", "bad\n");
+	commit_all(r, &repo);
+	GIT(r, repo.work, "switch", "-q", "main");
+	put(r, repo.work, "main.txt", "good\n");
+	commit_all(r, &repo);
+	GIT(r, repo.work, "merge", "-q", "--no-ff", "-m", "merged", "side");
+	repo.sha = GIT_SAYS(r, repo.work, "rev-parse", "HEAD");
+	repo.bare = rig_path(r, "merged.git");
+	GIT(r, repo.work, "clone", "-q", "--bare", ".", repo.bare);
+	give_away(r, repo.bare);
+	d = change(r, &repo, NULL, NULL, NULL);
+	is(&d, "pushed", "");
+	assert_string_equal(differs(r, &repo), "D\tside.txt");
+}
+
+static void not_everything_is_taken_back(struct rig *r)
+{
+	struct repo repo = repo_with(r, "a.txt", "good\n");
+	struct done d;
+
+	publish(r, &repo);
+	d = change(r, &repo, NULL, NULL, NULL);
+	is_refused(r, &repo, &d, "refused", "it is the first commit");
+	put(r, repo.work, "test_a.py", "def test_a():\n");
+	commit_all(r, &repo);
+	update(r, &repo);
+	d = change(r, &repo, NULL, NULL, NULL);
+	is_refused(r, &repo, &d, "refused", "test_a.py: is a test");
+	assert_int_equal(symlink("a.txt", rig_printf(r, "%s/link", repo.work)), 0);
+	commit_all(r, &repo);
+	update(r, &repo);
+	d = change(r, &repo, NULL, NULL, NULL);
+	is_refused(r, &repo, &d, "refused", "link is a link");
+}
+
+/* --- limits --------------------------------------------------------------------------------------
+ */
+
+static void fill(struct rig *r, const struct repo *repo, const char *how)
+{
+	const char *script = rig_printf(r, "cd %s && %s", repo->work, how);
+	const char *argv[] = { "/usr/bin/env", "sh", "-c", script, NULL };
+
+	assert_int_equal(proc_wait(proc_start(r, "fill", argv, NULL), PATIENCE_MS), 0);
+}
+
+static void a_repository_over_the_cap_is_not_copied(struct rig *r)
+{
+	struct repo repo = repo_that(r, "echo new >a.txt");
+	struct done d;
+
+	fill(r, &repo, "head -c 3M /dev/urandom >big");
+	publish(r, &repo);
+	d = make(r, &repo, "change.max_repository=2m");
+	is_refused(r, &repo, &d, "too_large", "what has to be fetched is over 2 MiB");
+	d = make(r, &repo, "change.max_repository=4m");
+	is(&d, "pushed", "");
+}
+
+/* Little to fetch, much to write: 3 MiB of nothing, and one file in two thousand places. */
+static void nor_is_one_that_grows(struct rig *r)
+{
+	struct repo repo = repo_that(r, "echo new >a.txt");
+	struct done d;
+
+	fill(r, &repo, "head -c 3M /dev/zero >big");
+	publish(r, &repo);
+	d = make(r, &repo, "change.max_repository=2m");
+	is_refused(r, &repo, &d, "too_large", "its files are over 2 MiB");
+	fill(r, &repo,
+	     "rm big; mkdir d; head -c 2k /dev/zero >d/x; for i in $(seq 2000); do "
+	     "cp d/x d/$i; done");
+	commit_all(r, &repo);
+	update(r, &repo);
+	d = make(r, &repo, "change.max_repository=2m");
+	is_refused(r, &repo, &d, "too_large", "its files are over 2 MiB");
+}
+
+static void what_a_change_may_not_do_is_refused(struct rig *r)
+{
+	static const struct {
+		const char *recipe, *detail;
+	} rows[] = {
+		{ "mkdir -p .github/workflows; echo x >.github/workflows/ci.yml",
+		  "says what the CI server runs" },
+		{ "echo '* @ann' >CODEOWNERS", "is never changed by us" },
+		{ "rm test_a.py", "is a test" },
+		{ "echo @pytest.mark.skip >test_a.py; echo 'def test_a():' >>test_a.py",
+		  "would skip a test" },
+		{ "printf 'key = ghp_%s\\n' abcdefghij0123456789abcdefghij0123 >a.txt",
+		  "looks like a secret" },
+		{ "for i in $$(seq 60); do echo $$i >f$$i; done", "60 files differ, and 50 may" },
+		{ "seq 2000 >a.txt", "more than 1000 lines differ" },
+		{ "for i in $$(seq 1100); do echo $$i >f$$i; done", "more than 1000 files differ" },
+		{ "head -c 9M /dev/zero >a.txt", "is over 8 MiB" },
+		{ "printf 'a\\0b' >a.txt", "is not text" },
+		/* Ways of having somebody else's files published. */
+		{ "rm a.txt; ln -s /etc/passwd a.txt", "a.txt is no file any more" },
+		{ "rm -r d; ln -s /etc d", "d/passwd is no file any more" },
+		{ "rm a.txt; mkdir a.txt", "a.txt is no file any more" },
+		{ "printf x >>big.bin", "is a pointer of Git LFS" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct repo repo = { .work = rig_printf(r, "%s-%zu", rig_path(r, "work"), i) };
+		struct done d;
+
+		assert_int_equal(mkdir(repo.work, 0755), 0);
+		assert_int_equal(mkdir(rig_printf(r, "%s/d", repo.work), 0755), 0);
+		GIT(r, repo.work, "init", "-q", "-b", "main");
+		put(r, repo.work, "Makefile", rig_printf(r, "all:\n\t@%s\n", rows[i].recipe));
+		put(r, repo.work, "test_a.py", "def test_a():\n");
+		put(r, repo.work, "a.txt", "a\n");
+		put(r, repo.work, "d/passwd", "a\n");
+		put(r, repo.work, "big.bin", "version https://git-lfs.github.com/spec/v1\n");
+		publish(r, &repo);
+		d = make(r, &repo, NULL);
+		is_refused(r, &repo, &d, "refused", rows[i].detail);
+	}
+}
+
+static void a_program_that_goes_wild_is_ended(struct rig *r)
+{
+	static const struct {
+		const char *recipe, *set, *detail;
+	} rows[] = {
+		{ "while :; do :; done", "change.timeout=6s", "make was ended: too_late" },
+		{ "yes | head -c 1M", NULL, "make was ended: too_much_output" },
+		{ "echo 'cannot parse a.py'; exit 3", NULL, "cannot parse a.py" },
+		{ "f() { f | f & f; }; f", "change.timeout=8s", "make" },
+		{ "i=0; while head -c 900k /dev/zero >f$$i; do i=$$((i+1)); done",
+		  "change.max_repository=1m", "make" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct repo repo = { .work = rig_printf(r, "%s-%zu", rig_path(r, "work"), i) };
+		struct done d;
+
+		assert_int_equal(mkdir(repo.work, 0755), 0);
+		GIT(r, repo.work, "init", "-q", "-b", "main");
+		put(r, repo.work, "Makefile", rig_printf(r, "all:\n\t@%s\n", rows[i].recipe));
+		publish(r, &repo);
+		d = make(r, &repo, rows[i].set);
+		is_refused(r, &repo, &d, "tool_failed", rows[i].detail);
+	}
+}
+
+/* --- over HTTP
+ * ------------------------------------------------------------------------------------ */
+
+/* A repository of the simulator's with a Makefile in it. */
+static struct repo served(struct rig *r)
+{
+	struct repo repo = { .work = NULL };
+	struct answer a;
+
+	(void)simulator_start(r, NULL);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"octo/app\",\"git\":true}");
+	sim_post(r, "/_sim/commits",
+		 "{\"repo\":\"octo/app\",\"branch\":\"main\",\"message\":\"m\",\"files\":"
+		 "{\"Makefile\":\"all:\\n\\t@echo new >new.txt\\n\"}}");
+	a = http_ask(r, simulator_port(r), "GET", "/_sim/repos?repo=octo/app", "", "", 0);
+	repo.bare = answer_str(&a, "path");
+	repo.sha = answer_str(&a, "branches.main");
+	return repo;
+}
+
+static struct done change_there(struct rig *r, const struct repo *repo, const char *password)
+{
+	const char *text = rig_printf(r,
+				      "{\"url\":\"%s/octo/app.git\",\"user\":\"x-access-token\","
+				      "\"password\":\"%s\",\"branch\":\"main\",\"sha\":\"%s\","
+				      "\"new_branch\":\"" OURS "\",\"message\":\"mend it\","
+				      "\"strategy\":\"test\",\"tool\":\"make\"}",
+				      simulator_url(r), password, repo->sha);
+	struct done d = finish(r, start(r, text, NULL));
+
+	/* It reads it from there, and from nowhere else: the token may be in no file. */
+	assert_int_equal(unlink(rig_path(r, "request.json")), 0);
+	assert_null(strstr(d.output, password));
+	return d;
+}
+
+static void a_branch_is_pushed_with_a_password(struct rig *r)
+{
+	struct repo repo = served(r);
+	struct done d = change_there(r, &repo, API_TOKEN);
+
+	is(&d, "pushed", "");
+	assert_string_equal(differs(r, &repo), "A\tnew.txt");
+	d = change_there(r, &repo, API_TOKEN);
+	is(&d, "exists", "");
+}
+
+static void a_server_that_does_not_let_us_is_believed(struct rig *r)
+{
+	struct repo repo = served(r);
+	struct done d = change_there(r, &repo, "wrong-password");
+
+	is_refused(r, &repo, &d, "denied", "connecting");
+	sim_post(r, "/_sim/repos", "{\"repo\":\"octo/app\",\"access\":\"read\"}");
+	d = change_there(r, &repo, API_TOKEN);
+	is_refused(r, &repo, &d, "denied", "connecting");
+	sim_post(r, "/_sim/repos", "{\"repo\":\"octo/app\",\"access\":\"none\"}");
+	d = change_there(r, &repo, API_TOKEN);
+	is_refused(r, &repo, &d, "denied", "connecting");
+}
+
+/* Of what may be over soon it is said so; a push that arrived is found by the next try. */
+static void trouble_on_the_way_is_no_verdict(struct rig *r)
+{
+	static const char *const faults[] = {
+		"{\"call\":\"push\",\"kind\":\"status\",\"times\":9}",
+		"{\"call\":\"push\",\"kind\":\"drop\",\"times\":9}",
+		"{\"call\":\"push\",\"kind\":\"garbage\",\"times\":9}",
+		"{\"call\":\"push\",\"kind\":\"truncate\",\"times\":9}",
+	};
+	struct repo repo = served(r);
+	struct done d;
+
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		sim_fault(r, faults[i]);
+		d = change_there(r, &repo, API_TOKEN);
+		is_refused(r, &repo, &d, "unreachable", "");
+		sim_no_faults(r);
+	}
+	/* It would be the password that goes to another host. */
+	sim_fault(r, "{\"call\":\"push\",\"kind\":\"redirect\",\"times\":9,\"location\":"
+		     "\"http://localhost:9/octo/app.git/info/refs?service=git-upload-pack\"}");
+	d = change_there(r, &repo, API_TOKEN);
+	is_refused(r, &repo, &d, "unreachable", "redirect");
+	sim_no_faults(r);
+	d = change_there(r, &repo, API_TOKEN);
+	is(&d, "pushed", "");
+}
+
+/* --- scratch -------------------------------------------------------------------------------------
+ */
+
+static void nothing_of_it_is_left(struct rig *r)
+{
+	struct repo repo =
+		repo_that(r, "for i in $$(seq 300); do mkdir deep; cd deep; done; touch x; cd /; "
+			     "mkdir -p shut/in; touch shut/in/x; chmod 0 shut/in shut");
+	struct done d;
+
+	put(r, repo.work, "Makefile",
+	    "all:\n\t@p=$$PWD; for i in $$(seq 300); do mkdir deep; cd deep; done; touch x; cd "
+	    "$$p; "
+	    "mkdir -p shut/in; touch shut/in/x; chmod 0 shut/in shut\n");
+	publish(r, &repo);
+	d = make(r, &repo, NULL);
+	is_refused(r, &repo, &d, "nothing", "");
+}
+
+static void what_a_killed_one_left_is_removed_by_the_next(struct rig *r)
+{
+	struct repo repo = repo_that(r, "touch begun; while :; do sleep 1; done");
+	struct proc *p;
+	struct done d;
+
+	publish(r, &repo);
+	p = start(r, request(r, &repo, "test", "make"), NULL);
+	(void)wait_until_begun(r, p);
+	proc_kill(p);
+	assert_int_not_equal(rmdir(scratch(r)), 0);
+	repo.sha = "0123456789012345678901234567890123456789";
+	d = make(r, &repo, NULL);
+	is_refused(r, &repo, &d, "stale", "");
+}
+
+static void nonsense_is_refused(struct rig *r)
+{
+	static const char *const rows[] = {
+		"",
+		"[]",
+		"{\"url\":\"ext::sh\",\"branch\":\"a\",\"sha\":\"0\",\"message\":\"m\","
+		"\"new_branch\":\"" OURS "\"}",
+		"{\"url\":\"/x\",\"branch\":\"a\",\"sha\":\"0\",\"message\":\"m\",\"new_branch\":"
+		"\"main\"}",
+		"{\"url\":\"/x\",\"branch\":\"a\",\"sha\":\"0\",\"message\":\"m\",\"new_branch\":"
+		"\"" OURS "\",\"tool\":\"sh\",\"strategy\":\"fix_lint\"}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct proc *p = start(r, rows[i], NULL);
+
+		assert_int_equal(proc_wait(p, PATIENCE_MS), 1);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(black_mends),
+		RIG_TEST(isort_mends),
+		RIG_TEST(ruff_mends),
+		RIG_TEST(eslint_mends),
+		RIG_TEST(prettier_mends),
+		RIG_TEST(clang_format_mends),
+		RIG_TEST(gofmt_mends),
+		RIG_TEST(rustfmt_mends),
+		RIG_TEST(npm_writes_its_lockfile_anew),
+		RIG_TEST(a_commit_is_ours_and_made_once),
+		RIG_TEST(files_come_and_go),
+		RIG_TEST(a_branch_that_moved_is_left_alone),
+		RIG_TEST(a_branch_that_moves_meanwhile_is_left_alone),
+		RIG_TEST(whatever_is_in_it_survives),
+		RIG_TEST(a_commit_is_taken_back),
+		RIG_TEST(so_is_a_merge),
+		RIG_TEST(not_everything_is_taken_back),
+		RIG_TEST(a_repository_over_the_cap_is_not_copied),
+		RIG_TEST(nor_is_one_that_grows),
+		RIG_TEST(what_a_change_may_not_do_is_refused),
+		RIG_TEST(a_program_that_goes_wild_is_ended),
+		RIG_TEST(a_branch_is_pushed_with_a_password),
+		RIG_TEST(a_server_that_does_not_let_us_is_believed),
+		RIG_TEST(trouble_on_the_way_is_no_verdict),
+		RIG_TEST(nothing_of_it_is_left),
+		RIG_TEST(what_a_killed_one_left_is_removed_by_the_next),
+		RIG_TEST(nonsense_is_refused),
+	};
+
+	if (!has("/usr/bin/git")) {
+		(void)fprintf(stderr, "skipped: needs git\n");
+		return EXIT_SKIP;
+	}
+	return rig_main(tests);
+}
