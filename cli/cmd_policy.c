@@ -75,6 +75,18 @@ static void put_row(struct table *t, const char *name, const struct policy_answe
 	table_cell(t, text);
 }
 
+static void add_list(struct json_object *o, const char *key, const char *const *items, unsigned n)
+{
+	struct json_object *list;
+
+	if (!n)
+		return;
+	list = json_object_new_array();
+	for (unsigned i = 0; i < n; i++)
+		json_object_array_add(list, json_object_new_string(items[i]));
+	json_add(o, key, list);
+}
+
 static struct json_object *answer_json(const char *name, const struct policy_answer *a)
 {
 	struct json_object *o = json_object_new_object();
@@ -86,13 +98,8 @@ static struct json_object *answer_json(const char *name, const struct policy_ans
 	json_add_i64(o, "reruns_per_run", a->limits.reruns_per_run);
 	json_add_i64(o, "per_pipeline_hour", a->limits.per_pipeline_hour);
 	json_add_i64(o, "minutes_per_repo_day", a->limits.minutes_per_repo_day);
-	if (a->strategies) {
-		struct json_object *list = json_object_new_array();
-
-		for (unsigned i = 0; i < a->n_strategies; i++)
-			json_object_array_add(list, json_object_new_string(a->strategies[i]));
-		json_add(o, "strategies", list);
-	}
+	add_list(o, "strategies", a->strategies, a->n_strategies);
+	add_list(o, "larger_runner", a->larger_runner, a->n_larger_runner);
 	return o;
 }
 

@@ -133,6 +133,7 @@ enum obstacle {
 	NOT_THERE,
 	NOT_ALLOWED,
 	REPEATS_DEPLOY,
+	STARTED_BY_HAND,
 	TRIED_ENOUGH,
 	NO_GAIN,
 	IN_VAIN,
@@ -146,6 +147,8 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 	if (!healer_target(h, q->finding) || h->local != is_local(q->finding) ||
 	    !healer_fits(h, q->finding, &facts->policy->change))
 		return NOT_FOR_THIS;
+	if (h->wants_inputs && !facts->policy->n_larger_runner)
+		return NOT_FOR_THIS;
 	if (h->repeats && !q->finding->transient)
 		return DETERMINISTIC;
 	if (!healer_works_on(h, facts->provider))
@@ -154,6 +157,11 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 		return NOT_ALLOWED;
 	if (h->repeats_all && facts->deploy_ran)
 		return REPEATS_DEPLOY;
+	/* Perhaps in the place of another one: that is not done twice. */
+	if (h->afresh && facts->by_hand)
+		return STARTED_BY_HAND;
+	if (h->wants_inputs && facts->reruns)
+		return TRIED_ENOUGH;
 	if (h->risk == RISK_RETRY &&
 	    facts->reruns >= (uint64_t)facts->policy->limits.reruns_per_run)
 		return TRIED_ENOUGH;
@@ -275,6 +283,12 @@ static void say_why_nothing(const struct question *q, const struct choice *c)
 		    "to run all of it again would repeat \"%.80s\", which deploys or publishes: "
 		    "that is a person's decision",
 		    q->facts->deploy_ran);
+		return;
+	case STARTED_BY_HAND:
+		say(q,
+		    "%s: the run was started by hand or through the API, perhaps in the place of "
+		    "another one, and that is not done twice",
+		    in_words(q->finding->category, words));
 		return;
 	case NOT_ALLOWED:
 		say(q, "the policy (%.80s) allows no strategy for it", p->rule);

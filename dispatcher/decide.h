@@ -17,6 +17,7 @@ struct provider_api;
 struct decide_facts {
 	uint64_t reruns;        /* made of this run already, by whomever */
 	const char *conclusion; /* of the run */
+	bool by_hand;           /* it was started through the API, or by a person */
 	/* A failed or possibly dependent deploy or publish job; NULL: none; "": not all were seen.
 	 */
 	const char *deploy_job;

@@ -24,6 +24,8 @@ struct list {
 	unsigned n;
 };
 
+enum { INPUTS_MAX = 10 };
+
 enum predicate {
 	WHEN_PROVIDER,
 	WHEN_REPO,
@@ -44,7 +46,7 @@ struct change_row {
 
 struct choice {
 	int64_t mode, risk; /* 0: not said, else the value + 1 */
-	struct list strategies;
+	struct list strategies, larger_runner;
 	struct change_row *change;
 	int64_t *min_confidence, *reruns_per_run, *per_pipeline_hour, *minutes_per_repo_day;
 };
@@ -104,6 +106,7 @@ static const cyaml_schema_value_t word_value = {
 		CYAML_FIELD_ENUM("risk", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, strct, at risk,  \
 				 risks, ARRAY_LEN(risks)),                                         \
 		LIST("strategies", strct, at strategies),                                          \
+		LIST("larger_runner", strct, at larger_runner),                                    \
 		CYAML_FIELD_MAPPING_PTR("change", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, strct, \
 					at change, change_fields),                                 \
 		CYAML_FIELD_INT_PTR("min_confidence", CYAML_FLAG_OPTIONAL, strct,                  \
@@ -323,6 +326,31 @@ static int check_strategies(struct reading *r, const struct list *list)
 	return 0;
 }
 
+/* "NAME=value", each name once. */
+static int check_inputs(struct reading *r, const struct list *list)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789_-";
+	size_t base = strlen(r->path);
+
+	(void)snprintf(r->path + base, sizeof(r->path) - base, "%slarger_runner", base ? "." : "");
+	if (list->n > INPUTS_MAX)
+		return fault(r, "at most %d inputs: GitHub takes no more", INPUTS_MAX);
+	for (unsigned i = 0; i < list->n; i++) {
+		size_t end = strlen(r->path), n = strspn(list->items[i], allowed);
+
+		(void)snprintf(r->path + end, sizeof(r->path) - end, "[%u]", i);
+		if (!n || list->items[i][n] != '=' || !list->items[i][n + 1])
+			return fault(r, "\"%.60s\" is not NAME=value", list->items[i]);
+		for (unsigned k = 0; k < i; k++)
+			if (strncmp(list->items[k], list->items[i], n + 1) == 0)
+				return fault(r, "\"%.*s\" is said twice", (int)n, list->items[i]);
+		r->path[end] = '\0';
+	}
+	r->path[base] = '\0';
+	return 0;
+}
+
 static const struct number_row {
 	const char *key;
 	size_t from, to; /* in struct choice, in struct policy_limits */
@@ -422,7 +450,7 @@ static int take_choice(struct reading *r, const struct choice *c, struct policy_
 {
 	size_t base = strlen(r->path);
 
-	if (check_strategies(r, &c->strategies) < 0)
+	if (check_strategies(r, &c->strategies) < 0 || check_inputs(r, &c->larger_runner) < 0)
 		return -1;
 	if (c->change) {
 		(void)snprintf(r->path + base, sizeof(r->path) - base, "%schange", base ? "." : "");
@@ -451,6 +479,10 @@ static int take_choice(struct reading *r, const struct choice *c, struct policy_
 	if (c->strategies.n) {
 		out->strategies = (const char *const *)c->strategies.items;
 		out->n_strategies = c->strategies.n;
+	}
+	if (c->larger_runner.n) {
+		out->larger_runner = (const char *const *)c->larger_runner.items;
+		out->n_larger_runner = c->larger_runner.n;
 	}
 	return 0;
 }

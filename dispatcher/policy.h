@@ -52,6 +52,9 @@ struct policy_answer {
 	const char *const *strategies; /* allowed ones; NULL: all */
 	unsigned n_strategies;
 	struct propose_rules change;
+	/* "name=value": what a run is started with that takes a larger runner. */
+	const char *const *larger_runner;
+	unsigned n_larger_runner;
 };
 
 struct conf;

@@ -22,6 +22,7 @@
 #include "core/metrics.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "dispatcher/afresh.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
 #include "dispatcher/decide.h"
@@ -45,6 +46,7 @@ struct act {
 	const struct healer *healer;
 	struct policy_answer policy; /* as it is now */
 	struct attempt attempt;
+	struct api_afresh afresh;
 	bool attempting;
 	bool admitted;
 	const char *result, *detail; /* finished so */
@@ -178,7 +180,9 @@ static void await_outcome(struct task *t, const char *detail)
 		.again_ms = -1,
 		.feed = "sent",
 		.next_item = arena_printf(t->arena, "await:%s", t->plan_id),
-		.next_delay_ms = t->e->opt.heal_timeout_ms,
+		.next_delay_ms = afresh_is_other(t, ((struct act *)t->state)->ops)
+					 ? t->e->opt.settle_ms
+					 : t->e->opt.heal_timeout_ms,
 		.plan_pairs = { "state", "awaiting", "detail", detail },
 		.run_pairs = { "plan_state", "awaiting" },
 	};
@@ -325,6 +329,8 @@ static void call(struct task *t)
 	a->attempt.base = t->e->base;
 	a->attempt.conf = t->e->conf;
 	a->attempt.audit = t->e->audit;
+	afresh_wish(t, &a->policy, &a->afresh);
+	a->attempt.afresh = &a->afresh;
 	a->attempt.problem = t->run.failure_reason;
 	a->attempt.finding = finding_of(t);
 	a->attempt.pipeline = t->run.pipeline;

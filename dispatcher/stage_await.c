@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "dispatcher/afresh.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
 #include "dispatcher/incident.h"
@@ -17,12 +18,15 @@ enum {
 	DIAGNOSIS_MS = 60 * 1000,
 	DIAGNOSIS_MAX_MS = 3600 * 1000, /* since the run's last news */
 	EVENT_TRIES = 2,
+	OTHER_TRIES = 4,
+	LOOK_MAX_MS = 60 * 1000,
 };
 
 struct await {
 	struct api *api;
 	const struct provider_api *ops;
 	const char *result, *detail; /* judged so */
+	uint64_t other;              /* the run in its place; 0: none so far */
 };
 
 /* That it failed again while the outage lasted says nothing about the strategy. */
@@ -59,6 +63,13 @@ static void judged(struct task *t, const char *result, const char *detail)
 	finish(t, result, detail);
 }
 
+static void healed(struct task *t, const char *detail)
+{
+	metrics_observe_ms("heal_duration_seconds", "",
+			   (double)(task_now_ms(t) - (int64_t)t->plan.created_at_ms));
+	judged(t, "healed", detail);
+}
+
 static void judge(struct task *t, const char *conclusion)
 {
 	const struct run *r = &t->run;
@@ -66,9 +77,7 @@ static void judge(struct task *t, const char *conclusion)
 	bool same = *r->fingerprint && strcmp(r->fingerprint, t->plan.fingerprint) == 0;
 
 	if (strcmp(conclusion, "success") == 0) {
-		metrics_observe_ms("heal_duration_seconds", "",
-				   (double)(task_now_ms(t) - (int64_t)t->plan.created_at_ms));
-		judged(t, "healed", "the next attempt succeeded");
+		healed(t, "the next attempt succeeded");
 	} else if (!ci_conclusion_failed(conclusion)) {
 		judged(t, "cancelled",
 		       arena_printf(t->arena, "the next attempt ended as %s", conclusion));
@@ -120,6 +129,81 @@ static void ask_run(struct task *t)
 	t->call = a->ops->get_run(a->api, &run, on_run, t);
 }
 
+/* --- another run in its place ------------------------------------------------------- */
+
+static void other_failed(struct task *t, const struct afresh_known *known)
+{
+	struct await *a = t->state;
+
+	if (!known->diagnosed && t->tries <= OTHER_TRIES)
+		task_retry(t, diagnosis_ms(t) / OTHER_TRIES,
+			   "the new run failed, and is not diagnosed yet");
+	else if (!known->diagnosed)
+		judged(t, "cancelled", "the new run failed, and was not diagnosed");
+	else if (strcmp(known->fingerprint, t->plan.fingerprint) == 0)
+		judged(t, "same_failure",
+		       arena_printf(t->arena, "run %" PRIu64 " failed for the same reason",
+				    a->other));
+	else
+		judged(t, "different_failure",
+		       arena_printf(t->arena, "run %" PRIu64 " failed with %s", a->other,
+				    *known->category ? known->category : "something else"));
+}
+
+/* More seldom with time: nobody tells that it ended, and most take minutes. */
+static void look_later(struct task *t)
+{
+	int64_t age = task_now_ms(t) - (int64_t)t->plan.sent_at_ms, wait = age / 4;
+	struct settle later = SETTLE_INIT;
+
+	wait = wait < t->e->opt.settle_ms ? t->e->opt.settle_ms : wait;
+	later.again_ms = wait < LOOK_MAX_MS ? wait : LOOK_MAX_MS;
+	task_settle(t, &later);
+}
+
+static void on_other(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+	struct await *a = t->state;
+	bool over = strcmp(r->status, "completed") == 0;
+	bool late = task_now_ms(t) - (int64_t)t->plan.sent_at_ms > t->e->opt.heal_timeout_ms;
+
+	t->call = NULL;
+	a->other = r->other_run;
+	if (r->fate == API_RETRY || r->fate == API_WAIT)
+		breaker_retry(t, r->retry_after_ms, r->why, task_retry);
+	else if (r->fate == API_REFUSED)
+		finish(t, "timed_out", r->why);
+	else if (a->other && over && ci_conclusion_failed(r->conclusion))
+		afresh_ask(t, a->other, other_failed);
+	else if (a->other && over && strcmp(r->conclusion, "success") == 0)
+		healed(t,
+		       arena_printf(t->arena, "run %" PRIu64 " in its place succeeded", a->other));
+	else if (a->other && over)
+		judged(t, "cancelled",
+		       arena_printf(t->arena, "run %" PRIu64 " in its place ended as %s", a->other,
+				    r->conclusion));
+	else if (late)
+		finish(t, "timed_out",
+		       a->other ? arena_printf(t->arena,
+					       "run %" PRIu64 " in its place is still going on",
+					       a->other)
+				: "no run in its place was seen");
+	else
+		look_later(t);
+}
+
+static void ask_other(struct task *t)
+{
+	struct await *a = t->state;
+	struct api_afresh wish;
+	struct api_run run;
+
+	run_api(&t->run, &run);
+	afresh_wish(t, NULL, &wish);
+	t->call = a->ops->find_afresh(a->api, &run, &wish, on_other, t);
+}
+
 static void await_start(struct task *t)
 {
 	struct await *a = t->state;
@@ -129,6 +213,11 @@ static void await_start(struct task *t)
 
 	if (strcmp(t->plan.state, "awaiting") != 0) {
 		task_settle(t, &later);
+		return;
+	}
+	a->api = engine_provider(t->e, r, &a->ops);
+	if (a->api && afresh_is_other(t, a->ops)) {
+		breaker_ask(t, ask_other);
 		return;
 	}
 	/* It failed and was read. What somebody made of that since then says nothing about us. */
@@ -151,7 +240,6 @@ static void await_start(struct task *t)
 		task_settle(t, &later);
 		return;
 	}
-	a->api = engine_provider(t->e, r, &a->ops);
 	if (!a->api) {
 		finish(t, "timed_out", "no completion was reported in time");
 		return;

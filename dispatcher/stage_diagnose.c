@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "core/text.h"
+#include "dispatcher/afresh.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
 #include "dispatcher/cluster.h"
@@ -171,6 +172,7 @@ static void on_noted(struct task *t, bool covered)
 	struct decide_facts facts = {
 		.reruns = reruns - (excused < reruns ? excused : reruns),
 		.conclusion = t->run.conclusion,
+		.by_hand = afresh_by_hand(t->run.trigger),
 		.deploy_job = d->deploy_job,
 		.deploy_ran = d->deploy_ran,
 		.no_log_why = d->no_log_why,

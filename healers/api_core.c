@@ -322,6 +322,33 @@ struct api_call *api_begin_change(struct api *api, const struct api_run *run,
 	return c;
 }
 
+struct api_call *api_begin_afresh(struct api *api, bool writes, const struct api_run *run,
+				  const struct api_afresh *wish, api_fn *fn, void *arg)
+{
+	struct api_call *c = begin(api, ASK_REQUEST, writes, run, fn, arg);
+	struct arena *a = c->arena = arena_new();
+	const char **inputs = arena_alloc(a, (wish->n_inputs + 1) * sizeof(*inputs));
+	struct api_afresh *copy = arena_alloc(a, sizeof(*copy));
+
+	for (unsigned i = 0; i < wish->n_inputs; i++)
+		inputs[i] = arena_strdup(a, wish->inputs[i]);
+	*copy = *wish;
+	copy->branch = arena_strdup(a, wish->branch);
+	copy->sha = arena_strdup(a, wish->sha);
+	copy->trigger = arena_strdup(a, wish->trigger);
+	copy->inputs = inputs;
+	c->work = copy;
+	return c;
+}
+
+void api_input(struct api_call *c, const char *input, const char **name, const char **value)
+{
+	size_t n = strcspn(input, "=");
+
+	*name = arena_strndup(c->arena, input, n);
+	*value = arena_strdup(c->arena, input + n + (input[n] == '='));
+}
+
 void api_request(struct api_call *c, const struct api_request *next)
 {
 	c->request = *next;

@@ -128,8 +128,9 @@ struct api_call {
 	struct api_scan scan;
 
 	struct api_request request; /* the one that is under way */
-	struct api_change change;   /* a copy in the arena, but for its files */
-	void *work;                 /* of the request's, in the arena */
+	bool of_runs; /* ... is about runs: the token of an App need not be for changes */
+	struct api_change change; /* a copy in the arena, but for its files */
+	void *work;               /* of the request's, in the arena */
 
 	struct http_call *http;
 	char *authorization; /* as sent, to say which one was refused */
@@ -164,6 +165,11 @@ struct api_call *api_begin_requests(struct api *, const struct api_run *, api_fn
  */
 struct api_call *api_begin_change(struct api *, const struct api_run *, const struct api_change *,
 				  api_fn *, void *arg);
+/* The same for a run that takes the place of another one; c->work is a copy of what is wished. */
+struct api_call *api_begin_afresh(struct api *, bool writes, const struct api_run *,
+				  const struct api_afresh *, api_fn *, void *arg);
+/* "name" and "value" of an input, which are both in the arena. */
+void api_input(struct api_call *, const char *input, const char **name, const char **value);
 /* Hands the answer to what the request named for that, after it was judged. */
 void api_take(struct api_call *, const struct http_reply *);
 /* The next one. Only from `take`. */

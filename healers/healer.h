@@ -51,6 +51,7 @@ struct attempt {
 	const struct conf *conf;
 	struct audit *audit;
 	struct api_run run;
+	const struct api_afresh *afresh; /* for a healer that starts another run */
 	const char *problem; /* the sender's word for what failed: "stale_lock"; "" when none */
 	const struct finding *finding;             /* NULL: it cannot be read any more */
 	const char *pipeline, *branch, *sha, *url; /* of the run; "" when not known */
@@ -95,6 +96,13 @@ struct healer {
 	const struct edit *edit;
 	const char *advice;  /* to who reads the proposal, a sentence */
 	const char *in_vain; /* said where there is nothing to change */
+	/*
+	 * It starts another run in the place of this one, by that function of provider_api of the
+	 * type api_afresh_fn; 0: none. The outcome is that of the other run.
+	 */
+	size_t afresh;
+	/* It needs what the policy says under `larger_runner`. */
+	bool wants_inputs;
 	/* It works on repositories of this machine, and on nothing else (docs/git.md). */
 	bool local;
 	const char *because; /* after the category in a plan's reason */
@@ -116,12 +124,13 @@ struct healer {
 	void (*cancel)(struct attempt *);
 };
 
-/* One of provider_api's functions of the type api_act_fn. */
+/* One of provider_api's functions: of the type api_act_fn, and for `afresh` api_afresh_fn. */
 #define HEALER_CALL(member) offsetof(struct provider_api, member)
 
 extern const struct healer healer_rerun_failed_jobs;
 extern const struct healer healer_retry_with_backoff;
 extern const struct healer healer_rerun_all;
+extern const struct healer healer_rerun_larger_runner;
 extern const struct healer healer_clear_cache_and_rerun;
 extern const struct healer healer_cancel_stuck_and_rerun;
 extern const struct healer healer_bump_timeout;

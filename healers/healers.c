@@ -4,6 +4,7 @@
 
 #include "core/finding.h"
 #include "healers/edit.h"
+#include "healers/healer_afresh.h"
 #include "healers/healer_calls.h"
 
 const struct healer *const healers[] = {
@@ -11,6 +12,7 @@ const struct healer *const healers[] = {
 	&healer_rerun_failed_jobs,
 	&healer_retry_with_backoff,
 	&healer_rerun_all,
+	&healer_rerun_larger_runner,
 	&healer_clear_cache_and_rerun,
 	&healer_cancel_stuck_and_rerun,
 	&healer_bump_timeout,
@@ -55,7 +57,7 @@ bool healer_works_on(const struct healer *h, const struct provider_api *provider
 	for (const size_t *call = h->calls; *call; call++)
 		if (!provider || !healer_call(provider, *call))
 			return false;
-	return true;
+	return !h->afresh || (provider && healer_afresh_call(provider, h->afresh));
 }
 
 /* A named category beats "*", and a named subcategory beats both. */

@@ -123,6 +123,19 @@ struct api_branch {
 	const char *sha, *parent, *message;
 };
 
+/*
+ * A new run that takes the place of one that failed. `sha` and `branch` are of that one. Borrowed
+ * during the call that takes it.
+ */
+struct api_afresh {
+	const char *branch, *sha;
+	uint64_t pipeline_id;      /* 0: not known */
+	const char *trigger;       /* what started the failed one, in the provider's words */
+	const char *const *inputs; /* "name=value": of a run by hand */
+	unsigned n_inputs;
+	int64_t since_ms; /* find_afresh: what began earlier is another one */
+};
+
 enum api_proposal_state { PROPOSAL_OPEN, PROPOSAL_MERGED, PROPOSAL_CLOSED };
 /* A pull request, a merge request. url is "" when there is none. */
 struct api_proposal {
@@ -144,6 +157,8 @@ struct api_result {
 	const char *ci_file; /* what it was made by: ".github/workflows/ci.yml"; NULL: not known */
 	/* The generation is newer than run->generation, but that may be anybody's doing. */
 	bool unproven;
+	/* find_afresh: the new one, with status and conclusion; 0: there is none so far */
+	uint64_t other_run;
 
 	/* list_jobs */
 	const struct api_job *jobs;
@@ -195,6 +210,9 @@ typedef struct api_call *api_act_fn(struct api *, const struct api_run *, api_fn
 
 typedef struct api_call *api_change_fn(struct api *, const struct api_run *,
 				       const struct api_change *, api_fn *, void *arg);
+
+typedef struct api_call *api_afresh_fn(struct api *, const struct api_run *,
+				       const struct api_afresh *, api_fn *, void *arg);
 
 /* Owns tokens, rate-limit state and the call table of one provider host. */
 struct api;
@@ -260,6 +278,14 @@ struct provider_api {
 	 * API_REFUSED: there are none, unless it is resumed. NULL: they are no business of the API.
 	 */
 	api_act_fn *clear_caches;
+	/*
+	 * Starts the same by hand, with inputs; API_REFUSED: it takes none of that name, or the
+	 * branch went on since. The outcome is what find_afresh says, and where that is NULL the
+	 * next generation of the run.
+	 */
+	api_afresh_fn *start_afresh;
+	/* The newest one that was started so for that commit; API_OK also when there is none. */
+	api_afresh_fn *find_afresh;
 	/*
 	 * Shows people something beside a commit, or the merge request that it is of, in place of
 	 * what was shown there before. NULL: the provider has no place for it.

@@ -14,6 +14,7 @@
 #include "core/tail_buf.h"
 #include "core/text.h"
 #include "healers/api_core.h"
+#include "healers/github_afresh.h"
 #include "healers/github_auth.h"
 #include "healers/github_change.h"
 #include "healers/github_json.h"
@@ -102,6 +103,8 @@ static enum github_grant grant_of(const struct api_call *c)
 
 	if (ask == ASK_SHOW)
 		return GRANT_SHOW;
+	if (ask == ASK_REQUEST && c->of_runs)
+		return c->writes ? GRANT_ACT : GRANT_READ;
 	if (ask == ASK_REQUEST || (ask == ASK_FILE && c->file_sha))
 		return c->change.ci_files ? GRANT_CHANGE_CI : GRANT_CHANGE;
 	return ask == ASK_RERUN || ask == ASK_RERUN_ALL || ask == ASK_CLEAR || ask == ASK_CACHES ||
@@ -981,6 +984,8 @@ const struct provider_api provider_api_github = {
 	.rerun_all = api_rerun_all,
 	.clear_caches = api_clear_caches,
 	.cancel_run = api_cancel_run,
+	.start_afresh = github_start_afresh,
+	.find_afresh = github_find_afresh,
 	.show = show,
 	.get_branch = github_get_branch,
 	.find_proposal = github_find_proposal,

@@ -21,8 +21,10 @@
 #include "core/mem.h"
 #include "core/text.h"
 #include "healers/api_core.h"
+#include "healers/gitlab_afresh.h"
 #include "healers/gitlab_change.h"
 #include "healers/gitlab_show.h"
+#include "healers/gitlab_words.h"
 
 enum {
 	PAGE_MAX = 100, /* GitLab's maximum */
@@ -67,27 +69,6 @@ static void request(struct api_call *c);
 
 /* --- words ---------------------------------------------------------------- */
 
-static const struct word {
-	const char *word, *status, *conclusion;
-} words[] = {
-	{ "success", "completed", "success" },
-	{ "failed", "completed", "failure" },
-	{ "canceled", "completed", "cancelled" },
-	{ "skipped", "completed", "skipped" },
-	{ "running", "in_progress", "" },
-	{ "canceling", "in_progress", "" },
-	{ "manual", "waiting", "" },
-};
-
-/* What is not listed waits for something: created, pending, preparing, scheduled, ... */
-static struct word translated(const char *word)
-{
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strcmp(words[i].word, word) == 0)
-			return words[i];
-	return (struct word){ word, "queued", "" };
-}
-
 static const char *need_of(const struct api_call *c)
 {
 	if (c->request.need)
@@ -122,7 +103,7 @@ static int64_t time_at(struct json_object *o, const char *path)
 
 static void read_job(struct api_call *c, struct json_object *o)
 {
-	struct word w = translated(json_str(o, "status", ""));
+	struct gitlab_word w = gitlab_translated(json_str(o, "status", ""));
 	struct api_job *job = api_add_job(c);
 
 	if (!job)
@@ -168,7 +149,7 @@ static void note_failed(struct gitlab_call *g, struct json_object *o)
 static void report_run(struct api_call *c)
 {
 	struct gitlab_call *g = gitlab_call(c);
-	struct word w = translated(g->status);
+	struct gitlab_word w = gitlab_translated(g->status);
 
 	c->result.generation = g->newest_job;
 	c->result.status = w.status;
@@ -259,7 +240,7 @@ static bool read_event(const struct api_call *c, struct json_object *o, struct c
 	const char *word = json_str(o, "status", ""), *ref = json_str(o, "ref", "");
 	int64_t id = json_i64(o, "id", 0);
 	int64_t project = json_i64(o, "project_id", (int64_t)c->scan.repo_id);
-	struct word w = translated(word);
+	struct gitlab_word w = gitlab_translated(word);
 
 	*ev = (struct ci_event){
 		.kind = CI_RUN,
@@ -703,6 +684,8 @@ const struct provider_api provider_api_gitlab = {
 	.rerun_failed_jobs = api_rerun_failed_jobs,
 	.cancel_run = api_cancel_run,
 	.show = gitlab_show,
+	.start_afresh = gitlab_start_afresh,
+	.find_afresh = gitlab_find_afresh,
 	.get_branch = gitlab_get_branch,
 	.find_proposal = gitlab_find_proposal,
 	.commit_files = gitlab_commit_files,

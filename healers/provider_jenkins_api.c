@@ -35,6 +35,7 @@ enum {
 /* One call may be several requests, one after the other; `at` is the one under way. */
 enum at {
 	AT_JOB,
+	AT_PARAMETERS, /* that the job has */
 	AT_BUILD,
 	AT_STAGES,
 	AT_LOG,
@@ -444,12 +445,26 @@ static bool put_value(struct buf *b, struct json_object *value)
 	return true;
 }
 
+/* An input of that name is given instead. */
+static bool is_replaced(const struct api_call *c, const char *name)
+{
+	const struct api_afresh *wish = c->work;
+	size_t n = strlen(name);
+
+	for (unsigned i = 0; wish && i < wish->n_inputs; i++)
+		if (strncmp(wish->inputs[i], name, n) == 0 && wish->inputs[i][n] == '=')
+			return true;
+	return false;
+}
+
 /* False, and the result says why, when a parameter cannot be given again. */
 static bool take_parameter(struct api_call *c, struct json_object *p)
 {
 	struct jenkins_call *j = jenkins_call(c);
 	const char *name = json_str(p, "name", "");
 
+	if (is_replaced(c, name))
+		return true;
 	if (strcasestr(json_str(p, "_class", ""), "password")) {
 		api_refuse(&c->result, 0,
 			   "the build had a password as parameter \"%.60s\", which "
@@ -511,19 +526,84 @@ static bool find_variant(struct api_call *c, size_t at)
 	return false;
 }
 
+/* The last variant is the one that takes parameters. */
+static void add_inputs(struct api_call *c)
+{
+	struct jenkins_call *j = jenkins_call(c);
+	const struct api_afresh *wish = c->work;
+
+	for (unsigned i = 0; i < wish->n_inputs; i++) {
+		const char *name, *value;
+
+		api_input(c, wish->inputs[i], &name, &value);
+		if (j->parameters.len)
+			buf_putc(&j->parameters, '&');
+		api_put_encoded(&j->parameters, name, strlen(name));
+		buf_putc(&j->parameters, '=');
+		api_put_encoded(&j->parameters, value, strlen(value));
+	}
+	j->parameterized = true;
+}
+
 static void start_rerun(struct api_call *c, struct json_object *build)
 {
 	struct jenkins_call *j = jenkins_call(c);
+	bool taken;
 
 	j->pipeline = is_pipeline(build);
+	taken = take_parameters(c, build);
+	if (taken && c->work)
+		add_inputs(c);
 	if (json_flag(build, "building", false))
 		api_say(&c->result, API_WAIT, 0, -1, "the build is still running");
-	else if (take_parameters(c, build) && find_variant(c, 0)) {
+	else if (taken && find_variant(c, c->work ? ARRAY_LEN(variants) - 1 : 0)) {
 		j->at = AT_POST;
 		request(c);
 		return;
 	}
 	api_report(c);
+}
+
+static bool has_parameter(struct json_object *job, const char *input)
+{
+	struct json_object *list = json_at(job, "property");
+	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *names =
+			json_at(json_object_array_get_idx(list, i), "parameterDefinitions");
+		size_t m = json_object_is_type(names, json_type_array)
+				   ? json_object_array_length(names)
+				   : 0;
+
+		for (size_t k = 0; k < m; k++) {
+			const char *name =
+				json_str(json_object_array_get_idx(names, k), "name", "");
+			size_t len = strlen(name);
+
+			if (len && strncmp(name, input, len) == 0 && input[len] == '=')
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Jenkins leaves out a parameter that a job does not have without a word: then it would be in vain.
+ */
+static void take_job_parameters(struct api_call *c, struct json_object *job)
+{
+	const struct api_afresh *wish = c->work;
+
+	for (unsigned i = 0; i < wish->n_inputs; i++) {
+		if (has_parameter(job, wish->inputs[i]))
+			continue;
+		api_refuse(&c->result, 0, "the job has no parameter \"%.*s\"",
+			   (int)strcspn(wish->inputs[i], "="), wish->inputs[i]);
+		api_report(c);
+		return;
+	}
+	jenkins_call(c)->at = AT_BUILD;
+	request(c);
 }
 
 static void take_build(struct api_call *c, const struct http_reply *r, struct json_object *o)
@@ -631,6 +711,9 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 	case AT_JOB:
 		take_job(c, r, o);
 		return;
+	case AT_PARAMETERS:
+		take_job_parameters(c, o);
+		return;
 	case AT_BUILD:
 		take_build(c, r, o);
 		return;
@@ -700,6 +783,7 @@ static void on_failure(struct api_call *c, const struct http_reply *r)
 	case AT_LOG:
 	case AT_PROGRESSIVE:
 	case AT_JOB:
+	case AT_PARAMETERS:
 	case AT_BUILD:
 	case AT_CRUMB:
 	case AT_BUILDS:
@@ -784,6 +868,10 @@ static char *url_of(const struct api_call *c)
 				 "queueItem" OPEN "actions" OPEN CAUSES CLOSE CLOSE ",builds" OPEN
 				 "number,building,result,actions" OPEN CAUSES CLOSE CLOSE
 				 "%%7B0,50%%7D",
+				 job);
+	case AT_PARAMETERS:
+		return xasprintf("%s/api/json?tree=property" OPEN "parameterDefinitions" OPEN
+				 "name" CLOSE CLOSE,
 				 job);
 	case AT_BUILD:
 		return xasprintf("%s/api/json?tree=_class,number,building,result,timestamp,"
@@ -883,7 +971,7 @@ static void start(struct api_call *c)
 	const char *folders = conf_str(c->api->conf, "jenkins.folders");
 	struct jenkins_call *j = jenkins_call(c);
 
-	j->at = first[c->ask];
+	j->at = c->work ? AT_PARAMETERS : first[c->ask];
 	j->job = job_path(c->repo, strlen(c->repo));
 	j->folders = folders ? folders + strspn(folders, ",") : "";
 	buf_init(&j->parameters, PARAMETERS_MAX_BYTES);
@@ -911,6 +999,16 @@ static const struct api_kind kind = {
 	.drop = drop,
 	.fits = fits,
 };
+
+/* The next build of the same job, so whether it was made is seen as of any re-run. */
+static struct api_call *start_afresh(struct api *api, const struct api_run *run,
+				     const struct api_afresh *wish, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_afresh(api, true, run, wish, fn, arg);
+
+	c->ask = ASK_RERUN;
+	return api_submit(c);
+}
 
 static bool configured(const struct conf *conf)
 {
@@ -945,6 +1043,7 @@ const struct provider_api provider_api_jenkins = {
 	.get_log = api_get_log,
 	.rerun_failed_jobs = api_rerun_failed_jobs,
 	.cancel_run = api_cancel_run,
+	.start_afresh = start_afresh,
 	.rerun_all = api_rerun_failed_jobs, /* a build is repeated as a whole anyway */
 	.list_runs = api_list_runs,
 	.list_repos = api_list_repos,

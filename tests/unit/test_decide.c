@@ -166,6 +166,54 @@ static struct decision decided(const struct policy_answer *policy, bool observe)
 	return d;
 }
 
+static void a_larger_runner_needs_a_policy_and_is_tried_once(void **state)
+{
+	static const char *const inputs[] = { "runner=large" };
+	struct policy_answer with = acting;
+	const struct row {
+		const char *why;
+		const struct policy_answer *policy;
+		uint64_t reruns;
+		bool by_hand;
+		const char *deployed, *strategy, *reason;
+	} rows[] = {
+		{ "nothing says how", &acting, 0, false, NULL, "escalate", "fail again" },
+		{ "the policy does", &with, 0, false, NULL, "rerun_larger_runner",
+		  "may pass on a larger runner" },
+		{ "perhaps it is one already", &with, 0, true, NULL, "escalate",
+		  "started by hand" },
+		{ "it was repeated already", &with, 1, false, NULL, "escalate", "1 re-run" },
+		{ "it repeats what passed", &with, 0, false, "publish", "escalate",
+		  "would repeat \"publish\"" },
+	};
+
+	UNUSED(state);
+	with.larger_runner = inputs;
+	with.n_larger_runner = 1;
+	with.limits.reruns_per_run = 3;
+	for (const struct row *row = rows; row < rows + ARRAY_LEN(rows); row++) {
+		const struct decide_facts facts = {
+			.conclusion = "failure",
+			.policy = row->policy,
+			.provider = &provider_api_github,
+			.reruns = row->reruns,
+			.by_hand = row->by_hand,
+			.deploy_ran = row->deployed,
+			.person_minutes = 15,
+		};
+		struct finding f;
+		struct decision d;
+
+		finding_init(&f);
+		f.category = "resource_exhaustion";
+		f.subcategory = "oom";
+		f.confidence = 0.9;
+		decide(&facts, &f, &d);
+		assert_case(strcmp(d.healer->name, row->strategy) == 0, row->why);
+		assert_case(strstr(d.reason, row->reason) != NULL, d.reason);
+	}
+}
+
 static void the_policy_says_the_mode_and_what_is_allowed(void **state)
 {
 	static const char *const others[] = { "escalate" };
@@ -596,6 +644,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words_alone_are_no_reason_to_act),
 		cmocka_unit_test(first_row_that_applies_decides),
+		cmocka_unit_test(a_larger_runner_needs_a_policy_and_is_tried_once),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
 		cmocka_unit_test(a_run_that_failed_again_is_worth_less),

@@ -1,0 +1,268 @@
+/* Another run in the place of a failed one: made once, followed to its end, on each provider. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "core/json.h"
+#include "tests/integration/product.h"
+
+#define OOM(more)                                                                           \
+	"{\"cause\":\"oom\",\"repo\":\"octo/app\",\"branch\":\"main\",\"workflow\":\"CI\"," \
+	"\"job_ms\":50" more "}"
+
+/* Of each run of the test, as it was when the test first asked: before it was run again. */
+static struct {
+	uint64_t run, generation;
+} first[64];
+static size_t n_first;
+
+static uint64_t first_generation(struct rig *r, uint64_t run)
+{
+	for (size_t i = 0; i < n_first; i++)
+		if (first[i].run == run)
+			return first[i].generation;
+	first[n_first].run = run;
+	first[n_first].generation = (uint64_t)sim_number(r, run, "generation");
+	return first[n_first++].generation;
+}
+
+/* The servers as the guard is told of them. */
+static const char *const *servers(struct rig *r)
+{
+	static const char *list[12];
+	size_t n = 0;
+
+	list[n++] = rig_printf(r, "gitlab.url=%s", simulator_url(r));
+	list[n++] = rig_printf(r, "gitlab.token_file=%s", rig_path(r, "token"));
+	list[n++] = rig_printf(r, "jenkins.url=%s", simulator_url(r));
+	list[n++] = "jenkins.user=ci";
+	list[n++] = rig_printf(r, "jenkins.token_file=%s", rig_path(r, "token"));
+	list[n++] = rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml"));
+	list[n++] = "dispatcher.lease=1500ms";
+	list[n++] = "dispatcher.claim_idle=500ms";
+	list[n++] = "heal.settle=300ms";
+	list[n++] = rules_only(r, "markers.yaml", "limits.yaml", NULL);
+	list[n] = NULL;
+	return list;
+}
+
+static void start_world(struct rig *r, const char *policy)
+{
+	const char *url;
+
+	n_first = 0;
+	rig_write(r, "policy.yaml", policy, 0644);
+	rig_write(r, "hook-token", "hook-token-of-the-tests", 0600);
+	rig_write(r, "jenkins-secret", "jenkins-secret-of-the-tests", 0600);
+	(void)receiver_start(
+		r, rig_printf(r, "gitlab.webhook_token_file=%s", rig_path(r, "hook-token")),
+		rig_printf(r, "jenkins.webhook_token_file=%s", rig_path(r, "jenkins-secret")),
+		NULL);
+	url = rig_printf(r, "http://127.0.0.1:%d/webhooks", receiver_port(r));
+	(void)simulator_start(r, "--gitlab-webhook-url", rig_printf(r, "%s/gitlab", url),
+			      "--gitlab-secret-file", rig_path(r, "hook-token"),
+			      "--jenkins-webhook-url", rig_printf(r, "%s/jenkins", url),
+			      "--jenkins-secret-file", rig_path(r, "jenkins-secret"), NULL);
+	sim_post(r, "/_sim/repos",
+		 "{\"repo\":\"octo/app\",\"git\":true,\"parameters\":\"runner\"}");
+}
+
+/* GitHub's has that input, a Jenkins job that parameter; GitLab takes any variable. */
+#define LARGER "defaults:\n  larger_runner: ['runner=ubuntu-latest-16-cores']\n"
+
+static struct proc *dispatcher(struct rig *r, const char *name)
+{
+	return dispatcher_start_list(r, name, NULL, servers(r));
+}
+
+/* All that were started in the place of another one. */
+static unsigned made(struct rig *r)
+{
+	struct answer a = http_get(r, simulator_port(r), "/_sim/runs");
+	struct json_object *list = json_at(a.json, "runs");
+	unsigned n = 0;
+
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		n += json_i64(json_object_array_get_idx(list, i), "in_place_of", 0) != 0;
+	return n;
+}
+
+/* Those in the place of that one; the last of them in `out`. */
+static unsigned made_for(struct rig *r, uint64_t run, uint64_t *out)
+{
+	struct answer a = http_get(r, simulator_port(r), "/_sim/runs");
+	struct json_object *list = json_at(a.json, "runs");
+	unsigned n = 0;
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *o = json_object_array_get_idx(list, i);
+
+		if ((uint64_t)json_i64(o, "in_place_of", 0) != run)
+			continue;
+		*out = (uint64_t)json_i64(o, "id", 0);
+		n++;
+	}
+	return n;
+}
+
+/* Of the plan of its first failure, which ends so; the detail. */
+static const char *result_of(struct rig *r, uint64_t run, const char *result)
+{
+	uint64_t generation = first_generation(r, run);
+	const char *got = plan_result(r, run, generation);
+
+	if (strcmp(got, result) != 0)
+		fail_msg("%s, not %s (%s; %s)", got, result,
+			 plan_field(r, run, generation, "reason"),
+			 plan_field(r, run, generation, "detail"));
+	assert_int_equal(outcomes_of(r, run, generation), 1);
+	return plan_field(r, run, generation, "detail");
+}
+
+/* --- rerun_larger_runner ------------------------------------------------------------ */
+
+static void each_provider_starts_it_with_inputs(struct rig *r)
+{
+	static const char *const wishes[] = { OOM(""), OOM(",\"provider\":\"gitlab\"") };
+
+	start_world(r, LARGER);
+	(void)dispatcher(r, "dispatcher");
+	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
+		uint64_t run = sim_run(r, wishes[i]), other = 0;
+		const char *detail = result_of(r, run, "healed");
+
+		assert_string_equal(plan_field(r, run, first_generation(r, run), "strategy"),
+				    "rerun_larger_runner");
+		assert_int_equal(made_for(r, run, &other), 1);
+		assert_non_null(strstr(sim_word(r, other, "inputs"), "ubuntu-latest-16-cores"));
+		assert_non_null(strstr(detail, rig_printf(r, "%" PRIu64, other)));
+		assert_int_equal(sim_number(r, run, "rerun_accepted"), 0);
+	}
+}
+
+/* Its builds are all of one job: the next one is the outcome. */
+static void jenkins_builds_it_with_parameters(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r, LARGER);
+	(void)dispatcher(r, "dispatcher");
+	run = sim_run(r, OOM(",\"provider\":\"jenkins\""));
+	(void)result_of(r, run, "healed");
+	assert_string_equal(sim_word(r, run, "inputs"), "runner=ubuntu-latest-16-cores");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
+}
+
+static void without_inputs_in_the_policy_a_person_is_asked(struct rig *r)
+{
+	uint64_t run, other;
+
+	start_world(r, "defaults:\n  mode: act\n");
+	(void)dispatcher(r, "dispatcher");
+	run = sim_run(r, OOM(""));
+	(void)result_of(r, run, "escalated");
+	assert_int_equal(made_for(r, run, &other), 0);
+}
+
+/* The provider says which name it does not know. */
+static void inputs_that_nobody_takes_are_refused(struct rig *r)
+{
+	static const struct {
+		const char *wish, *says;
+	} rows[] = {
+		{ OOM(""), "Unexpected inputs provided: [\"machine\"]" },
+		{ OOM(",\"provider\":\"jenkins\""), "no parameter \"machine\"" },
+	};
+	uint64_t other;
+
+	start_world(r, "defaults:\n  larger_runner: ['machine=large']\n");
+	(void)dispatcher(r, "dispatcher");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t run = sim_run(r, rows[i].wish);
+
+		assert_non_null(strstr(result_of(r, run, "refused"), rows[i].says));
+		assert_int_equal(made_for(r, run, &other), 0);
+		assert_int_equal(sim_number(r, run, "rerun_accepted"), 0);
+	}
+}
+
+/* The run that was made is a failed run like any other, but no reason to make one more. */
+static void a_larger_one_that_fails_too_is_the_end(struct rig *r)
+{
+	uint64_t run, other = 0, third;
+
+	start_world(r, LARGER);
+	(void)dispatcher(r, "dispatcher");
+	run = sim_run(r, OOM(",\"afresh\":\"same\""));
+	(void)result_of(r, run, "same_failure");
+	assert_int_equal(made_for(r, run, &other), 1);
+	(void)result_of(r, other, "escalated");
+	assert_non_null(strstr(plan_field(r, other, first_generation(r, other), "reason"),
+			       "started by hand"));
+	assert_int_equal(made_for(r, other, &third), 0);
+}
+
+static void a_branch_that_went_on_has_its_own_run(struct rig *r)
+{
+	static const char *const wishes[] = { OOM(""), OOM(",\"provider\":\"gitlab\"") };
+	uint64_t other;
+
+	start_world(r, LARGER);
+	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
+		uint64_t run = sim_run(r, wishes[i]);
+		struct proc *d;
+
+		sim_post(r, "/_sim/commits",
+			 rig_printf(r, "{\"repo\":\"octo/app\",\"files\":{\"f%zu\":\"x\"}}", i));
+		(void)sim_run(r, "{\"passes\":true,\"repo\":\"octo/app\",\"branch\":\"main\"}");
+		d = dispatcher(r, "dispatcher");
+		assert_non_null(strstr(result_of(r, run, "refused"), "went on"));
+		assert_int_equal(made_for(r, run, &other), 0);
+		assert_int_equal(proc_stop(d), 0);
+	}
+}
+
+/* Whoever dies when: it is made once. */
+static void it_is_made_once_whoever_is_killed(struct rig *r)
+{
+	static const char *const points[] = { "before_send", "after_send" };
+	static const char *const wishes[] = { OOM(""), OOM(",\"provider\":\"gitlab\""),
+					      OOM(",\"provider\":\"jenkins\"") };
+
+	start_world(r, LARGER);
+	for (size_t p = 0; p < ARRAY_LEN(points); p++) {
+		for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
+			bool jenkins = i == 2;
+			struct proc *d = dispatcher_start_list(r, "doomed", points[p], servers(r));
+			unsigned before = made(r);
+			uint64_t run = sim_run(r, wishes[i]);
+			uint64_t generation = (uint64_t)sim_number(r, run, "generation");
+
+			assert_int_equal(proc_wait(d, PATIENCE_MS), 256 + SIGKILL);
+			d = dispatcher(r, "heir");
+			assert_string_equal(plan_result(r, run, generation), "healed");
+			assert_int_equal(jenkins ? sim_number(r, run, "rerun_accepted")
+						 : made(r) - before,
+					 1);
+			assert_int_equal(proc_stop(d), 0);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(each_provider_starts_it_with_inputs),
+		RIG_TEST(jenkins_builds_it_with_parameters),
+		RIG_TEST(without_inputs_in_the_policy_a_person_is_asked),
+		RIG_TEST(inputs_that_nobody_takes_are_refused),
+		RIG_TEST(a_larger_one_that_fails_too_is_the_end),
+		RIG_TEST(a_branch_that_went_on_has_its_own_run),
+		RIG_TEST(it_is_made_once_whoever_is_killed),
+	};
+
+	return rig_main(tests);
+}
