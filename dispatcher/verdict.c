@@ -24,7 +24,7 @@ static double class_weight(enum rule_class class)
 	case RULE_CONSEQUENCE:
 		return 0.72;
 	case RULE_HINT:
-		return 0.55;
+		return 0.58;
 	case RULE_STEP_FAILED:
 	case RULE_STEP_PASSED:
 	case RULE_LOG_PASSED:
@@ -61,7 +61,7 @@ static double part_weight(const struct scan *s, uint32_t part, uint32_t first_fa
 		return 1.0;
 	if (s->parts[part] == PART_FAILED)
 		return 0.9;
-	return part < first_failed ? 0.7 : 0.5;
+	return part < first_failed ? 0.65 : 0.5;
 }
 
 /*
