@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include <hiredis/hiredis.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 
 #include "core/crypto.h"
 #include "core/json.h"
@@ -91,6 +93,21 @@ struct proc *receiver_start_list(struct rig *r, const char *const *sets)
 	r->receiver_port = port_of(admin ? rig_text(r, line, (size_t)(admin - line)) : line);
 	r->receiver_admin_port = admin ? port_of(admin) : 0;
 	return p;
+}
+
+void app_keys(struct rig *r)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	FILE *private = fopen(rig_path(r, "app.pem"), "w"), *public;
+
+	public = fopen(rig_path(r, "app.pub"), "w");
+	if (!key || !private || !public ||
+	    !PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL) ||
+	    !PEM_write_PUBKEY(public, key))
+		fail_msg("cannot make a key");
+	(void)fclose(private);
+	(void)fclose(public);
+	EVP_PKEY_free(key);
 }
 
 int receiver_port(struct rig *r)

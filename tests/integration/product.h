@@ -45,6 +45,9 @@ struct proc *guard_start(struct rig *, const char *name, const char *const *args
 #define heal_asked(r, ...) heal_asked_list((r), LIST(__VA_ARGS__))
 int heal_asked_list(struct rig *, const char *const *args);
 
+/* The key pair of a GitHub App: "app.pem" for us, "app.pub" for the simulator. */
+void app_keys(struct rig *);
+
 int receiver_port(struct rig *); /* stays the same when it is started again */
 int receiver_admin_port(struct rig *);
 

@@ -38,12 +38,21 @@ static void commit(struct rig *r, const char *path, const char *text)
 			    path, text));
 }
 
+static void add_repository(struct rig *r, const char *provider)
+{
+	sim_post(r, "/_sim/repos",
+		 rig_printf(r,
+			    "{\"repo\":\"" REPO "\",\"provider\":\"%s\",\"access\":\"write\","
+			    "\"git\":true}",
+			    provider));
+	commit(r, "pytest.ini", "[pytest]\\ntimeout = 30\\n");
+}
+
 static void start_world(struct rig *r)
 {
 	(void)receiver_start(r, NULL);
 	(void)simulator_start(r, NULL);
-	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"git\":true}");
-	commit(r, "pytest.ini", "[pytest]\\ntimeout = 30\\n");
+	add_repository(r, "github");
 }
 
 /* --- what became of the repository ------------------------------------------------------------ */
@@ -95,11 +104,11 @@ static const char *git(struct rig *r, const char *what)
 	return proc_output(p);
 }
 
-static void is_proposed(struct rig *r, uint64_t run)
+static void is_proposed(struct rig *r, uint64_t run, uint64_t generation)
 {
-	if (strcmp(plan_result(r, run, 1), "proposed") != 0)
-		fail_msg("%s: %s", plan_field(r, run, 1, "result"),
-			 plan_field(r, run, 1, "detail"));
+	if (strcmp(plan_result(r, run, generation), "proposed") != 0)
+		fail_msg("%s: %s", plan_field(r, run, generation, "result"),
+			 plan_field(r, run, generation, "detail"));
 }
 
 /* --- tests --------------------------------------------------------------------------------------
@@ -114,7 +123,7 @@ static void a_change_is_proposed_and_nothing_else_is_touched(struct rig *r)
 	before = main_sha(r);
 	(void)dispatcher(r, "dispatcher", allowed, NULL);
 	run = sim_run(r, SLOW);
-	is_proposed(r, run);
+	is_proposed(r, run, 1);
 	assert_string_equal(plan_field(r, run, 1, "strategy"), "bump_timeout");
 	url = plan_field(r, run, 1, "proposal");
 	assert_non_null(strstr(url, "/pull/1"));
@@ -148,7 +157,7 @@ static void without_a_policy_a_person_is_asked_first(struct rig *r)
 	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "suggested") == 0);
 	assert_int_equal(our_branches(r), 0);
 	assert_int_equal(heal_asked(r, "--approve", rig_printf(r, "%" PRIu64, run), NULL), 0);
-	is_proposed(r, run);
+	is_proposed(r, run, 1);
 	assert_int_equal(proposals(r), 1);
 }
 
@@ -169,7 +178,7 @@ static void one_branch_and_one_proposal_whoever_is_killed(struct rig *r)
 	proc_kill(doomed);
 	sim_no_faults(r);
 	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", NULL);
-	is_proposed(r, run);
+	is_proposed(r, run, 1);
 	assert_int_equal(proposals(r), 1);
 	assert_int_equal(our_branches(r), 1);
 	assert_int_equal(outcomes_of(r, run, 1), 1);
@@ -185,7 +194,7 @@ static void an_answer_that_gets_lost_makes_no_second_one(struct rig *r)
 	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"apply_then_drop\"}");
 	(void)dispatcher(r, "dispatcher", allowed, "heal.settle=200ms", NULL);
 	run = sim_run(r, SLOW);
-	is_proposed(r, run);
+	is_proposed(r, run, 1);
 	assert_int_equal(proposals(r), 1);
 	assert_int_equal(our_branches(r), 1);
 }
@@ -203,7 +212,7 @@ static void what_was_done_before_the_kill_is_found_again(struct rig *r)
 	assert_int_equal(proc_wait(doomed, PATIENCE_MS), 256 + SIGKILL);
 	assert_int_equal(proposals(r), 1);
 	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", NULL);
-	is_proposed(r, run);
+	is_proposed(r, run, 1);
 	assert_non_null(strstr(plan_field(r, run, 1, "proposal"), "/pull/1"));
 	assert_int_equal(proposals(r), 1);
 	assert_int_equal(our_branches(r), 1);
@@ -237,7 +246,7 @@ static void a_protected_branch_is_only_proposed_to(struct rig *r)
 	before = main_sha(r);
 	(void)dispatcher(r, "dispatcher", allowed, NULL);
 	run = sim_run(r, SLOW);
-	is_proposed(r, run);
+	is_proposed(r, run, 1);
 	assert_string_equal(main_sha(r), before);
 	assert_int_equal(proposals(r), 1);
 }
@@ -251,9 +260,9 @@ static void one_open_fix_for_a_failure_and_none_against_a_person(struct rig *r)
 	start_world(r);
 	(void)dispatcher(r, "dispatcher", allowed, NULL);
 	first = sim_run(r, SLOW);
-	is_proposed(r, first);
+	is_proposed(r, first, 1);
 	second = sim_run(r, SLOW);
-	is_proposed(r, second);
+	is_proposed(r, second, 1);
 	assert_non_null(strstr(plan_field(r, second, 1, "detail"), "proposed already"));
 	assert_string_equal(plan_field(r, second, 1, "proposal"),
 			    plan_field(r, first, 1, "proposal"));
@@ -282,6 +291,96 @@ static void a_token_without_the_right_says_which(struct rig *r)
 	assert_int_equal(our_branches(r), 0);
 }
 
+/* An App asks for a token that may do just that. */
+static void an_app_proposes_too(struct rig *r)
+{
+	uint64_t run;
+
+	app_keys(r);
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
+			      rig_path(r, "app.pub"), NULL);
+	add_repository(r, "github");
+	(void)dispatcher(r, "dispatcher", allowed, "github.app_id=4711",
+			 rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")), NULL);
+	run = sim_run(r, SLOW);
+	is_proposed(r, run, 1);
+	assert_int_equal(proposals(r), 1);
+	assert_string_equal(proposal(r, "labels.0"), "ci");
+}
+
+/* --- GitLab --------------------------------------------------------------------------------------
+ */
+
+#define GITLAB_SECRET "gitlab-secret-of-the-integration-tests"
+#define SLOW_IN_GITLAB \
+	"{\"provider\":\"gitlab\",\"cause\":\"timeout_test\",\"repo\":\"" REPO "\",\"story\":1}"
+
+static void start_gitlab(struct rig *r)
+{
+	const char *secret = rig_path(r, "gitlab-secret");
+
+	rig_write(r, "gitlab-secret", GITLAB_SECRET "\n", 0600);
+	(void)receiver_start(r, rig_printf(r, "gitlab.webhook_token_file=%s", secret), NULL);
+	simulator_start(r, "--gitlab-webhook-url",
+			rig_printf(r, "http://127.0.0.1:%d/webhooks/gitlab", receiver_port(r)),
+			"--gitlab-secret-file", secret, NULL);
+	add_repository(r, "gitlab");
+}
+
+#define IN_GITLAB(r)                                        \
+	rig_printf((r), "gitlab.url=%s", simulator_url(r)), \
+		rig_printf((r), "gitlab.token_file=%s", rig_path((r), "token"))
+
+static uint64_t first_generation(struct rig *r, uint64_t run)
+{
+	WAIT(r, strcmp(sim_word(r, run, "status"), "completed") == 0);
+	return (uint64_t)sim_number(r, run, "generation");
+}
+
+static void gitlab_gets_a_merge_request(struct rig *r)
+{
+	const char *before, *branch;
+	uint64_t run, generation;
+
+	start_gitlab(r);
+	before = main_sha(r);
+	(void)dispatcher(r, "dispatcher", allowed, IN_GITLAB(r), NULL);
+	run = sim_run(r, SLOW_IN_GITLAB);
+	generation = first_generation(r, run);
+	is_proposed(r, run, generation);
+	assert_non_null(strstr(plan_field(r, run, generation, "proposal"), "/merge_requests/"));
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+	assert_string_equal(main_sha(r), before);
+	assert_string_equal(proposal(r, "labels.0"), "ci");
+	branch = proposal(r, "head");
+	assert_non_null(strstr(git(r, rig_printf(r, "diff main %s", branch)),
+			       "\n-timeout = 30\n+timeout = 60\n"));
+}
+
+static void gitlab_gets_one_whoever_is_killed(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run, generation;
+
+	start_gitlab(r);
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"slow\",\"ms\":1}");
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"hang\"}");
+	doomed = dispatcher(r, "doomed", allowed, IN_GITLAB(r), NULL);
+	run = sim_run(r, SLOW_IN_GITLAB);
+	generation = first_generation(r, run);
+	WAIT(r, our_branches(r) == 1);
+	assert_int_equal(proposals(r), 0);
+	proc_kill(doomed);
+	sim_no_faults(r);
+	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", IN_GITLAB(r), NULL);
+	is_proposed(r, run, generation);
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+	assert_int_equal(outcomes_of(r, run, generation), 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +393,9 @@ int main(int argc, char **argv)
 		RIG_TEST(a_protected_branch_is_only_proposed_to),
 		RIG_TEST(one_open_fix_for_a_failure_and_none_against_a_person),
 		RIG_TEST(a_token_without_the_right_says_which),
+		RIG_TEST(an_app_proposes_too),
+		RIG_TEST(gitlab_gets_a_merge_request),
+		RIG_TEST(gitlab_gets_one_whoever_is_killed),
 	};
 
 	return rig_main(tests);

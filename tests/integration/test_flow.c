@@ -8,8 +8,6 @@
 #include <string.h>
 
 #include <hiredis/hiredis.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include "core/json.h"
 #include "tests/integration/product.h"
@@ -486,26 +484,11 @@ static void drain_finishes_what_is_in_flight(struct rig *r)
 
 /* --- the App ------------------------------------------------------------------------------ */
 
-static void write_keys(struct rig *r)
-{
-	EVP_PKEY *key = EVP_RSA_gen(2048);
-	FILE *private = fopen(rig_path(r, "app.pem"), "w"), *public;
-
-	public = fopen(rig_path(r, "app.pub"), "w");
-	if (!key || !private || !public ||
-	    !PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL) ||
-	    !PEM_write_PUBKEY(public, key))
-		fail_msg("cannot make a key");
-	(void)fclose(private);
-	(void)fclose(public);
-	EVP_PKEY_free(key);
-}
-
 static void heals_as_an_app(struct rig *r)
 {
 	uint64_t run;
 
-	write_keys(r);
+	app_keys(r);
 	(void)receiver_start(r, NULL);
 	/* Tokens that live so short that a new one is needed in between. */
 	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",

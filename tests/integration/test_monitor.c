@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include <hiredis/hiredis.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include "core/json.h"
 #include "tests/integration/product.h"
@@ -336,27 +334,12 @@ static void a_failed_delivery_is_asked_for_again_once(struct rig *r)
 	assert_int_equal(source_number(r, "github-deliveries", "redeliveries"), had);
 }
 
-static void write_keys(struct rig *r)
-{
-	EVP_PKEY *key = EVP_RSA_gen(2048);
-	FILE *private = fopen(rig_path(r, "app.pem"), "w"), *public;
-
-	public = fopen(rig_path(r, "app.pub"), "w");
-	if (!key || !private || !public ||
-	    !PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL) ||
-	    !PEM_write_PUBKEY(public, key))
-		fail_msg("cannot make a key");
-	(void)fclose(private);
-	(void)fclose(public);
-	EVP_PKEY_free(key);
-}
-
 static void an_app_asks_about_its_own_hook(struct rig *r)
 {
 	struct proc *receiver = receiver_start(r, NULL);
 	uint64_t run;
 
-	write_keys(r);
+	app_keys(r);
 	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
 			NULL);
 	assert_int_equal(proc_stop(receiver), 0);
@@ -380,7 +363,7 @@ static void an_app_finds_the_repositories_it_is_installed_on(struct rig *r)
 	enum { REPOS = 120 }; /* two pages */
 	uint64_t run, last = 0;
 
-	write_keys(r);
+	app_keys(r);
 	simulator_start(r, "--app-id", "4711", "--app-public-key-file", rig_path(r, "app.pub"),
 			NULL);
 	for (int i = 0; i < REPOS; i++)

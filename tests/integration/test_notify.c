@@ -10,8 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <openssl/pem.h>
-
 #include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -454,26 +452,12 @@ static void an_incident_is_told_once_whoever_changes_it(struct rig *r)
 	assert_int_equal(sink_tries(s), 6);
 }
 
-static void write_keys(struct rig *r)
-{
-	EVP_PKEY *key = EVP_RSA_gen(2048);
-	FILE *private = fopen(rig_path(r, "app.pem"), "w");
-	FILE *public = fopen(rig_path(r, "app.pub"), "w");
-
-	assert_true(key && private && public);
-	assert_true(PEM_write_PrivateKey(private, key, NULL, NULL, 0, NULL, NULL));
-	assert_true(PEM_write_PUBKEY(public, key));
-	(void)fclose(private);
-	(void)fclose(public);
-	EVP_PKEY_free(key);
-}
-
 /* The simulator refuses a check of somebody who is no App, and one that is not whole. */
 static void an_app_shows_it_on_the_run(struct rig *r)
 {
 	uint64_t run;
 
-	write_keys(r);
+	app_keys(r);
 	(void)receiver_start(r, NULL);
 	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
 			      rig_path(r, "app.pub"), NULL);

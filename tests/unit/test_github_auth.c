@@ -297,6 +297,14 @@ static void a_token_is_narrowed_and_kept(void **state)
 			    "{\"permissions\":{\"actions\":\"read\"},\"repository_ids\":[5]}");
 	get(w, &run_other, GRANT_ACT, &s);
 	assert_string_equal(s.line, "Authorization: Bearer ghs_3");
+	get(w, &run_known, GRANT_CHANGE, &s);
+	assert_string_equal(w->last_body,
+			    "{\"permissions\":{\"contents\":\"write\",\"pull_requests\":"
+			    "\"write\"},\"repository_ids\":[5]}");
+	get(w, &run_known, GRANT_CHANGE_CI, &s);
+	assert_string_equal(w->last_body,
+			    "{\"permissions\":{\"contents\":\"write\",\"pull_requests\":"
+			    "\"write\",\"workflows\":\"write\"},\"repository_ids\":[5]}");
 	get(w, &run_known, GRANT_SHOW, &s);
 	assert_string_equal(w->last_body,
 			    "{\"permissions\":{\"checks\":\"write\"},\"repository_ids\":[5]}");
