@@ -251,7 +251,9 @@ static void github_never_writes_to_what_is_no_regular_file(void **state)
 	       { .method = "GET",
 		 .path = "/git/trees/root",
 		 .status = 200,
-		 .body = "{\"truncated\":true,\"tree\":[" ENTRY("tests", "040000", "tree") "]}" });
+		 .body = "{\"truncated\":true,\"tree\":[" ENTRY("tests", "040000", "tree") "]}" },
+	       FOLDER(ENTRY("pytest.ini", "100644", "blob")), MADE("trees"), MADE("commits"),
+	       MADE("refs"));
 	fake_api_change(f, f->ops->commit_files, &run, &change, &s);
 	assert_int_equal(s.r.fate, API_REFUSED);
 }

@@ -436,7 +436,12 @@ static void a_change_is_proposed_where_that_can_help(void **state)
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct policy_answer policy = acting;
+		/* Whatever it is worth, a suggestion comes after what may be done. */
+		struct learned learned = { .of = { { &healer_bump_timeout, 0.95, 9 },
+						   { &healer_rerun_failed_jobs, 0.5, 9 } },
+					   .n = 2 };
 		struct decide_facts facts = {
+			.learned = &learned,
 			.reruns = rows[i].reruns,
 			.conclusion = "failure",
 			.policy = &policy,
