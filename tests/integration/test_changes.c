@@ -184,6 +184,30 @@ static void one_branch_and_one_proposal_whoever_is_killed(struct rig *r)
 	assert_int_equal(outcomes_of(r, run, 1), 1);
 }
 
+/* The branch is there, so the proposal follows, although somebody ran it again meanwhile. */
+static void what_was_begun_is_ended_whoever_runs_it_again(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_world(r);
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"slow\",\"ms\":1}");
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"hang\"}");
+	doomed = dispatcher(r, "doomed", allowed, NULL);
+	run = sim_run(r, SLOW);
+	WAIT(r, our_branches(r) == 1);
+	proc_kill(doomed);
+	sim_no_faults(r);
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	WAIT(r, sim_number(r, run, "attempt") == 2 &&
+			strcmp(sim_word(r, run, "status"), "completed") == 0);
+	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", NULL);
+	is_proposed(r, run, 1);
+	is_proposed(r, run, 2);
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+}
+
 /* The answer got lost: what was asked for is there, and is found. */
 static void an_answer_that_gets_lost_makes_no_second_one(struct rig *r)
 {
@@ -387,6 +411,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_change_is_proposed_and_nothing_else_is_touched),
 		RIG_TEST(without_a_policy_a_person_is_asked_first),
 		RIG_TEST(one_branch_and_one_proposal_whoever_is_killed),
+		RIG_TEST(what_was_begun_is_ended_whoever_runs_it_again),
 		RIG_TEST(an_answer_that_gets_lost_makes_no_second_one),
 		RIG_TEST(what_was_done_before_the_kill_is_found_again),
 		RIG_TEST(nothing_is_proposed_to_a_branch_that_moved),
