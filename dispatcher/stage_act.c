@@ -213,6 +213,8 @@ static void on_stop(const struct redisReply *reply, void *arg)
 	if (!a->attempting)
 		return;
 	if (!why) {
+		if (a->healer->takes_long)
+			task_renew(t);
 		watch_again(t);
 		return;
 	}

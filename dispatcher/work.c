@@ -192,6 +192,15 @@ static struct redis_script settle_script = {
 	"return 'ok'",
 };
 
+/* KEYS due work; ARGV item epoch lease_ms. */
+static struct redis_script renew_script = {
+	.name = "renew",
+	.body = NOW "local w = redis.call('HGET', KEYS[2], ARGV[1]) "
+		    "if not w or string.match(w, '^%d+') ~= ARGV[2] then return 'stale' end "
+		    "redis.call('ZADD', KEYS[1], 'XX', now + ARGV[3], ARGV[1]) "
+		    "return 'ok'",
+};
+
 /* KEYS due work dead; ARGV item epoch reason. */
 static struct redis_script bury_script = {
 	.name = "bury",
@@ -486,6 +495,41 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 	t->detail = arena_strdup(t->arena, detail);
 	t->recorded = outcome_recorded;
 	task_settle(t, &s);
+}
+
+static void on_renewed(const struct redisReply *reply, void *arg)
+{
+	struct task *t = arg;
+	struct timeval tv;
+
+	t->asked--;
+	if (t->settling || !settled_ok(t, reply))
+		return;
+	t->taken_at_ms = t->renewed_at_ms;
+	tv = clock_timeval(t->taken_at_ms + t->e->opt.lease_ms * 3 / 4 - clock_mono_ms());
+	(void)evtimer_add(t->deadline, &tv);
+}
+
+void task_renew(struct task *t)
+{
+	static const char *const names[] = { "due", "work" };
+	int64_t now = clock_mono_ms(), third = t->e->opt.lease_ms / 3;
+	char key[ARRAY_LEN(names)][KEY_MAX];
+	struct redis_cmd cmd;
+
+	if (now - t->taken_at_ms < third || now - t->renewed_at_ms < third)
+		return;
+	t->renewed_at_ms = now;
+	redis_script_cmd(&cmd, &renew_script, ARRAY_LEN(names));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		key_part(&t->e->ks, t->partition, names[i], key[i]);
+		redis_arg(&cmd, key[i]);
+	}
+	redis_arg(&cmd, t->item);
+	redis_arg_i64(&cmd, t->epoch);
+	redis_arg_i64(&cmd, t->e->opt.lease_ms);
+	t->asked++;
+	redis_send_script(t->e->writer, &renew_script, &cmd, on_renewed, t);
 }
 
 static void bury(struct task *t, const char *reason)

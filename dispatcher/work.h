@@ -54,7 +54,8 @@ struct task {
 	int64_t epoch;
 	int64_t tries;                  /* 1 for the first */
 	int64_t lost;                   /* how many workers died or lost their lease over it */
-	int64_t taken_at_ms;            /* monotonic */
+	int64_t taken_at_ms;            /* monotonic; since when its lease runs */
+	int64_t renewed_at_ms;          /* when that was last asked for; 0: never */
 	int64_t loaded_at_ms, redis_ms; /* the same moment here (monotonic) and there */
 	struct run run;
 	struct plan plan;
@@ -113,6 +114,11 @@ int64_t task_now_ms(const struct task *);
 void task_retry(struct task *, int64_t at_least_ms, const char *why);
 /* It could not even be tried: again after so long, which costs no try and no age. */
 void task_hold(struct task *, int64_t ms, const char *why);
+/*
+ * For work that takes longer than a lease and has a time limit of its own: it begins anew. Called
+ * again and again; a lease that was lost stays lost.
+ */
+void task_renew(struct task *);
 /*
  * An intermediate write under the epoch that keeps item and lease. then() follows when it
  * is done; when the lease was lost or Redis is gone, the task ends instead.

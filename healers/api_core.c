@@ -375,6 +375,23 @@ bool api_ended(struct api_call *c, const struct http_reply *r, bool good, const 
 	return true;
 }
 
+bool api_clone(struct api_call *c, const char *url, const char *user, int64_t size_bytes)
+{
+	const char *secret = strrchr(c->authorization, ' ');
+	struct http_origin origin;
+	struct err err;
+
+	if (!secret || http_origin_of(url, &origin, &err) < 0 ||
+	    (!origin.tls && !origin.loopback)) {
+		api_refuse(&c->result, 0, "%s names no https address of the repository",
+			   c->api->origin.host);
+		return false;
+	}
+	c->result.clone =
+		(struct api_clone){ arena_strdup(c->arena, url), user, secret + 1, size_bytes };
+	return true;
+}
+
 const char *api_body(struct api_call *c, struct buf *b)
 {
 	const char *body = b->overflow ? NULL : arena_strdup(c->arena, buf_text(b));

@@ -180,6 +180,11 @@ void api_request(struct api_call *, const struct api_request *);
  */
 bool api_ended(struct api_call *, const struct http_reply *, bool good, const char *what);
 /* What was written into a buffer of ours, in the call's arena; NULL when it was too much. */
+/*
+ * What git needs to get at `url` with the credentials of this call. False, and the call is refused:
+ * that address is none a secret may be sent to.
+ */
+bool api_clone(struct api_call *, const char *url, const char *user, int64_t size_bytes);
 const char *api_body(struct api_call *, struct buf *);
 void api_put_member(struct buf *, const char *name, const char *text); /* "name":"text" */
 

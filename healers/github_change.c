@@ -134,6 +134,24 @@ struct api_call *github_find_proposal(struct api *api, const struct api_run *run
 	return api_submit(c);
 }
 
+static void take_repo(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *url = json_str(o, "clone_url", "");
+
+	if (api_ended(c, r, *url, "a repository"))
+		return;
+	(void)api_clone(c, url, "x-access-token", json_i64(o, "size", 0) * 1024);
+	api_report(c);
+}
+
+struct api_call *github_get_clone(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_requests(api, run, fn, arg);
+
+	c->request = (struct api_request){ "GET", "", NULL, need_read, take_repo };
+	return api_submit(c);
+}
+
 /* --- one commit on a new branch ------------------------------------------------------------ */
 
 struct commit {

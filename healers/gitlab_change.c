@@ -115,6 +115,25 @@ struct api_call *gitlab_find_proposal(struct api *api, const struct api_run *run
 	return api_submit(c);
 }
 
+static void take_project(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *url = json_str(o, "http_url_to_repo", "");
+
+	if (api_ended(c, r, *url, "a project"))
+		return;
+	(void)api_clone(c, url, "oauth2", json_i64(o, "statistics.repository_size", 0));
+	api_report(c);
+}
+
+struct api_call *gitlab_get_clone(struct api *api, const struct api_run *run, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_requests(api, run, fn, arg);
+
+	c->request =
+		(struct api_request){ "GET", "?statistics=true", NULL, need_read, take_project };
+	return api_submit(c);
+}
+
 /* --- one commit on a new branch ------------------------------------------------------------ */
 
 static void take_commit(struct api_call *c, const struct http_reply *r, struct json_object *o)

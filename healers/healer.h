@@ -90,6 +90,8 @@ struct healer {
 	bool of_running;
 	/* Begun anew it finds what it did before: an interrupted one needs no proof to go on. */
 	bool resumes;
+	/* It may take longer than a lease, and ends by itself at a time that is configured. */
+	bool takes_long;
 	/* Whatever the policy allows, a person is asked. */
 	bool asks_always;
 	/* It proposes what that makes of the repository's files; NULL: it does something else. */

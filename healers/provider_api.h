@@ -136,6 +136,12 @@ struct api_afresh {
 	int64_t since_ms; /* find_afresh: what began earlier is another one */
 };
 
+/* Where git finds the repository, with what it needs to get in: a secret. */
+struct api_clone {
+	const char *url, *user, *password;
+	int64_t size_bytes; /* as the provider thinks; 0: it does not say */
+};
+
 enum api_proposal_state { PROPOSAL_OPEN, PROPOSAL_MERGED, PROPOSAL_CLOSED };
 /* A pull request, a merge request. url is "" when there is none. */
 struct api_proposal {
@@ -173,6 +179,8 @@ struct api_result {
 
 	/* get_branch */
 	struct api_branch branch;
+	/* get_clone */
+	struct api_clone clone;
 	/* find_proposal: the newest from that branch; open_proposal */
 	struct api_proposal proposal;
 
@@ -301,6 +309,8 @@ struct provider_api {
 				       api_fn *, void *arg);
 	struct api_call *(*find_proposal)(struct api *, const struct api_run *, const char *branch,
 					  api_fn *, void *arg);
+	/* For a token that may do what a proposal takes. */
+	api_act_fn *get_clone;
 	/*
 	 * One commit on a new branch, which is all that is ever written. API_WAIT: something of
 	 * that name is there already, and was left as it is.

@@ -989,6 +989,7 @@ const struct provider_api provider_api_github = {
 	.show = show,
 	.get_branch = github_get_branch,
 	.find_proposal = github_find_proposal,
+	.get_clone = github_get_clone,
 	.commit_files = github_commit_files,
 	.open_proposal = github_open_proposal,
 	.list_runs = api_list_runs,

@@ -688,6 +688,7 @@ const struct provider_api provider_api_gitlab = {
 	.find_afresh = gitlab_find_afresh,
 	.get_branch = gitlab_get_branch,
 	.find_proposal = gitlab_find_proposal,
+	.get_clone = gitlab_get_clone,
 	.commit_files = gitlab_commit_files,
 	.open_proposal = gitlab_open_proposal,
 	.list_runs = api_list_runs,

@@ -142,6 +142,9 @@ static void on_result(const struct api_result *r, void *arg)
 		(void)snprintf(s->branch, sizeof(s->branch), "%s %s %s", r->branch.sha,
 			       r->branch.parent, r->branch.message);
 	copy(s->url, sizeof(s->url), r->proposal.url);
+	if (r->clone.url)
+		(void)snprintf(s->clone, sizeof(s->clone), "%s:%s@%s %lld", r->clone.user,
+			       r->clone.password, r->clone.url, (long long)r->clone.size_bytes);
 	for (unsigned i = 0; i < r->n_repos; i++) {
 		size_t n = strlen(s->repos);
 

@@ -40,6 +40,7 @@ struct fake_report {
 	char etag[64], repos[512]; /* repos: "name#state; " of each */
 	char branch[200];          /* "sha parent message" */
 	char url[100];             /* of the proposal */
+	char clone[300];           /* "user:password@url size" */
 };
 
 struct fake_api {

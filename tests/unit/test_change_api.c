@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "fake_api.h"
 #include "healers/change.h"
+#include "healers/healer.h"
 
 #define BRANCH "pipeline-guard/bump_timeout-0123456789abcdef"
 #define SHA    "1111111111111111111111111111111111111111"
@@ -447,6 +448,51 @@ static void gitlab_opens_a_merge_request(void **state)
 	assert_int_equal(s.r.fate, API_WAIT);
 }
 
+/* --- a copy -------------------------------------------------------------------------------------
+ */
+
+static void says_how_git_gets_in(void **state)
+{
+	struct fake_api *f = *state;
+	bool is_github = f->ops == &provider_api_github;
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "GET",
+		 .path = "/repos/acme/shop",
+		 .status = 200,
+		 .body = "{\"clone_url\":\"https://github.example/acme/shop.git\",\"size\":3}" },
+	       { .method = "GET",
+		 .path = "/projects/5?statistics=true",
+		 .status = 200,
+		 .body = "{\"http_url_to_repo\":\"https://gitlab.example/acme/shop.git\","
+			 "\"statistics\":{\"repository_size\":3072}}" });
+	fake_api_act(f, HEALER_CALL(get_clone), &run, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_string_equal(
+		s.clone, is_github
+				 ? "x-access-token:ghp_1@https://github.example/acme/shop.git 3072"
+				 : "oauth2:glpat-1@https://gitlab.example/acme/shop.git 3072");
+}
+
+static void no_secret_goes_over_plain_http(void **state)
+{
+	static const char *const urls[] = { "http://github.example/a/b.git", "git@x:a/b.git",
+					    "file:///etc", "https://u:p@x/a/b.git", "" };
+	struct fake_api *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		struct fake_report s;
+		char body[200];
+
+		(void)snprintf(body, sizeof(body), "{\"clone_url\":\"%s\"}", urls[i]);
+		SCRIPT(f, { .method = "GET", .path = "/repos/", .status = 200, .body = body });
+		fake_api_act(f, HEALER_CALL(get_clone), &run, &s);
+		assert_case(s.r.fate == API_REFUSED, urls[i]);
+		assert_case(!*s.clone, urls[i]);
+	}
+}
+
 static void a_provider_without_repositories_has_none_of_it(void **state)
 {
 	UNUSED(state);
@@ -477,6 +523,9 @@ int main(void)
 		GITLAB(gitlab_tells_what_became_of_a_proposal),
 		GITLAB(gitlab_commits_from_the_head_that_was_seen),
 		GITLAB(gitlab_opens_a_merge_request),
+		GITHUB(says_how_git_gets_in),
+		GITLAB(says_how_git_gets_in),
+		GITHUB(no_secret_goes_over_plain_http),
 		cmocka_unit_test(a_provider_without_repositories_has_none_of_it),
 	};
 
