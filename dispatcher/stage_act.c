@@ -272,7 +272,8 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		if (a->healer->awaits)
 			await_outcome(t, why);
 		else
-			finish(t, a->healer->done_as, a->healer->edit ? why : t->plan.reason);
+			finish(t, a->healer->done_as,
+			       healer_proposes(a->healer) ? why : t->plan.reason);
 		return;
 	case HEAL_STOPPING:
 	case HEAL_TEMPFAIL:

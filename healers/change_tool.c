@@ -57,7 +57,7 @@ const struct change_tool change_tools[] = {
 	  LIST("Cargo.toml", "rustfmt.toml", ".rustfmt.toml"),
 	  NAME(LIST("*.rs"), "rustfmt", "--quiet", "--edition", "2021"), LIST("*.rs"), false },
 
-	{ "refresh_lockfile", "npm", "npm|package-lock.json", LIST("package-lock.json"),
+	{ "refresh_lockfile", "npm", "package-lock.json", LIST("package-lock.json"),
 	  FETCH("npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit",
 		"--no-fund"),
 	  LIST("package-lock.json"), false },

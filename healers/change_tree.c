@@ -24,6 +24,20 @@ static const char *const handed_on[] = {
 	"change.ci_files",       "change.fewer_tests", "change.folder",
 };
 
+static const char *const names[] = {
+	[TREE_PUSHED] = "pushed",           [TREE_EXISTS] = "exists",
+	[TREE_NOTHING] = "nothing",         [TREE_STALE] = "stale",
+	[TREE_TOO_LARGE] = "too_large",     [TREE_REFUSED] = "refused",
+	[TREE_BLOCKED] = "blocked",         [TREE_NO_SANDBOX] = "sandbox_unavailable",
+	[TREE_TOOL_FAILED] = "tool_failed", [TREE_DENIED] = "denied",
+	[TREE_UNREACHABLE] = "unreachable", [TREE_BROKEN] = "broken",
+};
+
+const char *tree_result_name(enum tree_result r)
+{
+	return (size_t)r < ARRAY_LEN(names) ? names[r] : "?";
+}
+
 struct change_tree {
 	struct attempt *at;
 	struct child *child;

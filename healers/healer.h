@@ -96,6 +96,8 @@ struct healer {
 	bool asks_always;
 	/* It proposes what that makes of the repository's files; NULL: it does something else. */
 	const struct edit *edit;
+	/* It proposes what one of change_tools makes of a copy of the repository, or git. */
+	bool in_tree;
 	const char *advice;  /* to who reads the proposal, a sentence */
 	const char *in_vain; /* said where there is nothing to change */
 	/*
@@ -138,6 +140,9 @@ extern const struct healer healer_cancel_stuck_and_rerun;
 extern const struct healer healer_bump_timeout;
 extern const struct healer healer_use_mirror;
 extern const struct healer healer_quarantine_test;
+extern const struct healer healer_fix_lint;
+extern const struct healer healer_refresh_lockfile;
+extern const struct healer healer_revert_commit;
 extern const struct healer healer_repair_local_git;
 extern const struct healer healer_escalate;
 
@@ -145,6 +150,8 @@ extern const struct healer healer_escalate;
 extern const struct healer *const healers[];
 const struct healer *healer_find(const char *name);
 const char *heal_risk_name(enum heal_risk);
+/* Whether what it does is to propose a change. */
+bool healer_proposes(const struct healer *);
 /* Whether it could do anything about that: a proposal needs more than a category. */
 bool healer_fits(const struct healer *, const struct finding *, const struct propose_rules *);
 /* Whether that provider has what the healer calls; NULL: none is known. */

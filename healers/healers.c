@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/finding.h"
+#include "healers/change_tool.h"
 #include "healers/edit.h"
 #include "healers/healer_afresh.h"
 #include "healers/healer_calls.h"
@@ -18,6 +19,9 @@ const struct healer *const healers[] = {
 	&healer_bump_timeout,
 	&healer_use_mirror,
 	&healer_quarantine_test,
+	&healer_fix_lint,
+	&healer_refresh_lockfile,
+	&healer_revert_commit,
 	&healer_repair_local_git,
 	&healer_escalate,
 	NULL,
@@ -45,14 +49,21 @@ const char *heal_risk_name(enum heal_risk risk)
 	return "?";
 }
 
+bool healer_proposes(const struct healer *h)
+{
+	return h->edit || h->in_tree;
+}
+
 bool healer_fits(const struct healer *h, const struct finding *f, const struct propose_rules *rules)
 {
-	return !h->edit || h->edit->fits(&(struct edit_facts){ f, rules, "" });
+	if (h->edit)
+		return h->edit->fits(&(struct edit_facts){ f, rules, "" });
+	return !h->in_tree || !h->targets || change_tool_for(h->name, f);
 }
 
 bool healer_works_on(const struct healer *h, const struct provider_api *provider)
 {
-	if (h->edit && !(provider && provider->open_proposal))
+	if (healer_proposes(h) && !(provider && provider->open_proposal))
 		return false;
 	for (const size_t *call = h->calls; *call; call++)
 		if (!provider || !healer_call(provider, *call))

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/conf.h"
@@ -15,6 +17,8 @@
 #include "core/mem.h"
 #include "core/neutralise.h"
 #include "core/text.h"
+#include "healers/change_tool.h"
+#include "healers/change_tree.h"
 #include "healers/edit.h"
 #include "healers/healer.h"
 
@@ -32,6 +36,12 @@ struct propose {
 	char branch[CHANGE_BRANCH_MAX];
 	char what[EDIT_WHAT_MAX];
 	struct api_change out;
+
+	/* in_tree */
+	const struct change_tool *tool; /* NULL: git takes the commit back */
+	struct change_tree *tree;
+	char *password;            /* in the arena */
+	unsigned n_files, n_lines; /* 0: an earlier try made it */
 };
 
 _Static_assert(sizeof(struct propose) <= PROPOSE_STATE_BYTES, "the state fits");
@@ -47,6 +57,9 @@ static void forget(struct attempt *at)
 {
 	struct propose *s = state_of(at);
 
+	if (s->password)
+		OPENSSL_cleanse(s->password, strlen(s->password));
+	s->password = NULL;
 	arena_free(s->arena);
 	s->arena = NULL;
 }
@@ -138,6 +151,79 @@ static bool same_message(const char *a, const char *b)
 	return n == m && strncmp(a, b, n) == 0;
 }
 
+/* --- ... made in a copy -------------------------------------------------------------------------
+ */
+
+static const char *body(struct attempt *at);
+
+static void on_changed(const struct tree_end *e, void *arg)
+{
+	struct attempt *at = arg;
+	struct propose *s = state_of(at);
+
+	s->tree = NULL;
+	s->n_files = e->n_files;
+	s->n_lines = e->n_lines;
+	switch (e->result) {
+	case TREE_PUSHED:
+		s->out.body = body(at);
+		open_proposal(at);
+		return;
+	case TREE_EXISTS: /* by somebody who was faster: the next try looks whose it is */
+	case TREE_UNREACHABLE:
+		end(at, HEAL_TEMPFAIL, -1, e->detail);
+		return;
+	case TREE_NOTHING:
+	case TREE_STALE:
+	case TREE_TOO_LARGE:
+	case TREE_REFUSED:
+	case TREE_BLOCKED:
+	case TREE_NO_SANDBOX:
+	case TREE_TOOL_FAILED:
+	case TREE_DENIED:
+	case TREE_BROKEN:
+		refuse(at, "%s: %.200s", tree_result_name(e->result), e->detail);
+		return;
+	}
+}
+
+static void on_clone(const struct api_result *r, void *arg)
+{
+	struct attempt *at = arg;
+	struct propose *s = state_of(at);
+	int64_t most = conf_int(at->conf, "change.max_repository");
+	struct err err;
+
+	if (failed(at, r))
+		return;
+	if (r->clone.size_bytes > most) {
+		refuse(at,
+		       "too_large: the repository has %" PRId64
+		       " MiB, and copies are made of those "
+		       "up to %" PRId64 " (change.max_repository)",
+		       r->clone.size_bytes >> 20, most >> 20);
+		return;
+	}
+	s->password = arena_strdup(s->arena, r->clone.password);
+	if (change_tree_start(at,
+			      &(struct tree_request){
+				      .url = r->clone.url,
+				      .user = r->clone.user,
+				      .password = s->password,
+				      .branch = at->branch,
+				      .sha = at->sha,
+				      .new_branch = s->branch,
+				      .message = s->out.message,
+				      .tool = s->tool,
+				      .max_files = (unsigned)at->rules->max_files,
+				      .max_lines = (unsigned)at->rules->max_lines,
+				      .ci_files = at->rules->ci_files,
+				      .fewer_tests = at->rules->fewer_tests,
+			      },
+			      on_changed, at, &s->tree, &err) < 0)
+		refuse(at, "%s", err.msg);
+}
+
 /* A branch of that name is this commit, from a try that was interrupted; or it is not touched. */
 static void on_our_branch(const struct api_result *r, void *arg)
 {
@@ -146,7 +232,9 @@ static void on_our_branch(const struct api_result *r, void *arg)
 
 	if (failed(at, r))
 		return;
-	if (!*r->branch.sha)
+	if (!*r->branch.sha && at->healer->in_tree)
+		s->call = at->provider->get_clone(at->api, &at->run, on_clone, at);
+	else if (!*r->branch.sha)
 		s->call = at->provider->commit_files(at->api, &at->run, &s->out, on_committed, at);
 	else if (strcmp(r->branch.parent, s->out.sha) == 0 &&
 		 same_message(r->branch.message, s->out.message))
@@ -215,6 +303,9 @@ static const char *body(struct attempt *at)
 	buf_puts(&b, at->healer->advice);
 	buf_puts(&b, "\n\n");
 	put_files(&b, &s->change);
+	if (s->n_files)
+		buf_printf(&b, "- %u file%s, %u line%s\n", s->n_files, s->n_files == 1 ? "" : "s",
+			   s->n_lines, s->n_lines == 1 ? "" : "s");
 	buf_printf(&b,
 		   "\nMade by Pipeline Guard (`%s`, %.0f %% sure of the cause, fingerprint `%s`). "
 		   "Close it if it is not wanted: for this failure it is then not proposed again "
@@ -374,6 +465,19 @@ static void next_file(struct attempt *at)
 		refuse(at, "%s", at->healer->in_vain);
 }
 
+/* What will be done is known before it is: so what an earlier try did can be told by it. */
+static void plan_tree(struct attempt *at)
+{
+	struct propose *s = state_of(at);
+
+	if (s->tool)
+		(void)snprintf(s->what, sizeof(s->what), "Run %s", s->tool->name);
+	else
+		(void)snprintf(s->what, sizeof(s->what), "Take back %.12s", at->sha);
+	fill(at);
+	s->call = at->provider->get_branch(at->api, &at->run, s->branch, on_our_branch, at);
+}
+
 /* --- whether at all
  * ---------------------------------------------------------------------------------- */
 
@@ -399,6 +503,8 @@ static void on_head(const struct api_result *r, void *arg)
 		refuse(at, "the branch %.100s is gone, or is one of a fork", at->branch);
 	else if (strcmp(r->branch.sha, at->sha) != 0)
 		refuse(at, "the branch %.100s moved on since: its own run will tell", at->branch);
+	else if (at->healer->in_tree)
+		plan_tree(at);
 	else if (at->rules->ci_files)
 		state_of(at)->call = at->provider->get_run(at->api, &at->run, on_run, at);
 	else
@@ -439,7 +545,7 @@ static void look_for_another(struct attempt *at)
 	struct err err;
 
 	while ((h = healers[s->other]) && h != at->healer &&
-	       !(h->edit && healer_target(h, at->finding)))
+	       !(healer_proposes(h) && healer_target(h, at->finding)))
 		s->other++;
 	if (!h)
 		s->call = at->provider->get_branch(at->api, &at->run, at->branch, on_head, at);
@@ -460,12 +566,14 @@ int propose_start(struct attempt *at, struct err *err)
 			       at->provider->name);
 	if (!at->finding || !*at->branch || !*at->sha)
 		return err_set(err, ERR_INPUT, "branch, commit or finding of the run is not known");
-	if (!at->healer->edit->fits(&(struct edit_facts){ at->finding, at->rules, "" }))
+	if (!healer_fits(at->healer, at->finding, at->rules))
 		return err_set(err, ERR_INPUT, "%s", at->healer->in_vain);
 	if (change_branch(at->healer->name, at->finding->fingerprint, s->branch, err) < 0)
 		return -1;
 	s->arena = arena_new();
 	s->change.files = s->files;
+	if (at->healer->targets)
+		s->tool = change_tool_for(at->healer->name, at->finding);
 	look_for_another(at);
 	return 0;
 }
@@ -477,6 +585,8 @@ void propose_cancel(struct attempt *at)
 	if (s->call)
 		at->provider->cancel(s->call);
 	s->call = NULL;
+	change_tree_cancel(s->tree);
+	s->tree = NULL;
 	forget(at);
 }
 

@@ -5,11 +5,10 @@
 
 /* What is the same in all of them. */
 /* NOLINTBEGIN(bugprone-macro-parentheses) */
-#define PROPOSES(name_, edit_)                                                                \
-	.name = (name_), .risk = RISK_CHANGE, .edit = &(edit_), .resumes = true,              \
-	.acts_on_provider = true, .done_as = "proposed",                                      \
-	.scopes = "contents: write, pull requests: write", .state_size = PROPOSE_STATE_BYTES, \
-	.start = propose_start, .cancel = propose_cancel
+#define PROPOSES(name_)                                                                  \
+	.name = (name_), .risk = RISK_CHANGE, .resumes = true, .acts_on_provider = true, \
+	.done_as = "proposed", .scopes = "contents: write, pull requests: write",        \
+	.state_size = PROPOSE_STATE_BYTES, .start = propose_start, .cancel = propose_cancel
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct heal_target slow[] = {
@@ -19,7 +18,8 @@ static const struct heal_target slow[] = {
 };
 
 const struct healer healer_bump_timeout = {
-	PROPOSES("bump_timeout", edit_bump_timeout),
+	PROPOSES("bump_timeout"),
+	.edit = &edit_bump_timeout,
 	.summary =
 		"Proposes to double a limit of time that was exceeded, where it is written down.",
 	.targets = slow,
@@ -37,7 +37,8 @@ static const struct heal_target registries[] = {
 };
 
 const struct healer healer_use_mirror = {
-	PROPOSES("use_mirror", edit_use_mirror),
+	PROPOSES("use_mirror"),
+	.edit = &edit_use_mirror,
 	.summary = "Proposes to fetch packages from the mirror that the policy has of a registry.",
 	.targets = registries,
 	.because = "can be avoided with the mirror of that registry",
@@ -51,7 +52,8 @@ static const struct heal_target flaky[] = {
 };
 
 const struct healer healer_quarantine_test = {
-	PROPOSES("quarantine_test", edit_quarantine_test),
+	PROPOSES("quarantine_test"),
+	.edit = &edit_quarantine_test,
 	.summary =
 		"Proposes to let a flaky test run without failing the run; only when a person asks "
 		"for it.",
@@ -60,4 +62,47 @@ const struct healer healer_quarantine_test = {
 	.because = "can be put in quarantine until it is mended",
 	.advice = "The test still runs and is reported. Take the mark away when it is mended.",
 	.in_vain = "it is no single test of pytest that could be marked",
+};
+
+static const struct heal_target style[] = {
+	{ "lint_failure", NULL, 0.6 },
+	{ NULL, NULL, 0 },
+};
+
+const struct healer healer_fix_lint = {
+	PROPOSES("fix_lint"),
+	.in_tree = true,
+	.takes_long = true,
+	.summary = "Proposes what the formatter or linter that complained makes of the code.",
+	.targets = style,
+	.because = "can be put right by the tool that complains",
+	.advice = "The tool ran over the whole repository, in the version that the guard has.",
+	.in_vain = "no tool that complains is known here",
+};
+
+static const struct heal_target locks[] = {
+	{ "dependency_failure", NULL, 0.3 },
+	{ NULL, NULL, 0 },
+};
+
+const struct healer healer_refresh_lockfile = {
+	PROPOSES("refresh_lockfile"),
+	.in_tree = true,
+	.takes_long = true,
+	.summary = "Proposes a lock file made anew from what the project asks for.",
+	.targets = locks,
+	.because = "may only need its lock file made anew",
+	.advice = "Look at which versions changed.",
+	.in_vain = "no package manager that complains is known here",
+};
+
+const struct healer healer_revert_commit = {
+	PROPOSES("revert_commit"),
+	.in_tree = true,
+	.takes_long = true,
+	.summary = "Proposes to take back the commit that failed; only when a person asks for it.",
+	.asks_always = true,
+	.because = "began with this commit",
+	.advice = "Close this if the commit is not the cause, or can be mended sooner.",
+	.in_vain = "the commit cannot be taken back",
 };

@@ -11,20 +11,6 @@
 #include "healers/change_tool.h"
 #include "healers/tree_work.h"
 
-static const char *const names[] = {
-	[TREE_PUSHED] = "pushed",           [TREE_EXISTS] = "exists",
-	[TREE_NOTHING] = "nothing",         [TREE_STALE] = "stale",
-	[TREE_TOO_LARGE] = "too_large",     [TREE_REFUSED] = "refused",
-	[TREE_BLOCKED] = "blocked",         [TREE_NO_SANDBOX] = "sandbox_unavailable",
-	[TREE_TOOL_FAILED] = "tool_failed", [TREE_DENIED] = "denied",
-	[TREE_UNREACHABLE] = "unreachable", [TREE_BROKEN] = "broken",
-};
-
-const char *tree_result_name(enum tree_result r)
-{
-	return (size_t)r < ARRAY_LEN(names) ? names[r] : "?";
-}
-
 int tree_stop(struct tree *t, enum tree_result result, const char *fmt, ...)
 {
 	char text[sizeof(t->end->detail)];

@@ -42,6 +42,9 @@ const STRATEGIES = {
 	bump_timeout: 'Propose a longer time limit',
 	use_mirror: 'Propose a mirror',
 	quarantine_test: 'Propose to quarantine a flaky test',
+	fix_lint: 'Propose what the formatter makes of it',
+	refresh_lockfile: 'Propose a new lock file',
+	revert_commit: 'Propose to take the commit back',
 	escalate: 'Ask a person',
 };
 const RESULTS = {

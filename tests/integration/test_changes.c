@@ -17,7 +17,7 @@ static const char allowed[] = "defaults: { risk: change, change: { labels: [ci] 
 static const char *rules(struct rig *r)
 {
 	return rules_only(r, "markers.yaml", "ci_systems.yaml", "limits.yaml", "tests.yaml",
-			  "python.yaml", NULL);
+			  "python.yaml", "linters.yaml", "c_cpp.yaml", NULL);
 }
 
 static const char *policy(struct rig *r, const char *text)
@@ -333,6 +333,105 @@ static void an_app_proposes_too(struct rig *r)
 	assert_string_equal(proposal(r, "labels.0"), "ci");
 }
 
+/* --- made in a copy --------------------------------------------------------------------------- */
+
+#define UGLY "{\"cause\":\"lint_format\",\"repo\":\"" REPO "\",\"story\":1}"
+
+static void start_ugly_world(struct rig *r)
+{
+	start_world(r);
+	commit(r, ".clang-format", "BasedOnStyle: LLVM\\n");
+	commit(r, "src/main.c", "int  main(void) {return 0;}\\n");
+}
+
+/* Skips the test where the copy cannot be worked on. */
+static void is_mended(struct rig *r, uint64_t run)
+{
+	const char *result = plan_result(r, run, 1), *detail = plan_field(r, run, 1, "detail");
+
+	if (strstr(detail, "sandbox_unavailable") || strstr(detail, "blocked: "))
+		rig_skip(r, detail);
+	if (strcmp(result, "proposed") != 0)
+		fail_msg("%s: %s", result, detail);
+}
+
+static void a_formatter_is_run_and_the_rest_is_the_same(struct rig *r)
+{
+	const char *before, *branch;
+	uint64_t run;
+
+	start_ugly_world(r);
+	before = main_sha(r);
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, UGLY);
+	is_mended(r, run);
+	assert_string_equal(plan_field(r, run, 1, "strategy"), "fix_lint");
+	assert_string_equal(main_sha(r), before);
+	assert_int_equal(proposals(r), 1);
+	assert_string_equal(proposal(r, "title"), "Run clang-format");
+	assert_non_null(strstr(proposal(r, "body"), "1 file, 2 lines"));
+	branch = proposal(r, "head");
+	assert_non_null(strstr(git(r, rig_printf(r, "diff main %s", branch)),
+			       "+int main(void) { return 0; }\n"));
+	assert_non_null(strstr(git(r, rig_printf(r, "log -1 --format=%%an%%n%%b %s", branch)),
+			       "Signed-off-by: Pipeline Guard <pipeline-guard@localhost>"));
+}
+
+static void a_pushed_branch_gets_its_proposal_whoever_is_killed(struct rig *r)
+{
+	struct proc *doomed;
+	uint64_t run;
+
+	start_ugly_world(r);
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"slow\",\"ms\":1}");
+	sim_fault(r, "{\"call\":\"pulls\",\"kind\":\"hang\"}");
+	doomed = dispatcher(r, "doomed", allowed, NULL);
+	run = sim_run(r, UGLY);
+	WAIT(r, our_branches(r) == 1 || strcmp(plan_field(r, run, 1, "state"), "done") == 0);
+	if (our_branches(r) == 0)
+		is_mended(r, run);
+	proc_kill(doomed);
+	sim_no_faults(r);
+	(void)dispatcher(r, "heir", allowed, "heal.settle=200ms", NULL);
+	is_mended(r, run);
+	assert_int_equal(proposals(r), 1);
+	assert_int_equal(our_branches(r), 1);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+}
+
+/* Longer than a lease: it is renewed for as long as the push takes. */
+static void work_outlasts_its_lease(struct rig *r)
+{
+	uint64_t run;
+
+	start_ugly_world(r);
+	sim_fault(r, "{\"call\":\"push\",\"kind\":\"slow\",\"ms\":3000}");
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, UGLY);
+	is_mended(r, run);
+	assert_string_equal(plan_field(r, run, 1, "sends"), "1");
+	assert_int_equal(proposals(r), 1);
+}
+
+static void a_person_has_a_commit_taken_back(struct rig *r)
+{
+	const char *id;
+	uint64_t run;
+
+	start_world(r);
+	commit(r, "src/app.py", "broken\\n");
+	(void)dispatcher(r, "dispatcher", "{}\n", NULL);
+	run = sim_run(r, "{\"cause\":\"build_compile\",\"repo\":\"" REPO "\"}");
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	id = rig_printf(r, "%" PRIu64, run);
+	assert_int_equal(heal_asked(r, "--strategy", "revert_commit", id, NULL), 0);
+	WAIT(r, strcmp(plan_field(r, run, 1, "strategy"), "revert_commit") == 0);
+	is_mended(r, run);
+	assert_int_equal(proposals(r), 1);
+	assert_non_null(strstr(git(r, rig_printf(r, "diff --stat main %s", proposal(r, "head"))),
+			       "src/app.py"));
+}
+
 /* --- GitLab --------------------------------------------------------------------------------------
  */
 
@@ -419,6 +518,10 @@ int main(int argc, char **argv)
 		RIG_TEST(one_open_fix_for_a_failure_and_none_against_a_person),
 		RIG_TEST(a_token_without_the_right_says_which),
 		RIG_TEST(an_app_proposes_too),
+		RIG_TEST(a_formatter_is_run_and_the_rest_is_the_same),
+		RIG_TEST(a_pushed_branch_gets_its_proposal_whoever_is_killed),
+		RIG_TEST(work_outlasts_its_lease),
+		RIG_TEST(a_person_has_a_commit_taken_back),
 		RIG_TEST(gitlab_gets_a_merge_request),
 		RIG_TEST(gitlab_gets_one_whoever_is_killed),
 	};

@@ -509,6 +509,16 @@ const struct cause causes[] = {
 			 "##[error]The action 'Run npm run test:integration' has timed out after "
 			 "20 minutes.\n",
 			 0 } } },
+	{ .id = "lint_format",
+	  .category = "lint_failure",
+	  .subcategory = "style",
+	  .place = IN_LINT,
+	  .stories = { { "clang-format --dry-run -Werror src/main.c",
+			 "src/main.c:1:4: error: code should be clang-formatted "
+			 "[-Wclang-format-violations]\n"
+			 "int  main(void) {return 0;}\n"
+			 "   ^\n",
+			 1 } } },
 	{ .id = "timeout_test",
 	  .category = "timeout",
 	  .subcategory = "test",
