@@ -34,6 +34,12 @@ static bool removed(int at, const char *name)
 	return unlinkat(at, name, 0) == 0 || unlinkat(at, name, AT_REMOVEDIR) == 0;
 }
 
+/* The program may have taken the rights away that moving and emptying it takes. */
+static bool open_up(int folder, const char *name)
+{
+	return fchmodat(folder, name, 0700, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Folders with something in them move up to the top, however deep they are. */
 static void empty_out(int top, int folder, unsigned *moved)
 {
@@ -49,9 +55,8 @@ static void empty_out(int top, int folder, unsigned *moved)
 		if (is_dots(e->d_name) || removed(folder, e->d_name))
 			continue;
 		(void)snprintf(name, sizeof(name), "~%u", (*moved)++);
-		/* The program may have taken the rights away that moving it takes. */
-		(void)fchmodat(folder, e->d_name, 0700, 0);
-		(void)renameat(folder, e->d_name, top, name);
+		if (open_up(folder, e->d_name))
+			(void)renameat(folder, e->d_name, top, name);
 	}
 	(void)closedir(dir);
 }
@@ -67,7 +72,8 @@ static bool remove_some(int top, unsigned *moved)
 	while (dir && (e = readdir(dir))) {
 		if (is_dots(e->d_name) || removed(top, e->d_name))
 			continue;
-		(void)fchmodat(top, e->d_name, 0700, 0);
+		if (!open_up(top, e->d_name))
+			continue;
 		inner = open_folder(top, e->d_name);
 		if (inner < 0)
 			continue;
