@@ -16,6 +16,8 @@ _Static_assert((int)TAIL_LINES <= (int)DETECT_WORDS_MAX &&
 static const double rule_is_sure = 0.75;
 /* Over a rule that is not, words must be this sure; a rule that only guesses is in nobody's way. */
 static const double words_are_sure = 0.8, rule_guesses = 0.5;
+/* It has seen few kinds of failures, so it is never surer than a rule that knows the tool. */
+static const double surest = 0.9;
 /* Less likely than this is not worth naming. */
 static const double worth_naming = 0.15;
 
@@ -84,7 +86,7 @@ static void say(const struct text_opinion *o, const struct scan *s, struct arena
 	f->category = arena_strdup(a, o->best[0].class);
 	f->subcategory = "";
 	f->transient = false; /* words alone are no reason to try again */
-	f->confidence = round3(fmin(o->best[0].probability, 0.95));
+	f->confidence = round3(fmin(o->best[0].probability, surest));
 	f->rule = DETECT_BY_WORDS;
 	f->title = arena_printf(a, "No rule is sure; the words say %s", words);
 	f->n_suggestions = 0;

@@ -219,11 +219,33 @@ static double calibrated(double weight)
 					    (curve[i].weight - curve[i - 1].weight);
 }
 
+/* The best score that says something else. */
+static double best_rival(const struct verdict *v, const char *category)
+{
+	double best = 0;
+
+	for (size_t i = 0; i < v->n; i++)
+		if (v->scores[i].value > best && strcmp(spec_of(v, i)->category, category) != 0)
+			best = v->scores[i].value;
+	return best;
+}
+
+/*
+ * How often such an answer is right. Where the log gives an equal reason for something else, one in
+ * five is not, which the weight alone does not tell: it is for deciding.
+ */
+static double confidence_of(const struct verdict *v, double weight)
+{
+	double rival = best_rival(v, spec_of(v, 0)->category);
+
+	return calibrated(weight) * (1 - 0.15 * pow(fmin(rival / v->scores[0].value, 1), 4));
+}
+
 /* A second rule that says the same makes it surer; a near rival less sure. */
 static double weight_of(const struct verdict *v, size_t winner)
 {
 	const char *category = spec_of(v, winner)->category;
-	double value = v->scores[winner].value, support = 0, rival = 0;
+	double value = v->scores[winner].value, support = 0, rival = best_rival(v, category);
 
 	/* Two guesses are no surer than one. */
 	if (spec_of(v, winner)->command && !v->scores[winner].hit)
@@ -233,8 +255,6 @@ static double weight_of(const struct verdict *v, size_t winner)
 
 		if (same && i != winner && v->scores[i].value > support)
 			support = v->scores[i].value;
-		if (!same && v->scores[i].value > rival)
-			rival = v->scores[i].value;
 	}
 	if (value > 0.98)
 		value = 0.98;
@@ -571,7 +591,7 @@ void verdict_reach(const struct scan *s, const struct detect_input *in, struct a
 	if (sure < sure_enough && s->any_failed)
 		sure = weigh(&v, true, facts, a);
 	if (sure >= sure_enough)
-		f.confidence = round3(calibrated(sure));
+		f.confidence = round3(confidence_of(&v, sure));
 	else if (s->any_failed && sure >= guess_enough)
 		f.confidence = round3(sure);
 	else

@@ -466,6 +466,24 @@ static void a_failed_part_without_a_reason_has_that_of_the_one_before(void **sta
 	assert_true(f.confidence >= 0.4); /* no guess */
 }
 
+static void equal_reasons_make_it_less_sure(void **state)
+{
+	static const char one[] = "make: entering\ntax.c:7:9: error: 'rate' undeclared\n";
+	OWNED(freep)
+	char *two = xasprintf("%scurl: (6) Could not resolve host: mirror.example.org\n"
+			      "make: *** [tax.o] Error 1\n",
+			      one);
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding sure = reach(one, (struct detect_input){ .text = NULL }, a);
+	struct finding torn = reach(two, (struct detect_input){ .text = NULL }, a);
+
+	UNUSED(state);
+	assert_true(sure.confidence >= 0.9);
+	assert_in_range((int)(torn.confidence * 100), 70, 89);
+	assert_true(torn.n_alternatives > 0);
+	assert_true(strcmp(torn.alternatives[0].category, torn.category) != 0);
+}
+
 static void the_same_failure_has_one_fingerprint(void **state)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
@@ -517,6 +535,7 @@ int main(void)
 		cmocka_unit_test(evidence_is_bounded_ordered_and_unique),
 		cmocka_unit_test(evidence_before_the_cause_comes_first),
 		cmocka_unit_test(a_failed_part_without_a_reason_has_that_of_the_one_before),
+		cmocka_unit_test(equal_reasons_make_it_less_sure),
 		cmocka_unit_test(the_same_failure_has_one_fingerprint),
 		cmocka_unit_test(the_better_of_two_findings_is_known_and_sure),
 	};
