@@ -8,19 +8,23 @@
 enum {
 	RUN_TTL_S = 35 * 24 * 3600,
 	RUNS_KEEP = 10000,
+	DURATIONS_TTL_S = 90 * 24 * 3600,
 	/* An event is about a kibibyte; the names of its fields come on top. */
 	PACKED_MAX = BATCH_ENTRIES_MAX * 4096,
 };
 
 /*
- * KEYS events due runs feed dead
- * ARGV 1 group, 2 prefix of run keys, 3 ttl_s, 4 delay_ms, 5 runs kept, 6 entries
+ * KEYS events due runs feed dead work
+ * ARGV 1 group, 2 prefix of run keys, 3 ttl_s, 4 delay_ms, 5 runs kept, 6 entries, 7 stuck_ms,
+ *      8 prefix of durations, 9 durations kept, 10 their ttl_s
  * An entry is {id} when it is only acknowledged, or
- *   {id, ref, generation, rank, at_ms, failed, succeeded, sha, field, value, ...}
+ *   {id, ref, generation, rank, at_ms, failed, succeeded, sha, pipeline, field, value, ...}
  * State moves forward only, by (generation, rank, at). Re-runs are counted anew after a success,
  * and for another commit: a Jenkins job has both. An entry whose run cannot be written is a dead
  * letter: nothing else would ever come past it. The run's own hash is written last, since an
- * entry that moved nothing is not looked at again. Returns {work is due now, dead entries}.
+ * entry that moved nothing is not looked at again. Where runs that hang are looked for (stuck_ms),
+ * one that begins is looked at after a while, and how long those that pass take is kept.
+ * Returns {work is due now, dead entries}.
  * The keys of the runs are known only here; they have the hash tag of the others.
  */
 static struct redis_script record_script = {
@@ -36,6 +40,25 @@ static struct redis_script record_script = {
 		"  redis.call('XADD', KEYS[5], '*', 'v', 1, 'reason', why, 'entry', id, "
 		"    'event', cjson.encode(event), 'at_ms', now) "
 		"  dead[#dead + 1] = id "
+		"end "
+		"local function hang(ref, generation, r, e, cur, began) "
+		"  if r == 2 then "
+		"    redis.call('ZADD', KEYS[2], 'NX', now + ARGV[7], 'hang:' .. ref) "
+		"  elseif r == 3 then "
+		"    redis.call('ZREM', KEYS[2], 'hang:' .. ref) "
+		"    redis.call('HDEL', KEYS[6], 'hang:' .. ref) "
+		/* What was suggested about it is void now. */
+		"    if cur[10] == generation then "
+		"      redis.call('ZADD', KEYS[2], 'XX', now, 'act:' .. ref .. ':' .. generation) "
+		"      due = 1 "
+		"    end "
+		"    if e[7] == '1' and began ~= '' and tonumber(e[5]) >= tonumber(began) then "
+		"      local key = ARGV[8] .. string.match(ref, '^(.*):') .. ':' .. e[9] "
+		"      redis.call('LPUSH', key, string.format('%.0f', e[5] - began)) "
+		"      redis.call('LTRIM', key, 0, ARGV[9] - 1) "
+		"      redis.call('EXPIRE', key, ARGV[10]) "
+		"    end "
+		"  end "
 		"end "
 		"local function record(e, key, cur) "
 		"  local ref, generation, sha = e[2], e[3], e[8] "
@@ -54,6 +77,10 @@ static struct redis_script record_script = {
 		"    redis.call('ZADD', KEYS[2], 'XX', now, 'await:' .. awaiting) "
 		"    due = 1 "
 		"  end "
+		"  local began = g == cg and cur[9] or '' "
+		"  if r == 2 and (g > cg or cr < 2) then began = e[5] end "
+		"  if ARGV[7] ~= '0' then hang(ref, generation, r, e, cur, cr == 2 and began or "
+		"'') end "
 		"  redis.call('ZADD', KEYS[3], now, ref) "
 		"  redis.call('XADD', KEYS[4], '*', 'run', ref, 'what', 'attempt ' .. generation) "
 		"  if cur[7] and (e[7] == '1' or (sha ~= '' and (cur[6] or '') ~= '' and "
@@ -62,7 +89,7 @@ static struct redis_script record_script = {
 		"  end "
 		"  redis.call('HSET', key, 'generation', generation, 'rank', e[4], 'at_ms', e[5], "
 		"    'failed', e[6], 'updated_at_ms', now, 'first_seen_ms', cur[8] or now, "
-		"    'sha', sha, unpack(e, 9)) "
+		"    'sha', sha, 'began_ms', began, unpack(e, 10)) "
 		"  redis.call('EXPIRE', key, ARGV[3]) "
 		"end "
 		"for _, e in ipairs(cmsgpack.unpack(ARGV[6])) do "
@@ -70,7 +97,8 @@ static struct redis_script record_script = {
 		"  if e[2] then "
 		"    local key = ARGV[2] .. e[2] "
 		"    local cur = redis.pcall('HMGET', key, 'generation', 'rank', 'at_ms', "
-		"      'diagnosed', 'awaiting', 'sha', 'reruns', 'first_seen_ms') "
+		"      'diagnosed', 'awaiting', 'sha', 'reruns', 'first_seen_ms', 'began_ms', "
+		"      'hang') "
 		"    if cur.err then bury(e[1], 'the key of its run holds something else: ' .. "
 		"cur.err) "
 		"    else record(e, key, cur) end "
@@ -184,7 +212,7 @@ void batch_record(struct batch *b, const char *id, const struct ci_event *ev)
 		{ "installation", ev->installation },
 		{ "merge_request", ev->merge_request },
 	};
-	enum { FIRST = 8, NAME_AND_VALUE = 2 };
+	enum { FIRST = 9, NAME_AND_VALUE = 2 };
 	bool over = ev->status == CI_COMPLETED;
 	int64_t at_ms = ev->at_ms ? ev->at_ms : ev->received_at_ms;
 	char ref[RUN_REF_MAX];
@@ -198,6 +226,7 @@ void batch_record(struct batch *b, const char *id, const struct ci_event *ev)
 	put_text(&b->packed, over && ci_conclusion_failed(ev->conclusion) ? "1" : "0");
 	put_text(&b->packed, over && strcmp(ev->conclusion, "success") == 0 ? "1" : "0");
 	put_text(&b->packed, ev->sha);
+	put_number(&b->packed, ev->pipeline_id);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		put_text(&b->packed, numbers[i].name);
 		put_number(&b->packed, numbers[i].value);
@@ -211,8 +240,8 @@ void batch_record(struct batch *b, const char *id, const struct ci_event *ev)
 void batch_send(struct batch *b, struct redis *redis, const struct keyspace *ks, unsigned partition,
 		const struct batch_options *o, redis_fn *fn, void *arg)
 {
-	static const char *const names[] = { "events", "due", "runs", "feed", "dead" };
-	char key[ARRAY_LEN(names)][KEY_MAX], run[KEY_MAX];
+	static const char *const names[] = { "events", "due", "runs", "feed", "dead", "work" };
+	char key[ARRAY_LEN(names)][KEY_MAX], run[KEY_MAX], durations[KEY_MAX];
 	struct redis_cmd cmd;
 
 	if (b->packed.overflow)
@@ -231,6 +260,11 @@ void batch_send(struct batch *b, struct redis *redis, const struct keyspace *ks,
 	redis_arg_i64(&cmd, o->diagnose_delay_ms);
 	redis_arg_i64(&cmd, RUNS_KEEP);
 	redis_arg_n(&cmd, b->packed.data, b->packed.len);
+	key_part_of(ks, partition, "durations", "", durations);
+	redis_arg_i64(&cmd, o->stuck_ms);
+	redis_arg(&cmd, durations);
+	redis_arg_i64(&cmd, BATCH_DURATIONS_MAX);
+	redis_arg_i64(&cmd, DURATIONS_TTL_S);
 	redis_send_script(redis, &record_script, &cmd, fn, arg);
 	buf_reset(&b->packed);
 	b->n = 0;

@@ -16,6 +16,8 @@ struct ci_event;
 /* The script holds Redis up for as long as it runs: some milliseconds for so many. */
 enum { BATCH_ENTRIES_MAX = 64 };
 
+enum { BATCH_DURATIONS_MAX = 50 }; /* of runs that passed, kept per pipeline */
+
 struct batch {
 	struct buf packed;
 	unsigned n;
@@ -24,6 +26,7 @@ struct batch {
 struct batch_options {
 	const char *group;
 	int64_t diagnose_delay_ms; /* after a failure */
+	int64_t stuck_ms;          /* after which a run is looked at; 0: none is */
 };
 
 void batch_init(struct batch *);

@@ -235,7 +235,8 @@ static void bury(struct consumer *c, unsigned partition, const char *id,
 
 static void send_batch(struct consumer *c, unsigned partition)
 {
-	const struct batch_options options = { GROUP, c->e->opt.diagnose_delay_ms };
+	const struct batch_options options = { GROUP, c->e->opt.diagnose_delay_ms,
+					       c->e->opt.stuck_after_ms };
 
 	if (c->batch.n == 0)
 		return;

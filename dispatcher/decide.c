@@ -426,6 +426,67 @@ void decide(const struct decide_facts *facts, const struct finding *finding, str
 		say_wait(&q, out->delay_ms);
 }
 
+static enum obstacle hang_obstacle(const struct decide_facts *facts, const struct healer *h)
+{
+	if (facts->deploy_job)
+		return REPEATS_DEPLOY;
+	if (!healer_works_on(h, facts->provider))
+		return NOT_THERE;
+	if (!policy_allows(facts->policy, h->name))
+		return NOT_ALLOWED;
+	if (facts->reruns >= (uint64_t)facts->policy->limits.reruns_per_run)
+		return TRIED_ENOUGH;
+	return NONE;
+}
+
+static void say_why_not_stopped(const struct question *q, enum obstacle why)
+{
+	size_t n = strlen(q->reason), room = DECIDE_REASON_MAX - n;
+	uint64_t reruns = q->facts->reruns;
+	char *end = q->reason + n;
+
+	if (why == REPEATS_DEPLOY)
+		(void)snprintf(
+			end, room,
+			"; \"%.60s\" deploys or publishes: stopping it is a person's decision",
+			q->facts->deploy_job);
+	else if (why == TRIED_ENOUGH)
+		(void)snprintf(end, room, "; no more than %" PRIu64 " re-run%s per run", reruns,
+			       reruns == 1 ? "" : "s");
+	else if (why == NOT_ALLOWED)
+		(void)snprintf(end, room, "; the policy (%.60s) does not let it be stopped",
+			       q->facts->policy->rule);
+	else if (why != NONE)
+		(void)snprintf(end, room, "; it cannot be stopped from here");
+}
+
+static int64_t minutes(int64_t ms)
+{
+	return (ms + MINUTE_MS - 1) / MINUTE_MS;
+}
+
+void decide_hang(const struct decide_facts *facts, const struct decide_hang *hang,
+		 struct decision *out)
+{
+	const struct healer *h = &healer_cancel_stuck_and_rerun;
+	struct question q = { .facts = facts, .reason = out->reason };
+	enum obstacle why = hang_obstacle(facts, h);
+	enum policy_mode mode;
+
+	*out = (struct decision){ .healer = why == NONE ? h : &healer_escalate };
+	mode = mode_for(facts, out->healer);
+	if (mode == POLICY_ACT && why == NONE && !hang->act)
+		mode = POLICY_SUGGEST;
+	out->mode = policy_mode_name(mode);
+	out->ci_minutes = why == NONE ? (double)minutes(hang->usual_ms) : 0;
+	say(&q,
+	    "job \"%.60s\" is in progress for %" PRId64
+	    " min; of %zu runs that passed 95 %% took at "
+	    "most %" PRId64 " min",
+	    hang->job, hang->job_ms / MINUTE_MS, hang->passed, minutes(hang->usual_ms));
+	say_why_not_stopped(&q, why);
+}
+
 bool decide_is_deploy(const char *name)
 {
 	/*

@@ -54,6 +54,16 @@ struct decision {
 
 void decide(const struct decide_facts *, const struct finding *, struct decision *out);
 
+/* A run that does not end: its job that is in progress for longest, and what is usual. */
+struct decide_hang {
+	const char *job;
+	int64_t job_ms, usual_ms; /* 95 of 100 runs of the pipeline that passed took no longer */
+	size_t passed;            /* that this rests on */
+	bool act;                 /* false: whatever the policy says, it is only suggested */
+};
+/* Of the facts those about jobs are of the ones that began. */
+void decide_hang(const struct decide_facts *, const struct decide_hang *, struct decision *out);
+
 struct api_result;
 /* The name of such a job that has begun, of a list of jobs or a build's stages; NULL: none. */
 const char *decide_deploy_begun(const struct api_result *, bool steps_are_stages);

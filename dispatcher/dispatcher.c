@@ -82,6 +82,16 @@ static const struct conf_option options[] = {
 	  "Longest such wait, also when a log asks for a longer one." },
 	{ "heal.stop_within", CONF_DURATION, "5m", "1s", "1d",
 	  "How long a run that was told to stop may take, before it is told again and harder." },
+	{ "heal.stuck_after", CONF_DURATION, "0s", "0s", "7d",
+	  "A run hangs when a job of it is in progress for longer than this, and than "
+	  "heal.stuck_factor times what runs of its pipeline take; 30m is a good value. 0: nobody "
+	  "looks." },
+	{ "heal.stuck_factor", CONF_INT, "3", "1", "100",
+	  "How many times longer than 95 of 100 runs that passed took." },
+	{ "heal.stuck_act", CONF_BOOL, "false", NULL, NULL,
+	  "Stop and re-run what hangs where the policy lets it (category timeout/stuck); else it "
+	  "is "
+	  "only suggested." },
 	{ "heal.timeout", CONF_DURATION, "6h", "1s", "25d",
 	  "How long to wait for the re-run's completion." },
 	{ "heal.give_up", CONF_DURATION, "30m", "1s", "7d",
@@ -178,6 +188,8 @@ static const struct {
 	N("heal.backoff", backoff_ms),
 	N("heal.backoff_max", backoff_max_ms),
 	N("heal.stop_within", stop_within_ms),
+	N("heal.stuck_after", stuck_after_ms),
+	N("heal.stuck_factor", stuck_factor),
 	N("heal.timeout", heal_timeout_ms),
 	N("heal.approve_within", approve_ms),
 	N("heal.person_minutes", person_minutes),

@@ -37,6 +37,7 @@ struct engine_options {
 	int64_t claim_idle_ms, lease_ms, poll_ms;
 	int64_t retry_base_ms, retry_cap_ms, give_up_ms;
 	int64_t backoff_ms, backoff_max_ms, stop_within_ms;
+	int64_t stuck_after_ms, stuck_factor;
 	int64_t settle_ms, heal_timeout_ms, keep_events_ms, keep_outcomes_ms;
 	int64_t dead_max, dead_keep_ms;
 	int64_t max_deliveries, concurrency, batch;

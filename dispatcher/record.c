@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "healers/provider_api.h"
 
 struct column {
 	const char *name;
@@ -39,6 +40,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, excused),     NUMBER(run, updated_at_ms),
 	NUMBER(run, at_ms),       TEXT(run, failure_reason),
 	TEXT(run, trigger),       NUMBER(run, merge_request),
+	NUMBER(run, began_ms),    NUMBER(run, hang),
 };
 
 static const struct column plan_columns[] = {
@@ -57,6 +59,7 @@ static const struct column plan_columns[] = {
 	NUMBER(plan, stopped),    NUMBER(plan, forced),
 	TEXT(plan, host),         TEXT(plan, success),
 	TEXT(plan, ci_minutes),   TEXT(plan, proposal),
+	NUMBER(plan, running),
 };
 
 static void read_columns(const struct redisReply *reply, struct arena *arena,
@@ -88,6 +91,15 @@ void run_read(const struct redisReply *reply, struct arena *arena, struct run *o
 void plan_read(const struct redisReply *reply, struct arena *arena, struct plan *out)
 {
 	read_columns(reply, arena, plan_columns, ARRAY_LEN(plan_columns), out);
+}
+
+uint64_t run_reruns(const struct run *run)
+{
+	const struct provider_api *ops = provider_api_find(run->provider);
+
+	if (!ops || !ops->counts_attempts)
+		return run->reruns;
+	return run->generation > 0 ? run->generation - 1 : 0;
 }
 
 void run_api(const struct run *run, struct api_run *out)

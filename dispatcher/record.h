@@ -15,7 +15,8 @@ struct run {
 		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason,
 		*trigger;
 	uint64_t repo_id, run_id, pipeline_id, installation, merge_request, generation, rank,
-		diagnosed, finding_generation, failed, reruns, excused, updated_at_ms, at_ms;
+		diagnosed, finding_generation, failed, reruns, excused, updated_at_ms, at_ms,
+		began_ms, hang;
 };
 
 struct plan {
@@ -23,8 +24,11 @@ struct plan {
 		*rule, *confidence, *trace, *subcategory, *asked_by, *answer, *result, *detail,
 		*host, *success, *ci_minutes, *proposal;
 	uint64_t generation, created_at_ms, due_at_ms, sent_at_ms, sends, reruns, held_ms, stopped,
-		forced;
+		forced, running; /* running: nobody asked for it, the run hangs */
 };
+
+/* How often it ran again; attempts that people made count too, where the provider counts them. */
+uint64_t run_reruns(const struct run *);
 
 /* From flat HGETALL replies. run->repo == "" means there is no such run. */
 void run_read(const struct redisReply *, struct arena *, struct run *);

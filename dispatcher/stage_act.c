@@ -545,6 +545,10 @@ static void on_running_fence(struct task *t, const struct api_result *r)
 		finish(t, "superseded", "somebody else re-ran it");
 	else if (r->generation < t->plan.generation)
 		look_again(t, -1, "the provider does not know this attempt yet");
+	else if (!over && t->plan.running && !is_sent(t) && strcmp(r->status, "in_progress") != 0)
+		/* For an approval, say: then that is what it is for. */
+		finish(t, "superseded",
+		       arena_printf(t->arena, "it does not hang, it is %.40s", r->status));
 	else if (!over)
 		stop_running(t);
 	else if (!is_sent(t) || strcmp(r->conclusion, "success") == 0)
@@ -619,7 +623,8 @@ static void suggest(struct task *t)
 		.run_pairs = { "plan_state", "suggested", "plan_mode", "suggest" },
 	};
 
-	if (t->run.generation > t->plan.generation)
+	if (t->run.generation > t->plan.generation ||
+	    (t->plan.running && t->run.rank == CI_COMPLETED))
 		task_outcome(t, "superseded", "the run went on before anybody approved it");
 	else if (left <= 0)
 		task_outcome(t, "expired", "nobody approved it in time");

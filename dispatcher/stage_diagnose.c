@@ -62,10 +62,9 @@ static void next_log(struct task *t);
 
 /* --- the end: finding and plan in one write ------------------------------- */
 
-static void add_plan(struct task *t, const struct policy_answer *policy, const struct decision *d,
-		     struct settle *s)
+void task_plan(struct task *t, const struct finding *f, const char *host,
+	       const struct policy_answer *policy, const struct decision *d, struct settle *s)
 {
-	const struct finding *f = &((struct diagnose *)t->state)->best;
 	struct arena *a = t->arena;
 	int64_t now_ms = task_now_ms(t);
 	const char *now = arena_printf(a, "%" PRId64, now_ms);
@@ -113,7 +112,7 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 		"trace",
 		t->run.trace,
 		"host",
-		((struct diagnose *)t->state)->host,
+		host,
 		"success",
 		arena_printf(a, "%.3f", d->success),
 		"ci_minutes",
@@ -122,19 +121,14 @@ static void add_plan(struct task *t, const struct policy_answer *policy, const s
 	};
 
 	_Static_assert(sizeof(pairs) <= sizeof(s->plan_pairs), "a plan fits");
+	(void)snprintf(t->plan_id, sizeof(t->plan_id), "%.130s:%" PRIu64, t->ref,
+		       t->run.generation);
 	memcpy(s->plan_pairs, pairs, sizeof(pairs));
+	metrics_add("plans_total",
+		    arena_printf(a, "strategy=\"%s\",mode=\"%s\"", d->healer->name, d->mode), 1);
+	s->create_plan = true;
 	s->next_item = arena_printf(a, "act:%s", t->plan_id);
 	s->next_delay_ms = d->delay_ms;
-}
-
-/* Attempts that people made count too, where the provider counts them. */
-static uint64_t reruns_so_far(const struct task *t)
-{
-	const struct provider_api *ops = provider_api_find(t->run.provider);
-
-	if (!ops || !ops->counts_attempts)
-		return t->run.reruns;
-	return t->run.generation > 0 ? t->run.generation - 1 : 0;
 }
 
 /* Told to read it again, a person gets no second failure out of one. */
@@ -168,7 +162,7 @@ static void on_noted(struct task *t, bool covered)
 	const struct finding *f = explained(t);
 	OWNED(json_putp) struct json_object *json = finding_to_json(f);
 	struct policy_answer policy;
-	uint64_t reruns = reruns_so_far(t), excused = excuse(t, covered, reruns);
+	uint64_t reruns = run_reruns(&t->run), excused = excuse(t, covered, reruns);
 	struct decide_facts facts = {
 		.reruns = reruns - (excused < reruns ? excused : reruns),
 		.conclusion = t->run.conclusion,
@@ -193,7 +187,6 @@ static void on_noted(struct task *t, bool covered)
 	struct settle s = {
 		.again_ms = -1,
 		.feed = "diagnosed",
-		.create_plan = true,
 		.stat = arena_printf(t->arena, "findings:%s", f->category),
 		.run_pairs = { "finding", arena_strdup(t->arena, json_text(json)),
 			       "finding_generation", generation, "diagnosed", generation,
@@ -203,18 +196,12 @@ static void on_noted(struct task *t, bool covered)
 	};
 	struct decision decision;
 
-	(void)snprintf(t->plan_id, sizeof(t->plan_id), "%.130s:%" PRIu64, t->ref,
-		       t->run.generation);
 	engine_policy(t->e, &t->run, f->category, f->subcategory, f->fingerprint, task_now_ms(t),
 		      &policy);
 	decide(&facts, f, &decision);
-	add_plan(t, &policy, &decision, &s);
+	task_plan(t, f, d->host, &policy, &decision, &s);
 	budget_failed(t);
 	metrics_add("findings_total", arena_printf(t->arena, "category=\"%s\"", f->category), 1);
-	metrics_add("plans_total",
-		    arena_printf(t->arena, "strategy=\"%s\",mode=\"%s\"", decision.healer->name,
-				 decision.mode),
-		    1);
 	log_info("diagnosed", KV("run", t->ref), KV("repo", t->run.repo),
 		 KV("category", f->category), KV("rule", f->rule),
 		 KV("strategy", decision.healer->name), KV("reason", decision.reason));

@@ -24,8 +24,8 @@ enum {
 };
 
 /* In the order the work flows. */
-static const struct stage *const stages[] = { &stage_diagnose, &stage_act, &stage_await,
-					      &stage_notify, &stage_deliver };
+static const struct stage *const stages[] = { &stage_hang,  &stage_diagnose, &stage_act,
+					      &stage_await, &stage_notify,   &stage_deliver };
 
 struct work {
 	struct engine *e;
@@ -72,7 +72,7 @@ static struct redis_script take_script = {
 		    "  redis.call('ZADD', KEYS[1], 'XX', now + ARGV[2], item) "
 		    "  local stage, id = string.match(item, '^(%a+):(.+)$') "
 		    "  local run, plan = {}, {} "
-		    "  if stage == 'diagnose' then "
+		    "  if stage == 'diagnose' or stage == 'hang' then "
 		    "    run = hash(ARGV[3] .. id) "
 		    "  elseif stage == 'act' or stage == 'await' or stage == 'notify' then "
 		    "    local key = ARGV[4] .. id "
@@ -91,11 +91,12 @@ static struct redis_script take_script = {
  * KEYS due work run runs feed outcomes stats plan
  * ARGV 1 item, 2 epoch, 3 ref, 4 generation, 5 mode, 6 again_ms, 7 next item, 8 its delay,
  *      9 feed word, 10 ttl_s, 11 stat, 12 plan id, 13..15 lengths of plan, run and outcome, pairs
- * Mode "settle" ends the work on the item, "hold" takes back the try, "step" keeps it leased,
- * "create" ends a
- * diagnosis: a plan is made only if the run is still in that generation and has none for it,
- * a plan that waits for this generation is made due, and a failure that is not diagnosed yet is
- * next. What an event asked for while the item was held is never put off or dropped by its end.
+ * A plan about a run that was going on, of which nothing was sent, makes room for one about its
+ * failure. Mode "settle" ends the work on the item, "hold" takes back the try, "step" keeps it
+ * leased, "create" ends a diagnosis: a plan is made only if the run is still in that generation and
+ * has none for it, a plan that waits for this generation is made due, and a failure that is not
+ * diagnosed yet is next. What an event asked for while the item was held is never put off or
+ * dropped by its end.
  */
 static struct redis_script settle_script = {
 	.name = "settle",
@@ -117,13 +118,16 @@ static struct redis_script settle_script = {
 	"local newer = (tonumber(cur[1]) or 0) > generation "
 	"local awaiting = cur[4] or '' "
 	"if mode == 'create' then "
-	"  if newer or redis.call('EXISTS', KEYS[8]) == 1 then plan, next_item = {}, '' "
+	"  local old = redis.call('HMGET', KEYS[8], 'id', 'running', 'sends') "
+	"  local void = old[2] == '1' and (tonumber(old[3]) or 0) == 0 and cur[2] == '3' "
+	"  if newer or (old[1] and not void) then plan, next_item = {}, '' "
 	"  elseif #plan > 0 then "
+	"    redis.call('DEL', KEYS[8]) "
 	"    local before = redis.call('HGET', KEYS[3], 'planned') or '' "
 	"    before = string.match(before, '%d+ %d+ %d+ %d+ %d+ %d+ %d+$') or before "
 	"    for _, v in ipairs({'plan', ARGV[12], 'plan_state', 'planned', 'outcome', '', "
 	"'planned', "
-	"        before == '' and ARGV[4] or before .. ' ' .. ARGV[4]}) do "
+	"        void and before or before == '' and ARGV[4] or before .. ' ' .. ARGV[4]}) do "
 	"      run[#run + 1] = v "
 	"    end "
 	"    for i = 1, #plan, 2 do "
@@ -169,8 +173,9 @@ static struct redis_script settle_script = {
 	"    (cur[3] ~= '1' or (tonumber(cur[6]) or 0) >= tonumber(cur[1])) then "
 	"  again = 0 "
 	"end "
-	"if mode == 'create' and cur[2] == '3' and cur[3] == '1' and "
-	"    (tonumber(redis.call('HGET', KEYS[3], 'diagnosed')) or 0) < tonumber(cur[1]) then "
+	"if mode == 'create' and string.sub(ARGV[1], 1, 9) == 'diagnose:' and cur[2] == '3' and "
+	"    cur[3] == '1' and (tonumber(redis.call('HGET', KEYS[3], 'diagnosed')) or 0) < "
+	"tonumber(cur[1]) then "
 	"  redis.call('ZADD', KEYS[1], now, ARGV[1]) "
 	"  redis.call('HDEL', KEYS[2], ARGV[1]) "
 	"elseif mode ~= 'step' and again >= 0 then "

@@ -35,6 +35,7 @@ struct stage {
 	void (*cancel)(struct task *);
 };
 
+extern const struct stage stage_hang;
 extern const struct stage stage_diagnose;
 extern const struct stage stage_act;
 extern const struct stage stage_await;
@@ -136,6 +137,15 @@ const char *notify_item(struct task *, const char *word);
  * item and answers "ok", or "stale" when it did nothing.
  */
 void task_end_by(struct task *, struct redis_script *, const struct redis_cmd *);
+
+/*
+ * What makes a new plan of a decision about a finding, "" or the host it is about; with the item
+ * that carries it out.
+ */
+struct decision;
+struct policy_answer;
+void task_plan(struct task *, const struct finding *, const char *host,
+	       const struct policy_answer *, const struct decision *, struct settle *);
 
 /*
  * A finished plan: writes plan, run and outcomes entry in one settle. `result`

@@ -176,6 +176,40 @@ static void what_hangs_is_stopped_and_run_again(struct rig *r)
 	}
 }
 
+static void what_hangs_is_noticed(struct rig *r)
+{
+	static const char *const repos[] = { "harbour/sea/quill", "harbour/apps/atlas" };
+	enum { USUAL = 5 };
+	struct both b;
+
+	start_world(r);
+	(void)dispatcher_start_list(
+		r, "dispatcher", NULL,
+		DISPATCHER(r, "heal.stop_within=5s", "heal.stuck_after=1s", "heal.stuck_act=true"));
+	EACH
+	{
+		for (int k = 0; k < USUAL; k++) {
+			b.run[i] = sim_run(r, rig_printf(r,
+							 "{\"provider\":\"%s\",\"repo\":\"%s\","
+							 "\"passes\":true,\"job_ms\":20}",
+							 providers[i], repos[i]));
+			WAIT(r, redis_int_of(r, "EVAL %s 0 %s",
+					     "local k = redis.call('KEYS', ARGV[1])[1] "
+					     "return k and redis.call('LLEN', k) or 0",
+					     rig_printf(r, "pg:{local:0}:durations:%s:*",
+							providers[i])) == k + 1);
+		}
+		b.run[i] = sim_run(r, rig_printf(r,
+						 "{\"provider\":\"%s\",\"repo\":\"%s\","
+						 "\"passes\":true,\"job_ms\":20000}",
+						 providers[i], repos[i]));
+		WAIT(r, strcmp(run_field(r, b.run[i], "rank"), "2") == 0);
+		b.first[i] = (uint64_t)strtoull(run_field(r, b.run[i], "generation"), NULL, 10);
+		healed_once(r, &b, i);
+		assert_int_equal(sim_number(r, b.run[i], "cancels"), 1);
+	}
+}
+
 /* --- the usual ways ------------------------------------------------------------------------ */
 
 static void a_transient_failure_is_healed_by_one_rerun(struct rig *r)
@@ -451,6 +485,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(what_hangs_is_stopped_and_run_again),
+		RIG_TEST(what_hangs_is_noticed),
 		RIG_TEST(a_transient_failure_is_healed_by_one_rerun),
 		RIG_TEST(a_failure_that_stays_is_left_to_a_person),
 		RIG_TEST(a_second_failure_is_not_rerun_again),

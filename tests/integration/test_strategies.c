@@ -332,6 +332,113 @@ static void what_deploys_is_not_stopped_without_force(struct rig *r)
 	assert_int_equal(sim_number(r, run, "cancels"), 0);
 }
 
+/* --- ... and nobody has to ask ---------------------------------------------------------------- */
+
+#define LOOKING STOPPED, "heal.stuck_after=1s"
+#define REPO    "\"repo\":\"aurora-labs/checkout\",\"workflow\":\"CI\""
+enum { USUAL = 5 };
+
+static void usual_runs(struct rig *r, int job_ms)
+{
+	for (int i = 0; i < USUAL; i++)
+		(void)sim_run(r, rig_printf(r, "{\"passes\":true,\"job_ms\":%d," REPO "}", job_ms));
+	WAIT(r, redis_int_of(r, "EVAL %s 0",
+			     "local k = redis.call('KEYS', 'pg:{local:0}:durations:*')[1] "
+			     "return k and redis.call('LLEN', k) or 0") == USUAL);
+}
+
+static uint64_t hangs_there(struct rig *r)
+{
+	return sim_run(r, "{\"passes\":true,\"job_ms\":20000," REPO "}");
+}
+
+static void a_run_that_hangs_is_noticed(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", LOOKING, "heal.stuck_act=true", rules(r), NULL);
+	usual_runs(r, 20);
+	run = hangs_there(r);
+	healed_once_by(r, run, "cancel_stuck_and_rerun");
+	assert_int_equal(sim_number(r, run, "cancels"), 1);
+	assert_non_null(strstr(plan_field(r, run, 1, "reason"), "\" is in progress for "));
+	assert_string_equal(plan_field(r, run, 1, "asked_by"), "");
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+}
+
+static void by_itself_that_is_only_suggested(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", LOOKING, rules(r), NULL);
+	usual_runs(r, 20);
+	run = hangs_there(r);
+	WAIT(r, in_state(r, run, "suggested"));
+	assert_int_equal(sim_number(r, run, "cancels"), 0);
+	assert_int_equal(heal_asked(r, "--approve", rig_printf(r, "%" PRIu64, run), NULL), 0);
+	healed_once_by(r, run, "cancel_stuck_and_rerun");
+}
+
+/* It went on after all, and failed: that is another question, and has its own plan. */
+static void what_hung_and_failed_is_healed_as_a_failure(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", LOOKING, rules(r), NULL);
+	usual_runs(r, 20);
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"job_ms\":7000,\"rerun\":\"pass\"," REPO "}");
+	WAIT(r, in_state(r, run, "suggested"));
+	WAIT(r, strcmp(plan_field(r, run, 1, "strategy"), "rerun_failed_jobs") == 0);
+	assert_string_equal(plan_field(r, run, 1, "running"), "");
+	assert_string_equal(run_field(r, run, "planned"), "1");
+	WAIT_MS(r, in_state(r, run, "done"), 2 * PATIENCE_MS);
+	assert_string_equal(plan_field(r, run, 1, "result"), "healed");
+	assert_int_equal(accepted(r, run), 1);
+}
+
+static void a_suggestion_is_void_when_the_run_passes(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", LOOKING, rules(r), NULL);
+	usual_runs(r, 20);
+	run = sim_run(r, "{\"passes\":true,\"job_ms\":5000," REPO "}");
+	WAIT(r, in_state(r, run, "suggested"));
+	WAIT_MS(r, in_state(r, run, "done"), 2 * PATIENCE_MS);
+	assert_string_equal(plan_field(r, run, 1, "result"), "superseded");
+	assert_int_equal(accepted(r, run), 0);
+}
+
+static void what_is_usually_slow_does_not_hang(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", LOOKING, "heal.stuck_act=true", rules(r), NULL);
+	usual_runs(r, 900);
+	run = sim_run(r, "{\"passes\":true,\"job_ms\":2200," REPO "}");
+	WAIT(r, strcmp(run_field(r, run, "conclusion"), "success") == 0);
+	assert_int_equal(sim_number(r, run, "cancels"), 0);
+	assert_string_equal(run_field(r, run, "hang"), "");
+	assert_string_equal(run_field(r, run, "plan"), "");
+}
+
+static void what_is_usual_has_to_be_known(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher_start(r, "dispatcher", LOOKING, "heal.stuck_act=true", rules(r), NULL);
+	run = hangs_there(r);
+	WAIT(r, *run_field(r, run, "began_ms"));
+	assert_true(STAYS_FALSE(r, *run_field(r, run, "hang") != '\0', 3000));
+	assert_int_equal(redis_int_of(r, "ZCARD %s", DUE), 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +459,12 @@ int main(int argc, char **argv)
 		RIG_TEST(killed_between_the_stop_and_the_rerun),
 		RIG_TEST(a_person_repeats_it_while_it_is_stopped),
 		RIG_TEST(what_deploys_is_not_stopped_without_force),
+		RIG_TEST(a_run_that_hangs_is_noticed),
+		RIG_TEST(by_itself_that_is_only_suggested),
+		RIG_TEST(what_hung_and_failed_is_healed_as_a_failure),
+		RIG_TEST(a_suggestion_is_void_when_the_run_passes),
+		RIG_TEST(what_is_usually_slow_does_not_hang),
+		RIG_TEST(what_is_usual_has_to_be_known),
 	};
 
 	return rig_main(tests);

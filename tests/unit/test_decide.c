@@ -323,6 +323,67 @@ static void a_run_that_failed_again_is_worth_less(void **state)
 	}
 }
 
+static void what_hangs_is_stopped_where_all_agree(void **state)
+{
+	static const char *const others[] = { "rerun_failed_jobs" };
+	struct policy_answer suggesting = acting, cautious = acting, few = acting;
+	const struct {
+		const char *why;
+		const struct policy_answer *policy;
+		const struct provider_api *provider;
+		uint64_t reruns;
+		const char *deploy_job;
+		bool observe, act;
+		const char *strategy, *mode, *reason;
+	} cases[] = {
+		{ "allowed", &acting, &provider_api_github, 0, NULL, false, true,
+		  "cancel_stuck_and_rerun", "act",
+		  "job \"build\" is in progress for 95 min; of 20 runs that passed 95 % took at "
+		  "most "
+		  "12 min" },
+		{ "only when told to act", &acting, &provider_api_jenkins, 0, NULL, false, false,
+		  "cancel_stuck_and_rerun", "suggest", "95 min" },
+		{ "the policy suggests", &suggesting, &provider_api_gitlab, 0, NULL, false, true,
+		  "cancel_stuck_and_rerun", "suggest", "" },
+		{ "the policy allows no re-runs by themselves", &cautious, &provider_api_gitlab, 0,
+		  NULL, false, true, "cancel_stuck_and_rerun", "suggest", "" },
+		{ "observing", &acting, &provider_api_github, 0, NULL, true, true,
+		  "cancel_stuck_and_rerun", "observe", "" },
+		{ "another strategy", &few, &provider_api_github, 0, NULL, false, true, "escalate",
+		  "act", "does not let it be stopped" },
+		{ "no provider", &acting, NULL, 0, NULL, false, true, "escalate", "act",
+		  "cannot be stopped from here" },
+		{ "it hung before", &acting, &provider_api_github, 1, NULL, false, true, "escalate",
+		  "act", "no more than 1 re-run per run" },
+		{ "half of a deployment", &acting, &provider_api_github, 0, "ship", false, true,
+		  "escalate", "act", "\"ship\" deploys or publishes" },
+	};
+	const struct decide_hang hang = {
+		.job = "build", .job_ms = 95 * 60000, .usual_ms = 11 * 60000 + 1, .passed = 20
+	};
+
+	UNUSED(state);
+	suggesting.mode = POLICY_SUGGEST;
+	cautious.risk = RISK_OBSERVE;
+	few.strategies = others;
+	few.n_strategies = 1;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct decide_facts facts = { .policy = cases[i].policy,
+					      .provider = cases[i].provider,
+					      .reruns = cases[i].reruns,
+					      .deploy_job = cases[i].deploy_job,
+					      .observe = cases[i].observe };
+		struct decide_hang h = hang;
+		struct decision d;
+
+		h.act = cases[i].act;
+		decide_hang(&facts, &h, &d);
+		assert_case(strcmp(d.healer->name, cases[i].strategy) == 0, cases[i].why);
+		assert_case(strcmp(d.mode, cases[i].mode) == 0, cases[i].why);
+		assert_case(strstr(d.reason, cases[i].reason) != NULL, d.reason);
+	}
+}
+
 struct line {
 	const char *why, *category, *subcategory, *evidence;
 	const struct provider_api *provider;
@@ -653,6 +714,7 @@ int main(void)
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
 		cmocka_unit_test(a_run_that_failed_again_is_worth_less),
+		cmocka_unit_test(what_hangs_is_stopped_where_all_agree),
 		cmocka_unit_test(what_fits_the_failure_best_is_chosen),
 		cmocka_unit_test(a_change_is_proposed_where_that_can_help),
 		cmocka_unit_test(quarantine_is_never_decided_without_a_person),
