@@ -1,6 +1,7 @@
 #include "dispatcher/literals.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
 #include "core/base.h"
@@ -23,6 +24,7 @@ enum {
 struct piece {
 	const struct literals *exact; /* all that it matches; NULL: too many */
 	const struct literals *needs; /* one of them is in what it matches; NULL: nothing known */
+	marks marks;                  /* that are in all that it matches */
 };
 
 struct reader {
@@ -153,9 +155,9 @@ static int telling_bytes(const struct literal *l)
 static int rarity(const struct literal *l)
 {
 	static const char *const common[] = {
-		"http",    "error",     " error", "errors", "code",    "failed", " failed",
-		"failed ", "line",      "fail",   "status", "test",    "test ",  "tests ",
-		"found ",  "not found", " in ",   "in ",    "compile",
+		"http",    "error",     " error", "errors", "code", "failed", " failed",
+		"failed ", "line",      "fail",   "status", "test", "test ",  "tests ",
+		"found ",  "not found", " in ",   "in ",    "ata",
 	};
 	int n;
 
@@ -191,6 +193,41 @@ static const struct literals *better(const struct literals *a, const struct lite
 	return a->n <= b->n ? a : b;
 }
 
+/* ---- marks -------------------------------------------------------------------- */
+
+enum { LETTERS = 26, ANY_DIGIT = 63 };
+
+static marks mark_of(unsigned char ch)
+{
+	static const char bytes[] = "!\"#$%&'()*+,-./0123456789:;<=>?@[\\]^_`{|}~";
+	const char *at = ch ? strchr(bytes, ch) : NULL;
+	marks m = { 0, 0 };
+
+	if (at)
+		m[0] = (uint64_t)1 << (at - bytes);
+	if (isdigit(ch))
+		m[0] |= (uint64_t)1 << ANY_DIGIT;
+	if (ch >= 'a' && ch <= 'z')
+		m[1] = (uint64_t)1 << (ch - 'a');
+	if (ch >= 'A' && ch <= 'Z')
+		m[1] = (((uint64_t)1 << LETTERS) + 1) << (ch - 'A');
+	return m;
+}
+
+marks marks_on(const char *line, size_t n)
+{
+	static marks of[UCHAR_MAX + 1];
+	static bool ready;
+	marks all = { 0, 0 };
+
+	for (unsigned i = 0; !ready && i < ARRAY_LEN(of); i++)
+		of[i] = mark_of((unsigned char)i);
+	ready = true;
+	for (size_t i = 0; i < n; i++)
+		all |= of[(unsigned char)line[i]];
+	return all;
+}
+
 /* ---- atoms ----------------------------------------------------------------- */
 
 static struct piece anything(void)
@@ -212,6 +249,7 @@ static struct piece lost(struct reader *r)
 static struct piece one_of(struct reader *r, const char *bytes, size_t n)
 {
 	struct literal *at = arena_alloc(r->arena, n * sizeof(*at));
+	marks common = ~(marks){ 0, 0 };
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -219,8 +257,9 @@ static struct piece one_of(struct reader *r, const char *bytes, size_t n)
 
 		one.text[0] = lower(bytes[i]);
 		kept = add_new(at, kept, &one);
+		common &= mark_of((unsigned char)bytes[i]);
 	}
-	return (struct piece){ .exact = keep(r, at, kept) };
+	return (struct piece){ .exact = keep(r, at, kept), .marks = common };
 }
 
 enum escape { ESCAPE_BYTE, ESCAPE_ANY, ESCAPE_NOTHING, ESCAPE_LOST };
@@ -255,6 +294,8 @@ static struct piece read_escape(struct reader *r)
 	/* Of a reference to a group, all digits. */
 	if (isdigit((unsigned char)byte))
 		r->at += strspn(r->at, "0123456789");
+	if (byte == 'd')
+		return (struct piece){ .marks = { (uint64_t)1 << ANY_DIGIT, 0 } };
 	return kind == ESCAPE_ANY ? anything() : nothing();
 }
 
@@ -437,6 +478,7 @@ static struct repeat read_repeat(struct reader *r)
 struct sequence {
 	const struct literals *run; /* what was matched since the last gap */
 	const struct literals *best;
+	marks marks;
 	bool gap;
 };
 
@@ -465,6 +507,8 @@ static void append(struct reader *r, struct sequence *s, struct piece p)
 
 static void append_repeated(struct reader *r, struct sequence *s, struct piece p, struct repeat n)
 {
+	if (n.low > 0)
+		s->marks |= p.marks;
 	if (n.low == 0) {
 		p.needs = NULL;
 		if (p.exact)
@@ -505,9 +549,9 @@ static struct piece read_sequence(struct reader *r, const struct literals *befor
 		append_repeated(r, &s, p, n);
 	}
 	if (!s.gap)
-		return (struct piece){ .exact = s.run };
+		return (struct piece){ .exact = s.run, .marks = s.marks };
 	end_run(&s);
-	return (struct piece){ .needs = s.best };
+	return (struct piece){ .needs = s.best, .marks = s.marks };
 }
 
 /* What a branch needs, be it known exactly or not. */
@@ -530,6 +574,7 @@ static struct piece read_alternatives(struct reader *r, const struct literals *b
 		next = read_sequence(r, before);
 		if (all.exact && next.exact)
 			joined.exact = either(r, all.exact, next.exact, EXACT_MAX);
+		joined.marks = all.marks & next.marks;
 		a = needs_of(all);
 		b = needs_of(next);
 		if (!joined.exact && a && b)
@@ -554,6 +599,30 @@ static size_t drop_longer(struct literal *at, size_t n)
 			at[kept++] = at[i];
 	}
 	return kept;
+}
+
+/* "(?i)", or "(?i:", or among others, wherever. */
+static bool ignores_case(const char *regex)
+{
+	while ((regex = strstr(regex, "(?"))) {
+		regex += 2;
+		if (memchr(regex, 'i', strspn(regex, "ims-")))
+			return true;
+	}
+	return false;
+}
+
+marks marks_needed(const char *regex)
+{
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct reader r = { .at = regex, .arena = a };
+	struct piece p = read_alternatives(&r, &only_empty);
+
+	if (r.lost || *r.at)
+		return (marks){ 0, 0 };
+	if (ignores_case(regex))
+		p.marks[1] &= ((uint64_t)1 << LETTERS) - 1;
+	return p.marks;
 }
 
 bool literals_of(const char *regex, struct arena *a, struct literals *out)

@@ -33,6 +33,23 @@ enum { EVERYDAY_BYTES = 6 };
 bool is_everyday(const char s[static EVERYDAY_BYTES]);
 
 /*
+ * Which bytes are on a line, and which a match cannot do without: a bit for each punctuation
+ * mark, digit, letter and capital letter, and one for any digit. None are needed when the pattern
+ * is not understood.
+ */
+typedef uint64_t marks __attribute__((vector_size(16)));
+
+marks marks_on(const char *line, size_t n);
+marks marks_needed(const char *regex);
+
+static inline bool has_marks(marks line, marks needed)
+{
+	marks missing = needed & ~line;
+
+	return !(missing[0] | missing[1]);
+}
+
+/*
  * At least one of them, in upper or lower case, is in every line that the regex matches;
  * those chosen are the rarest that are to be had. False when it needs none, or is not understood.
  */

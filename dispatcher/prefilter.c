@@ -7,6 +7,7 @@
 #include "core/buf.h"
 #include "core/crypto.h"
 #include "core/mem.h"
+#include "dispatcher/literals.h"
 #include "dispatcher/rule_cache.h"
 #include "dispatcher/trigger.h"
 
@@ -15,6 +16,7 @@
 #endif
 
 struct prefilter {
+	const struct rule *rules;
 	size_t n_rules, n_parts;
 	struct trigger *trigger;
 	uint32_t *everywhere; /* parts that are candidates on every line */
@@ -376,6 +378,7 @@ static struct prefilter *new_prefilter(const struct rule_set *set, bool hypersca
 	struct prefilter *p = xcalloc(1, sizeof(*p));
 	const uint32_t *unknown;
 
+	p->rules = set->rules;
 	p->n_rules = set->n;
 	p->trigger = trigger_new(set);
 	for (size_t i = 0; i < set->n; i++)
@@ -428,19 +431,30 @@ size_t prefilter_left_out(const struct prefilter *p)
 	return p->n_everywhere;
 }
 
-/* By rule and part, without repeats; few at a time, nearly in order. */
-static size_t sort_line(struct candidate *at, size_t n)
+static uint32_t id_of(const struct candidate *c)
 {
+	return part_id(c->rule, c->part);
+}
+
+/*
+ * Of one line: those it has the marks for, by rule and part, without repeats; few at a time,
+ * nearly in order.
+ */
+static size_t sort_line(const struct prefilter *p, const char *line, size_t len,
+			struct candidate *at, size_t n)
+{
+	marks there = marks_on(line, len);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct candidate one = at[i];
-		uint32_t id = part_id(one.rule, one.part);
 		size_t k = kept;
 
-		while (k > 0 && part_id(at[k - 1].rule, at[k - 1].part) > id)
+		if (!has_marks(there, p->rules[one.rule].parts.at[one.part].marks))
+			continue;
+		while (k > 0 && id_of(&at[k - 1]) > id_of(&one))
 			k--;
-		if (k > 0 && part_id(at[k - 1].rule, at[k - 1].part) == id)
+		if (k > 0 && id_of(&at[k - 1]) == id_of(&one))
 			continue;
 		memmove(at + k + 1, at + k, (kept - k) * sizeof(*at));
 		at[k] = one;
@@ -450,7 +464,7 @@ static size_t sort_line(struct candidate *at, size_t n)
 }
 
 /* From `found` to `sorted`. */
-static void sort_and_dedupe(struct prefilter *p)
+static void sort_and_dedupe(struct prefilter *p, const char *text)
 {
 	size_t kept = 0;
 
@@ -463,8 +477,12 @@ static void sort_and_dedupe(struct prefilter *p)
 	for (size_t i = 0; i < p->n; i++)
 		p->sorted[p->ends[p->found[i].line]++] = p->found[i];
 	for (size_t i = 0, begin = 0; begin < p->n; begin = p->ends[i++]) {
-		size_t n = sort_line(p->sorted + begin, p->ends[i] - begin);
+		const struct clean_line *l = &p->lines[i];
+		size_t n = p->ends[i] - begin;
 
+		if (n == 0)
+			continue;
+		n = sort_line(p, text + l->start, l->len, p->sorted + begin, n);
 		memmove(p->sorted + kept, p->sorted + begin, n * sizeof(*p->sorted));
 		kept += n;
 	}
@@ -483,7 +501,7 @@ const struct candidate *prefilter_scan(struct prefilter *p, const char *text, si
 	for (size_t i = 0; p->n_everywhere && i < n_lines; i++)
 		for (size_t k = 0; k < p->n_everywhere; k++)
 			add(p, i, p->everywhere[k]);
-	sort_and_dedupe(p);
+	sort_and_dedupe(p, text);
 	*n = p->n;
 	return p->sorted;
 }

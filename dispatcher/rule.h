@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "dispatcher/literals.h"
 
 enum rule_class {
 	RULE_CAUSE,       /* says itself why the step failed */
@@ -60,8 +61,9 @@ bool rule_class_says_why(enum rule_class);
  * only part.
  */
 struct rule_part {
-	char *regex;
 	pcre2_code *code; /* NULL: not needed so far */
+	marks marks;      /* that a line must have to match */
+	char *regex;
 };
 enum { RULE_PARTS_MAX = 128 };
 struct rule_parts {

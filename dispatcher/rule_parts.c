@@ -6,6 +6,7 @@
 #include "core/buf.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "dispatcher/literals.h"
 
 /* What a part of a pattern may look back at, or change for the rest of it. */
 static bool is_knotty(const char *s)
@@ -60,7 +61,10 @@ static size_t alternatives(const char *s, size_t n, size_t ends[static RULE_PART
 
 static void add(struct rule_parts *p, const char *flags, const char *s, size_t n)
 {
-	p->at[p->n++].regex = xasprintf("%s%.*s", flags, (int)n, s);
+	struct rule_part *part = &p->at[p->n++];
+
+	part->regex = xasprintf("%s%.*s", flags, (int)n, s);
+	part->marks = marks_needed(part->regex);
 }
 
 void rule_parts_init(struct rule_parts *p, const char *regex)

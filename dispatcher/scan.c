@@ -5,6 +5,7 @@
 #include "core/mask.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "dispatcher/literals.h"
 
 struct scan *scan_new(const struct rule_set *rules, const struct matcher *m,
 		      const char *failed_step)
@@ -15,6 +16,10 @@ struct scan *scan_new(const struct rule_set *rules, const struct matcher *m,
 	s->matcher = m;
 	s->failed_step = failed_step;
 	s->tallies = xcalloc(rules->n, sizeof(*s->tallies));
+	s->benign = xcalloc(rules->n, sizeof(*s->benign));
+	for (size_t i = 0; i < rules->n; i++)
+		if (rules->rules[i].spec->class == RULE_BENIGN)
+			s->benign[s->n_benign++] = (uint32_t)i;
 	return s;
 }
 
@@ -33,6 +38,7 @@ void scan_free(struct scan *s)
 	for (size_t i = 0; i < s->n_tests; i++)
 		free(s->tests[i].name);
 	forget_unfinished(s);
+	free(s->benign);
 	free(s->tallies);
 	free(s);
 }
@@ -368,15 +374,25 @@ static bool hits(struct scan *s, uint32_t rule, const pcre2_code *code, const ch
 	return rc == RULE_HIT;
 }
 
+static bool any_part_hits(struct scan *s, uint32_t rule, marks there, const char *line, size_t len)
+{
+	const struct rule *r = &s->rules->rules[rule];
+
+	for (size_t i = 0; i < r->parts.n; i++)
+		if (has_marks(there, r->parts.at[i].marks) &&
+		    hits(s, rule, rule_part_code(r, i), line, len))
+			return true;
+	return false;
+}
+
 /* Asked last, because few lines are hit at all. */
 static bool is_benign(struct scan *s, const char *line, size_t len)
 {
-	for (size_t i = 0; i < s->rules->n; i++) {
-		const struct rule *r = &s->rules->rules[i];
+	marks there = marks_on(line, len);
 
-		if (r->spec->class == RULE_BENIGN && hits(s, (uint32_t)i, r->code, line, len))
+	for (size_t i = 0; i < s->n_benign; i++)
+		if (any_part_hits(s, s->benign[i], there, line, len))
 			return true;
-	}
 	return false;
 }
 

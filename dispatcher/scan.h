@@ -77,8 +77,10 @@ struct recent {
 struct scan {
 	const struct rule_set *rules;
 	const struct matcher *matcher;
-	const char *failed_step;  /* NULL: not known */
-	struct tally *tallies;    /* one per rule */
+	const char *failed_step; /* NULL: not known */
+	struct tally *tallies;   /* one per rule */
+	uint32_t *benign;        /* the rules that only say what is harmless */
+	size_t n_benign;
 	uint8_t parts[PARTS_MAX]; /* enum part_state */
 	uint32_t part;            /* the current one */
 	bool any_step, any_failed, any_passed;
