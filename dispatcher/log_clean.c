@@ -71,14 +71,6 @@ static inline bytes16 odd_bytes(const char *s)
 	return (bytes16)((b - 0x20 > 0x5e) & (b != '\t'));
 }
 
-static inline bool is_any(bytes16 b)
-{
-	uint64_t halves[2];
-
-	memcpy(halves, &b, sizeof(halves));
-	return (halves[0] | halves[1]) != 0;
-}
-
 /* One bit for each byte that is not zero, which are 0xff. */
 static inline uint64_t bits_of(bytes16 b)
 {
@@ -127,15 +119,21 @@ static size_t scrub(const char *s, const char *end, char *out, size_t cap)
 	size_t n = 0;
 
 	while (s < end && n < cap) {
-		unsigned char ch = (unsigned char)*s;
+		unsigned char ch;
 		size_t seq;
 
-		if (end - s >= (ptrdiff_t)sizeof(bytes16) && cap - n >= sizeof(bytes16) &&
-		    !is_any(odd_bytes(s))) {
+		if (end - s >= (ptrdiff_t)sizeof(bytes16) && cap - n >= sizeof(bytes16)) {
+			uint64_t odd = bits_of(odd_bytes(s)) | 1 << sizeof(bytes16);
+			size_t plain = (size_t)__builtin_ctzll(odd);
+
 			memcpy(out + n, s, sizeof(bytes16));
-			s += sizeof(bytes16);
-			n += sizeof(bytes16);
-		} else if (ch == '\033') {
+			s += plain;
+			n += plain;
+			if (s == end || plain == sizeof(bytes16))
+				continue;
+		}
+		ch = (unsigned char)*s;
+		if (ch == '\033') {
 			s = skip_escape(s, end);
 		} else if (ch == '\b') {
 			n -= n > 0;
@@ -159,6 +157,11 @@ static size_t scrub(const char *s, const char *end, char *out, size_t cap)
 	return n;
 }
 
+static inline bool is_digit(char ch)
+{
+	return ch >= '0' && ch <= '9';
+}
+
 /*
  * Matches a picture: 0 is a digit, everything else is itself. Returns its
  * length when s starts with it, 0 when not.
@@ -170,7 +173,7 @@ static size_t picture(const char *s, size_t n, const char *want)
 	for (i = 0; want[i]; i++) {
 		if (i == n)
 			return 0;
-		if (want[i] == '0' ? !isdigit((unsigned char)s[i]) : s[i] != want[i])
+		if (want[i] == '0' ? !is_digit(s[i]) : s[i] != want[i])
 			return 0;
 	}
 	return i;
@@ -182,7 +185,7 @@ static size_t fraction_and_zone(const char *s, size_t n)
 
 	if (i < n && (s[i] == '.' || s[i] == ',')) {
 		i++;
-		while (i < n && isdigit((unsigned char)s[i]))
+		while (i < n && is_digit(s[i]))
 			i++;
 	}
 	if (i < n && s[i] == 'Z')
@@ -197,7 +200,7 @@ static size_t clock_at(const char *s, size_t n)
 {
 	size_t at;
 
-	if (n < 8 || !isdigit((unsigned char)s[0]))
+	if (n < 8 || (s[2] != ':' && s[4] != '-'))
 		return 0;
 	at = picture(s, n, "0000-00-00T00:00:00");
 	if (!at)
@@ -230,14 +233,14 @@ static size_t bracketed_clock_at(const char *s, size_t n)
 {
 	size_t at = 1, inner;
 
-	if (n < 4 || s[0] != '[')
+	if (n < 4 || s[0] != '[' || (!is_digit(s[1]) && s[1] != ' ' && s[1] != 't'))
 		return 0;
 	if (n > 6 && memcmp(s + 1, "task ", 5) == 0)
 		at = 6;
 	at += spaces_at(s + at, n - at);
 	inner = clock_at(s + at, n - at);
 	if (!inner) {
-		while (at + inner < n && isdigit((unsigned char)s[at + inner]))
+		while (at + inner < n && is_digit(s[at + inner]))
 			inner++;
 		if (!inner || !picture(s + at + inner, n - at - inner, ".000000"))
 			return 0;
@@ -254,7 +257,7 @@ static size_t timestamp_at(const char *s, size_t n)
 {
 	size_t at = 0, step;
 
-	if (s[0] != '[' && !isdigit((unsigned char)s[0]))
+	if (s[0] != '[' && !is_digit(s[0]))
 		return 0;
 
 	/* Two in a row happen: the runner's and the tool's. */
@@ -370,10 +373,28 @@ static size_t annotation_at(const char *s, size_t n)
 	return p ? (size_t)(p - s) + 2 : 0;
 }
 
+/* Most lines do not begin as any of them. */
+static inline bool may_be_mark(const char *s)
+{
+	switch (s[0]) {
+	case '#':
+	case ':':
+		return s[1] == s[0];
+	case '[':
+		return s[1] == 'c' || s[1] == 'P';
+	case 's':
+		return s[1] == 'e';
+	case 't':
+		return s[1] == 'r';
+	default:
+		return false;
+	}
+}
+
 /* Length of the mark in front; sets the flags. */
 static size_t mark_at(const char *s, size_t n, uint16_t *flags)
 {
-	if (n < 3 || (s[0] != '#' && s[0] != ':' && s[0] != '[' && s[0] != 's' && s[0] != 't'))
+	if (n < 3 || !may_be_mark(s))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
 		size_t len;
@@ -398,8 +419,10 @@ static bool is_warning(const char *s, size_t n)
 					     "npm warn",  "WARNING:", "Warning:",
 					     "warning:",  "W: ",      "WARN " };
 
-	if (!n || (s[0] != '[' && s[0] != 'n' && s[0] != 'W' && s[0] != 'w'))
-		return false;
+	if (n < 3 || (s[0] | 0x20) != 'w') {
+		if (n < 3 || ((s[0] != '[' || s[1] != 'W') && (s[0] != 'n' || s[1] != 'p')))
+			return false;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (begins(s, n, words[i]))
 			return true;
