@@ -148,6 +148,34 @@ static void takes_what_logs_are_not_full_of(void **state)
 	assert_string_equal(got.data, "no rate");
 }
 
+static void knows_the_bytes_that_a_match_cannot_do_without(void **state)
+{
+	static const struct {
+		const char *regex, *has, *lacks, *why;
+	} rows[] = {
+		{ "a\\.b", "b.a", "ab", "a full stop" },
+		{ "no \\d+ rates", "on 7 seats, r", "no rates", "any digit" },
+		{ "rate 7", "7: a, r, e, t", "rate 8", "this digit" },
+		{ "TAX", "XAT", "tax", "capitals" },
+		{ "(?i)TAX", "xat", "rate", "letters in any case" },
+		{ "(tax|rate)!", "at!", "tax rate", "of alternatives what all have" },
+		{ "tax(,|;)?", "xat", "rate", "what may be missing is not needed" },
+		{ "x{0,3}y", "y", "x", "nor what may be there no times" },
+		{ "(?=.*z)tax(?!q)", "xat", "zq", "nor what is only looked at" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		marks needed = marks_needed(rows[i].regex);
+
+		assert_case(has_marks(marks_on(rows[i].has, strlen(rows[i].has)), needed),
+			    rows[i].why);
+		assert_case(!has_marks(marks_on(rows[i].lacks, strlen(rows[i].lacks)), needed),
+			    rows[i].why);
+	}
+	assert_true(has_marks(marks_on("", 0), marks_needed("a(?<x>b)(?&x)"))); /* not understood */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +184,7 @@ int main(void)
 		cmocka_unit_test(common_words_are_not_chosen),
 		cmocka_unit_test(sizes_are_bounded),
 		cmocka_unit_test(knows_what_logs_are_full_of),
+		cmocka_unit_test(knows_the_bytes_that_a_match_cannot_do_without),
 		cmocka_unit_test(takes_what_logs_are_not_full_of),
 	};
 
