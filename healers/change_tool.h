@@ -26,6 +26,7 @@ struct change_tool {
 	} commands[CHANGE_TOOL_COMMANDS_MAX];
 	const char *const *paths; /* may be changed, as in change_limits; all else is put back */
 	bool adds;                /* may create and delete those, too */
+	bool home;                /* needs room for what it fetches */
 };
 
 /* All of them; ends with a NULL name. */

@@ -90,7 +90,7 @@ static size_t stage_arguments(const struct sandbox_options *o, const char *self,
 {
 	size_t n = 0;
 
-	(void)snprintf(text, cap, "%d,%" PRId64 ",%" PRId64 ",%u,%" PRId64, o->network,
+	(void)snprintf(text, cap, "%d,%d,%" PRId64 ",%" PRId64 ",%u,%" PRId64, o->network, o->home,
 		       o->max_memory_bytes, o->max_file_bytes, o->max_processes,
 		       o->timeout_ms / 1000 + 1);
 	argv[n++] = self;

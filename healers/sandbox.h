@@ -22,6 +22,8 @@ struct sandbox_options {
 	const char *const *argv; /* argv[0] is an absolute path, as security_check() found it */
 	const char *folder; /* absolute, without symbolic links: may be written to, and is cwd */
 	bool network;
+	/* Programs that fetch much: their home is SANDBOX_HOME in the folder, not a small /tmp. */
+	bool home;
 	int64_t timeout_ms;       /* of the whole, by the clock on the wall */
 	size_t max_output;        /* of both outputs together */
 	int64_t max_disk_bytes;   /* how much less its filesystem may have left */
@@ -63,6 +65,7 @@ const char *sandbox_fate_name(enum sandbox_fate);
  * What an executable that uses this has to do when its first argument is SANDBOX_STAGE. Replaces
  * the process, or returns an exit status.
  */
+#define SANDBOX_HOME  ".pipeline-guard-home" /* whoever wants it makes it */
 #define SANDBOX_STAGE "sandbox-stage"
 int sandbox_stage_main(int argc, char **argv);
 

@@ -42,7 +42,7 @@
 enum { ARGS_MAX = 256, FAILED = 125, TMP_BYTES = 64 << 20, OPEN_FILES_MAX = 256 };
 
 struct limits {
-	bool network;
+	bool network, home;
 	int64_t memory_bytes, file_bytes;
 	unsigned processes;
 	int64_t cpu_s;
@@ -64,7 +64,7 @@ static int fail(const char *fmt, ...)
 
 static bool read_limits(const char *text, struct limits *out)
 {
-	int64_t v[5];
+	int64_t v[6];
 	char *end;
 
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
@@ -73,7 +73,7 @@ static bool read_limits(const char *text, struct limits *out)
 			return false;
 		text = end + 1;
 	}
-	*out = (struct limits){ v[0] != 0, v[1], v[2], (unsigned)v[3], v[4] };
+	*out = (struct limits){ v[0] != 0, v[1] != 0, v[2], v[3], (unsigned)v[4], v[5] };
 	return true;
 }
 
@@ -151,7 +151,7 @@ static void add_environment(struct args *a)
 
 static int outside(const char *limits, char **argv)
 {
-	static char tmp_bytes[32], fd_text[16];
+	static char tmp_bytes[32], fd_text[16], home[PATH_MAX];
 	const char *folder = argv[0];
 	struct args a = { .n = 0 };
 	struct limits l;
@@ -167,6 +167,10 @@ static int outside(const char *limits, char **argv)
 	    "--cap-drop", "ALL", "--hostname", "sandbox");
 	add_environment(&a);
 	add_system(&a);
+	if (l.home) {
+		(void)snprintf(home, sizeof(home), "%s/" SANDBOX_HOME, folder);
+		ADD(&a, "--setenv", "HOME", home);
+	}
 	if (l.network)
 		ADD(&a, "--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf",
 		    "--ro-bind-try", "/etc/hosts", "/etc/hosts", "--ro-bind-try",

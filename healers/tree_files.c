@@ -15,6 +15,7 @@
 #include "core/mem.h"
 #include "core/text.h"
 #include "healers/change_tool.h"
+#include "healers/sandbox.h"
 #include "healers/tree_work.h"
 
 enum {
@@ -216,7 +217,8 @@ static int collect_entry(struct tree *t, int folder, const char *root, const str
 	int fd;
 
 	if (e->d_type == DT_DIR) {
-		if (!depth || strcmp(e->d_name, "node_modules") == 0)
+		if (!depth || strcmp(e->d_name, "node_modules") == 0 ||
+		    strcmp(e->d_name, SANDBOX_HOME) == 0)
 			return 0;
 		fd = openat(folder, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		return fd < 0 ? 0

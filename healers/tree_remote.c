@@ -79,13 +79,18 @@ static int server_stop(struct tree *t, const struct talk *talk, int rc, const ch
 
 static int open_remote(struct tree *t, struct talk *talk, git_direction direction, git_remote **out)
 {
+	git_remote_create_options create;
 	git_remote_connect_options o;
 	int rc;
+
+	(void)git_remote_create_options_init(&create, GIT_REMOTE_CREATE_OPTIONS_VERSION);
+	create.repository = t->repo;
+	create.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF;
 
 	(void)git_remote_connect_options_init(&o, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
 	o.callbacks = callbacks(talk);
 	o.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
-	if (git_remote_create_anonymous(out, t->repo, t->req->url) < 0)
+	if (git_remote_create_with_opts(out, t->req->url, &create) < 0)
 		return tree_git_stop(t, TREE_BROKEN, "the address of the repository");
 	rc = git_remote_connect_ext(*out, direction, &o);
 	return rc < 0 ? server_stop(t, talk, rc, "connecting") : 0;

@@ -127,6 +127,7 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 		.argv = argv,
 		.folder = folder,
 		.network = c->network,
+		.home = t->req->tool->home,
 		.timeout_ms = left > 1000 ? left : 1000,
 		.max_output = MAX_OUTPUT,
 		.max_disk_bytes = room,
@@ -206,6 +207,8 @@ int tree_run_tool(struct tree *t)
 	if (!has_what_it_needs(t))
 		return tree_stop(t, TREE_NOTHING, "the repository has no %s, so %s is not for it",
 				 tool->needs[0], tool->name);
+	if (tool->home && mkdirat(t->work_fd, SANDBOX_HOME, 0700) < 0)
+		return tree_stop(t, TREE_REFUSED, "it has a file %s", SANDBOX_HOME);
 	for (size_t i = 0; i < CHANGE_TOOL_COMMANDS_MAX && tool->commands[i].argv; i++) {
 		const struct change_command *c = &tool->commands[i];
 

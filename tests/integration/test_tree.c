@@ -317,24 +317,131 @@ static void rustfmt_mends(struct rig *r)
 	mends(r, "rustfmt", "Cargo.toml", "", "a.rs", "fn  a(){}\n", "fn a() {}");
 }
 
-static void npm_writes_its_lockfile_anew(struct rig *r)
+static void needs(struct rig *r, const char *program)
 {
+	if (!has(rig_printf(r, "/usr/bin/%s", program)))
+		rig_skip(r, rig_printf(r, "%s is not installed", program));
+}
+
+/* Static files are all that is asked of a registry for that. */
+static struct repo with_a_registry(struct rig *r)
+{
+	const char *argv[] = { "/usr/bin/env",          "python3", "-u",        "-m",
+			       "http.server",           "--bind",  "127.0.0.1", "--directory",
+			       rig_path(r, "registry"), "0",       NULL };
 	struct repo repo = repo_with(r, "package.json",
 				     "{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":"
-				     "{\"b\":\"file:./b\"}}");
+				     "{\"b\":\"^1.0.0\"}}");
+	const char *port, *url;
+	struct proc *p;
+
+	needs(r, "python3");
+	assert_int_equal(mkdir(rig_path(r, "registry"), 0755), 0);
+	p = proc_start(r, "registry", argv, NULL);
+	proc_may_die(p);
+	port = proc_line(p, "Serving HTTP on 127.0.0.1 port ");
+	url = rig_printf(r, "http://127.0.0.1:%.*s/", (int)strcspn(port, " "), port);
+	put(r, repo.work, ".npmrc", rig_printf(r, "registry=%s\n", url));
+	put(r, rig_path(r, "registry"), "b",
+	    rig_printf(
+		    r,
+		    "{\"name\":\"b\",\"dist-tags\":{\"latest\":\"1.2.3\"},\"versions\":{\"1.2.3\":"
+		    "{\"name\":\"b\",\"version\":\"1.2.3\",\"dist\":{\"tarball\":\"%sb-1.2.3.tgz\","
+		    "\"shasum\":\"da39a3ee5e6b4b0d3255bfef95601890afd80709\",\"integrity\":"
+		    "\"sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7k"
+		    "xvUdBeoGlODJ6+SfaPg==\"}}}}",
+		    url));
+	return repo;
+}
+
+static void writes_its_lockfile(struct rig *r, struct repo *repo, const char *tool,
+				const char *file, const char *has_now)
+{
 	struct done d;
 
-	if (!has("/usr/bin/npm"))
-		rig_skip(r, "npm is not installed");
-	assert_int_equal(mkdir(rig_printf(r, "%s/b", repo.work), 0755), 0);
-	put(r, repo.work, "b/package.json", "{\"name\":\"b\",\"version\":\"2.0.0\"}");
+	publish(r, repo);
+	d = change(r, repo, "refresh_lockfile", tool, NULL);
+	is(&d, "pushed", "");
+	assert_string_equal(differs(r, repo), rig_printf(r, "M\t%s", file));
+	assert_non_null(strstr(file_of(r, repo, file), has_now));
+}
+
+static void npm_writes_its_lockfile_anew(struct rig *r)
+{
+	struct repo repo;
+
+	needs(r, "npm");
+	repo = with_a_registry(r);
 	put(r, repo.work, "package-lock.json",
 	    "{\"name\":\"a\",\"version\":\"1.0.0\",\"lockfileVersion\":3,\"packages\":{}}");
+	writes_its_lockfile(r, &repo, "npm", "package-lock.json", "b-1.2.3.tgz");
+}
+
+static void pnpm_writes_its_lockfile_anew(struct rig *r)
+{
+	struct repo repo;
+
+	needs(r, "pnpm");
+	repo = with_a_registry(r);
+	put(r, repo.work, "pnpm-lock.yaml", "lockfileVersion: '9.0'\n");
+	put(r, repo.work, ".pnpmfile.cjs", "throw new Error('code of the repository ran')\n");
+	writes_its_lockfile(r, &repo, "pnpm", "pnpm-lock.yaml", "b@1.2.3");
+}
+
+static void cargo_writes_its_lockfile_anew(struct rig *r)
+{
+	struct repo repo =
+		repo_with(r, "Cargo.toml",
+			  "[package]\nname = \"a\"\nversion = \"2.0.0\"\n"
+			  "[lib]\npath = \"a.rs\"\n[dependencies]\nb = { path = \"b\" }\n");
+
+	needs(r, "cargo");
+	put(r, repo.work, "a.rs", "");
+	assert_int_equal(mkdir(rig_printf(r, "%s/b", repo.work), 0755), 0);
+	put(r, repo.work, "b/Cargo.toml",
+	    "[package]\nname = \"b\"\nversion = \"3.0.0\"\n[lib]\npath = \"b.rs\"\n");
+	put(r, repo.work, "b/b.rs", "");
+	put(r, repo.work, "Cargo.lock",
+	    "version = 3\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n");
+	writes_its_lockfile(r, &repo, "cargo", "Cargo.lock", "version = \"3.0.0\"");
+}
+
+static void go_tidies_its_modules(struct rig *r)
+{
+	struct repo repo = repo_with(r, "go.mod", "module a\n\ngo 1.19\n\nreplace b => ./b\n");
+
+	needs(r, "go");
+	put(r, repo.work, "a.go", "package a\n\nimport _ \"b\"\n");
+	assert_int_equal(mkdir(rig_printf(r, "%s/b", repo.work), 0755), 0);
+	put(r, repo.work, "b/go.mod", "module b\n\ngo 1.19\n");
+	put(r, repo.work, "b/b.go", "package b\n");
+	writes_its_lockfile(r, &repo, "go", "go.mod", "require b v0.0.0");
+}
+
+/* The tests have no network, whatever the command before them had. */
+static void npm_updates_snapshots(struct rig *r)
+{
+	struct repo repo = repo_with(
+		r, "package.json",
+		"{\"name\":\"a\",\"version\":\"1.0.0\",\"scripts\":{\"test\":\"node test.js\"}}");
+	struct done d;
+
+	needs(r, "npm");
+	put(r, repo.work, "package-lock.json",
+	    "{\"name\":\"a\",\"version\":\"1.0.0\",\"lockfileVersion\":3,\"packages\":"
+	    "{\"\":{\"name\":\"a\",\"version\":\"1.0.0\"}}}");
+	put(r, repo.work, "test.js",
+	    "const fs = require('fs'), os = require('os');\n"
+	    "if (!process.argv.includes('-u')) process.exit(1);\n"
+	    "fs.writeFileSync('a.snap', Object.keys(os.networkInterfaces()).join() + '\\n');\n"
+	    "fs.writeFileSync('b.snap', 'new\\n');\n"
+	    "fs.writeFileSync('test.js', 'nothing is tested\\n');\n");
+	put(r, repo.work, "a.snap", "old\n");
 	publish(r, &repo);
-	d = change(r, &repo, "refresh_lockfile", "npm", NULL);
+	d = change(r, &repo, "update_snapshots", "npm", NULL);
 	is(&d, "pushed", "");
-	assert_string_equal(differs(r, &repo), "M\tpackage-lock.json");
-	assert_non_null(strstr(file_of(r, &repo, "package-lock.json"), "\"node_modules/b\""));
+	assert_string_equal(differs(r, &repo), "M\ta.snap\nA\tb.snap");
+	assert_string_equal(file_of(r, &repo, "a.snap"), "lo");
 }
 
 /* --- what is pushed ------------------------------------------------------------------------------
@@ -544,7 +651,11 @@ static void a_repository_over_the_cap_is_not_copied(struct rig *r)
 	publish(r, &repo);
 	d = make(r, &repo, "change.max_repository=2m");
 	is_refused(r, &repo, &d, "too_large", "what has to be fetched is over 2 MiB");
-	d = make(r, &repo, "change.max_repository=4m");
+	/* No program: on a disk that others write to, too, it would be ended for that. */
+	put(r, repo.work, "small", "x\n");
+	commit_all(r, &repo);
+	update(r, &repo);
+	d = change(r, &repo, NULL, NULL, "change.max_repository=4m");
 	is(&d, "pushed", "");
 }
 
@@ -792,6 +903,10 @@ int main(int argc, char **argv)
 		RIG_TEST(gofmt_mends),
 		RIG_TEST(rustfmt_mends),
 		RIG_TEST(npm_writes_its_lockfile_anew),
+		RIG_TEST(pnpm_writes_its_lockfile_anew),
+		RIG_TEST(cargo_writes_its_lockfile_anew),
+		RIG_TEST(go_tidies_its_modules),
+		RIG_TEST(npm_updates_snapshots),
 		RIG_TEST(a_commit_is_ours_and_made_once),
 		RIG_TEST(files_come_and_go),
 		RIG_TEST(a_branch_that_moved_is_left_alone),
