@@ -76,7 +76,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	UNUSED(fd);
 	UNUSED(what);
-	if (left >= 0 && s->free_at_start - left <= s->max_disk_bytes) {
+	if (left < 0 || s->free_at_start - left <= s->max_disk_bytes) {
 		(void)evtimer_add(s->look, &soon);
 		return;
 	}
