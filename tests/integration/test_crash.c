@@ -252,6 +252,41 @@ static void pass(struct rig *r, unsigned ms)
 	assert_true(STAYS_FALSE(r, false, ms));
 }
 
+static int64_t outcomes_audited(struct rig *r)
+{
+	return redis_int_of(
+		r, "EVAL %s 1 pg:{local}:audit",
+		"local n = 0 "
+		"for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do "
+		"  for i = 1, #e[2], 2 do "
+		"    if e[2][i] == 'what' and e[2][i + 1] == 'outcome' then n = n + 1 end "
+		"  end "
+		"end "
+		"return n");
+}
+
+/* What was learned too late ends a plan that somebody else has ended. */
+static void an_outcome_that_did_not_count_is_not_audited(struct rig *r)
+{
+	struct proc *d;
+	uint64_t run;
+
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, NULL);
+	d = dispatcher_start(r, "dispatcher", rules(r), "dispatcher.lease=60s", NULL);
+	sim_fault(r, "{\"call\":\"get_run\",\"kind\":\"slow\",\"ms\":1500,\"times\":1}");
+	run = sim_run(r, HEALABLE);
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "leased") == 0);
+	pass(r, 300); /* the question is on its way */
+	/* As if the lease had ended: it is taken again, and the answer comes for the first one. */
+	(void)redis_do(r, "ZADD %s XX 0 act:%s:1", DUE,
+		       run_key(r, run) + strlen("pg:{local:0}:run:"));
+	healed_once(r, run);
+	WAIT(r, strstr(proc_output(d), "lease lost"));
+	assert_int_equal(proc_stop(d), 0);
+	assert_int_equal(outcomes_audited(r), 1);
+}
+
 static void each_has_one_outcome(struct rig *r, const uint64_t *runs, size_t n)
 {
 	plans_done(r, runs, n);
@@ -365,6 +400,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_call_whose_answer_is_lost_is_not_repeated),
 		RIG_TEST(a_call_that_never_arrived_is_repeated),
 		RIG_TEST(a_dispatcher_stopped_in_the_middle_does_not_call_late),
+		RIG_TEST(an_outcome_that_did_not_count_is_not_audited),
 		RIG_TEST(dispatchers_killed_at_random_lose_nothing),
 		RIG_TEST(redis_killed_in_the_middle_loses_nothing),
 		RIG_TEST(receivers_killed_at_random_lose_nothing),
