@@ -387,12 +387,13 @@ static void write_knowledge(struct rig *r, const char *english, const char *germ
 /* One bad file, and nothing of it is used: not for findings, and not for a channel. */
 static void what_is_said_of_causes_is_read_again(struct rig *r)
 {
-	struct sink *s = sink_open(r);
+	struct sink *s = sink_open(r), *english = sink_open(r);
 	struct proc *d;
 
 	write_knowledge(r, "First words", "Erste Worte");
 	world_start(r);
-	d = dispatcher_start(r, "dispatcher", few_rules(r), url_set(r, s, "slack"),
+	d = dispatcher_start(r, "dispatcher", few_rules(r), url_set(r, english, "first"),
+			     "notify.first.type=slack", url_set(r, s, "slack"),
 			     "notify.slack.locale=de",
 			     rig_printf(r, "knowledge_dir=%s", rig_path(r, "")), NULL);
 	write_knowledge(r, "Second words", "[not, a, title]");
@@ -401,6 +402,8 @@ static void what_is_said_of_causes_is_read_again(struct rig *r)
 	assert_string_equal(plan_result(r, sim_run(r, HEALABLE), 1), "healed");
 	WAIT(r, sink_count(s) == 1);
 	assert_non_null(strstr(s->hooks[0].text, "Erste Worte"));
+	WAIT(r, sink_count(english) == 1);
+	assert_non_null(strstr(english->hooks[0].text, "First words"));
 
 	write_knowledge(r, "Third words", "Dritte Worte");
 	proc_signal(d, SIGHUP);
@@ -408,6 +411,8 @@ static void what_is_said_of_causes_is_read_again(struct rig *r)
 	assert_string_equal(plan_result(r, sim_run(r, HEALABLE), 1), "healed");
 	WAIT(r, sink_count(s) == 2);
 	assert_non_null(strstr(s->hooks[1].text, "Dritte Worte"));
+	WAIT(r, sink_count(english) == 2);
+	assert_non_null(strstr(english->hooks[1].text, "Third words"));
 }
 
 /* By any of the dispatchers, by a person with a command, and by nobody but time. */
