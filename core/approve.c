@@ -27,7 +27,7 @@ struct redis_script approve_script = {
 		"redis.call('ZADD', KEYS[4], now, ARGV[1]) "
 		"redis.call('XADD', KEYS[5], 'MAXLEN', '~', 1000, '*', 'run', ARGV[1], 'what', "
 		"  ARGV[3]) "
-		"return {ARGV[3], p[2] or ''}",
+		"return {ARGV[3], p[2] or '', id, ARGV[2]}",
 };
 
 void approve_cmd(struct approve *a, const struct keyspace *ks, const char *run_ref,

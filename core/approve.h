@@ -17,8 +17,9 @@ struct approve {
 /*
  * The command for the newest plan of a run, and only if it is `plan`, unless that is "". The texts
  * are borrowed until it is sent.
- * `who` is told to whoever looks, and proves nothing. The answer is {word, detail}: "approved" or
- * "rejected" with the strategy, "none" when nothing is suggested, with the state of the plan.
+ * `who` is told to whoever looks, and proves nothing. The answer is {word, detail, plan, who}:
+ * "approved" or "rejected" with the strategy, "none" when nothing is suggested, with the state of
+ * the plan.
  */
 void approve_cmd(struct approve *, const struct keyspace *, const char *run_ref, const char *plan,
 		 const char *who, bool approve);

@@ -92,6 +92,8 @@ static const struct field {
 	F(default_branch, FIELD_TEXT, false),
 	F(sha, FIELD_TEXT, false),
 	F(trigger, FIELD_TEXT, false),
+	F(plan, FIELD_TEXT, false),
+	F(answer, FIELD_TEXT, false),
 	F(actor, FIELD_TEXT, false),
 	F(head_repo, FIELD_TEXT, false),
 	F(url, FIELD_TEXT, false),

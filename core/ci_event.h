@@ -59,6 +59,8 @@ struct ci_event {
 	char default_branch[64];
 	char sha[41];
 	char trigger[24]; /* event that started the run: "push" */
+	char plan[96];    /* CI_CHECK of ours whose button somebody pressed: of what plan it is */
+	char answer[20];  /* ... and what the button says: "approve", "reject" */
 	char actor[40];
 	char head_repo[140]; /* differs from repo for a fork; "" when unknown */
 	char url[160];       /* page for people */

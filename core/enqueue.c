@@ -124,6 +124,8 @@ void enqueue_fit(struct ci_event *ev)
 		{ ev->pipeline, 0 },
 		{ ev->default_branch, 20 },
 		{ ev->head_repo, 0 },
+		{ ev->branch, 20 },
+		{ ev->failure_reason, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cuts) && enqueue_entry_bytes(ev) > ENQUEUE_ENTRY_BYTES_MAX;

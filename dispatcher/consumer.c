@@ -15,6 +15,7 @@
 #include "core/metrics.h"
 #include "core/redis.h"
 #include "core/text.h"
+#include "dispatcher/answer.h"
 #include "dispatcher/batch.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/flake_ledger.h"
@@ -251,7 +252,14 @@ static void record(struct consumer *c, const char *id, const struct ci_event *ev
 	flake_greens_add(&c->greens, ev);
 }
 
-/* Jobs and checks tell nothing that the run's own events do not. */
+/* Whoever lost it on its way presses again: it is still suggested then. */
+static void take_answer(struct consumer *c, const char *id, const struct ci_event *ev)
+{
+	answer_take(c->e, ev);
+	batch_ack(&c->batch, id);
+}
+
+/* Else jobs and checks tell nothing that the run's own events do not. */
 static void take_entry(struct consumer *c, unsigned partition, const struct redisReply *entry)
 {
 	const char *id = redis_str(redis_at(entry, 0));
@@ -266,6 +274,8 @@ static void take_entry(struct consumer *c, unsigned partition, const struct redi
 		batch_ack(&c->batch, id);
 	else if (ci_event_decode(fields, &ev, &err) < 0)
 		bury(c, partition, id, fields, err.msg);
+	else if (ev.kind == CI_CHECK && *ev.answer)
+		take_answer(c, id, &ev);
 	else if (ev.kind == CI_RUN && ev.status != CI_STATUS_UNKNOWN)
 		record(c, id, &ev);
 	else

@@ -270,6 +270,9 @@ static void show_on_run(struct task *t)
 		.brief = json_str(o, "brief", ""),
 		.url = json_str(o, "url", ""),
 		.good = json_flag(o, "good", false),
+		.plan = json_str(o, "answers", ""),
+		.approve = json_str(o, "approve", ""),
+		.reject = json_str(o, "reject", ""),
 	};
 
 	/* Of another provider, or of no run: there is nowhere to show it. */

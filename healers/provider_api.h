@@ -98,6 +98,11 @@ struct api_note {
 	const char *brief;   /* one line of text, for where there is room for no more */
 	const char *url;     /* "": none */
 	bool good;           /* nothing is left to do; else nobody is kept from merging either */
+	/*
+	 * Of a suggestion: its plan, and what buttons say that answer it. Only where the provider
+	 * itself knows who may press them. "": there is nothing to answer.
+	 */
+	const char *plan, *approve, *reject;
 };
 
 struct change;

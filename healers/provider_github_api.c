@@ -823,6 +823,27 @@ static void ask_token(struct api_call *c)
 
 /* --- the table ---------------------------------------------------------- */
 
+/* GitHub shows buttons to those who may write to the repository, and sends us what they press. */
+static void add_actions(struct json_object *o, const struct api_note *n)
+{
+	const char *const rows[][2] = { { "approve", n->approve }, { "reject", n->reject } };
+	struct json_object *list;
+
+	if (!*n->plan)
+		return;
+	list = json_object_new_array();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct json_object *action = json_object_new_object();
+
+		json_add_str(action, "identifier", rows[i][0]);
+		json_add_str(action, "label", rows[i][1]);
+		json_add_str(action, "description", "Pipeline Guard");
+		json_object_array_add(list, action);
+	}
+	json_add_str(o, "external_id", n->plan);
+	json_add(o, "actions", list);
+}
+
 /* Neutral, where it is not good: what needs a person must not keep anybody from merging. */
 static char *check_body(const struct api_note *n)
 {
@@ -838,6 +859,7 @@ static char *check_body(const struct api_note *n)
 	json_add_str(output, "title", n->title);
 	json_add_str(output, "summary", n->summary);
 	json_add(o, "output", output);
+	add_actions(o, n);
 	return xstrdup(json_text(o));
 }
 

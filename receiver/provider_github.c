@@ -69,6 +69,9 @@ static const struct field check_run_fields[] = {
 	EV("check_run.check_suite.head_branch", FIELD_TEXT, false, branch),
 	EV("check_run.name", FIELD_TEXT, false, job),
 	EV("check_run.app.name", FIELD_TEXT, false, pipeline),
+	EV("check_run.app.id", FIELD_ID, false, pipeline_id),
+	EV("check_run.external_id", FIELD_TEXT, false, plan),
+	EV("requested_action.identifier", FIELD_TEXT, false, answer),
 	EV("check_run.conclusion", FIELD_TEXT, false, conclusion),
 	EV("check_run.head_sha", FIELD_TEXT, false, sha),
 	EV("check_run.html_url", FIELD_TEXT, false, url),
@@ -223,6 +226,9 @@ static int github_normalise(const char *topic, const char *json, size_t n, struc
 	provider_default(d.ev.pipeline, sizeof(d.ev.pipeline), d.workflow);
 	provider_default(d.ev.actor, sizeof(d.ev.actor), d.first_actor);
 	d.ev.kind = t->kind;
+	/* Of a check that nobody pressed a button of, its maker's own name says us nothing. */
+	if (strcmp(d.ev.action, "requested_action") != 0)
+		d.ev.plan[0] = d.ev.answer[0] = '\0';
 	d.ev.status = status_of_draft(&d);
 	d.ev.at_ms = time_of_draft(&d);
 	if (!d.ev.generation)

@@ -1,6 +1,7 @@
 /* Who is told, through a sink on loopback: once, again after trouble, not too often, never lost. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -483,6 +484,62 @@ static void an_app_shows_it_on_the_run(struct rig *r)
 	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
 }
 
+static const char *state_of(struct rig *r, uint64_t run)
+{
+	return plan_field(r, run, 1, "state");
+}
+
+static int press(struct rig *r, const char *answer, const char *app, uint64_t repo, uint64_t run,
+		 const char *plan_of)
+{
+	static unsigned n;
+	const char *body = rig_printf(
+		r,
+		"{\"action\":\"requested_action\",\"requested_action\":{\"identifier\":\"%s\"},"
+		"\"check_run\":{\"id\":1,\"name\":\"Pipeline Guard\",\"status\":\"completed\","
+		"\"conclusion\":\"neutral\",\"external_id\":\"github:%s:%" PRIu64 ":1\","
+		"\"check_suite\":{\"id\":2,\"head_branch\":\"main\"},"
+		"\"app\":{\"id\":%s,\"name\":\"guard\"}},"
+		"\"repository\":{\"id\":%" PRIu64 ",\"full_name\":\"aurora-labs/checkout\"},"
+		"\"sender\":{\"login\":\"ada\"}}",
+		answer, plan_of, run, app, repo);
+
+	return webhook_post_text(r, "check_run", rig_printf(r, "press-%u", n++), body).status;
+}
+
+/* GitHub says who pressed it; of another App, another repository or another plan it is nothing. */
+static void a_button_of_a_check_answers(struct rig *r)
+{
+	const char *mine, *other = "1";
+	uint64_t run, repo;
+
+	app_keys(r);
+	rig_write(r, "policy.yaml", "defaults: { mode: suggest }\n", 0600);
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
+			      rig_path(r, "app.pub"), NULL);
+	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.app_id=4711",
+			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
+			       rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml")),
+			       "notify.run.events=all", NULL);
+	run = sim_run(r, HEALABLE);
+	WAIT(r, strcmp(state_of(r, run), "suggested") == 0 && sim_total(r, "checks_buttons") == 1);
+	mine = rig_printf(r, "%s", run_field(r, run, "repo_id"));
+	repo = strtoull(mine, NULL, 10);
+	assert_int_equal(press(r, "approve", "4712", repo, run, mine), 202);
+	assert_int_equal(press(r, "merge", "4711", repo, run, mine), 202);
+	assert_int_equal(press(r, "approve", "4711", repo, run, other), 202);
+	assert_int_equal(press(r, "approve", "4711", 1, run, mine), 202);
+	assert_int_equal(press(r, "approve", "4711", repo, run + 1, mine), 202);
+	assert_true(STAYS_FALSE(r, strcmp(state_of(r, run), "suggested") != 0, 500));
+	assert_int_equal(press(r, "approve", "4711", repo, run, mine), 202);
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_string_equal(plan_field(r, run, 1, "answer"), "approved");
+	assert_string_equal(plan_field(r, run, 1, "asked_by"), "ada on GitHub");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+}
+
 static void the_command_sends_a_sample(struct rig *r)
 {
 	struct sink *s = sink_open(r);
@@ -514,11 +571,6 @@ static struct answer visit(struct rig *r, const char *method, const char *url)
 	assert_non_null(path);
 	return http_ask(r, receiver_admin_port(r), method, path,
 			"Sec-Fetch-Site: cross-site\r\nOrigin: null\r\n", "", 0);
-}
-
-static const char *state_of(struct rig *r, uint64_t run)
-{
-	return plan_field(r, run, 1, "state");
 }
 
 /* Without a token, and looking is not answering. */
@@ -602,6 +654,7 @@ int main(int argc, char **argv)
 		RIG_TEST(an_app_shows_it_on_the_run),
 		RIG_TEST(the_command_sends_a_sample),
 		RIG_TEST(a_link_of_a_message_answers_once),
+		RIG_TEST(a_button_of_a_check_answers),
 		RIG_TEST(a_channel_leads_inside_only_when_it_may),
 	};
 

@@ -778,6 +778,25 @@ static bool known_commit(const struct ask *a, const char *sha)
 }
 
 /* Only an App may, and GitHub wants these of it. */
+/* As long as GitHub takes them. */
+static bool good_actions(struct json_object *list)
+{
+	static const struct {
+		const char *name;
+		size_t max;
+	} rows[] = { { "label", 20 }, { "description", 40 }, { "identifier", 20 } };
+	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < n * ARRAY_LEN(rows); i++) {
+		struct json_object *one = json_object_array_get_idx(list, i / ARRAY_LEN(rows));
+		const char *text = json_str(one, rows[i % ARRAY_LEN(rows)].name, "");
+
+		if (!*text || strlen(text) > rows[i % ARRAY_LEN(rows)].max)
+			return false;
+	}
+	return n <= 3;
+}
+
 static void create_check(struct ask *a)
 {
 	OWNED(json_putp) struct json_object *o = NULL;
@@ -787,10 +806,12 @@ static void create_check(struct ask *a)
 		ask_refuse(a, 403, "You must authenticate via a GitHub App.", "rest/checks/runs");
 	} else if (json_parse(a->http->body, a->http->body_len, &o, &err) < 0 ||
 		   !*json_str(o, "name", "") || !known_commit(a, json_str(o, "head_sha", "")) ||
-		   !*json_str(o, "output.title", "") || !*json_str(o, "output.summary", "")) {
+		   !*json_str(o, "output.title", "") || !*json_str(o, "output.summary", "") ||
+		   !good_actions(json_at(o, "actions"))) {
 		ask_refuse(a, 422, "Invalid request.", "rest/checks/runs");
 	} else {
 		a->sim->checks++;
+		a->sim->checks_buttons += json_at(o, "actions") && *json_str(o, "external_id", "");
 		a->sim->checks_neutral += strcmp(json_str(o, "conclusion", ""), "neutral") == 0;
 		ask_reply_json(a, 201, "{\"id\":1}");
 	}

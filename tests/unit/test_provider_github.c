@@ -4,6 +4,7 @@
 #include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/enqueue.h"
+#include "core/mem.h"
 #include "core/redis.h"
 #include "receiver/provider.h"
 #include "tests/unit/unit.h"
@@ -270,6 +271,8 @@ static void anything_fits_the_entry(void **state)
 	END(default_branch);
 	END(sha);
 	END(trigger);
+	END(plan);
+	END(answer);
 	END(actor);
 	END(head_repo);
 	END(url);
@@ -294,6 +297,32 @@ static void providers_are_found_by_name(void **state)
 	assert_null(provider_find("gitea", 5));
 }
 
+/* Of other actions its maker's own name for it is of no use to us. */
+static void a_button_that_was_pressed_names_its_plan(void **state)
+{
+	static const char format[] =
+		"{\"action\":\"%s\",\"requested_action\":{\"identifier\":\"approve\"},"
+		"\"check_run\":{\"id\":4,\"name\":\"Pipeline Guard\",\"status\":\"completed\","
+		"\"external_id\":\"github:5:6:1\",\"check_suite\":{\"id\":7},"
+		"\"app\":{\"id\":4711,\"name\":\"guard\"}},"
+		"\"repository\":{\"id\":5,\"full_name\":\"o/r\"},\"sender\":{\"login\":\"ada\"}}";
+	OWNED(freep) char *pressed = xasprintf(format, "requested_action");
+	OWNED(freep) char *made = xasprintf(format, "completed");
+	struct ci_event ev;
+	struct err err;
+
+	UNUSED(state);
+	assert_ok(parse("check_run", pressed, &ev, &err), &err);
+	assert_int_equal(ev.kind, CI_CHECK);
+	assert_string_equal(ev.plan, "github:5:6:1");
+	assert_string_equal(ev.answer, "approve");
+	assert_string_equal(ev.actor, "ada");
+	assert_int_equal(ev.pipeline_id, 4711);
+	assert_ok(parse("check_run", made, &ev, &err), &err);
+	assert_string_equal(ev.plan, "");
+	assert_string_equal(ev.answer, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +335,7 @@ int main(void)
 		cmocka_unit_test(long_names_fit_the_entry),
 		cmocka_unit_test(anything_fits_the_entry),
 		cmocka_unit_test(providers_are_found_by_name),
+		cmocka_unit_test(a_button_that_was_pressed_names_its_plan),
 	};
 
 	return cmocka_run_group_tests_name("provider_github", tests, NULL, NULL);
