@@ -584,8 +584,9 @@ static void look_into(struct trigger *t, unsigned shape, uint64_t sample, size_t
 	}
 }
 
-/* Written out, the loop takes half the time; clang does so by itself. */
-#if defined(__GNUC__) && !defined(__clang__)
+/* Written out, the loop takes half the time; clang does so by itself, and not optimising nobody
+ * does. */
+#if defined(__OPTIMIZE__) && !defined(__clang__)
 #define UNROLL _Pragma("GCC unroll 32")
 #else
 #define UNROLL
