@@ -139,14 +139,14 @@ static struct redis_script heal_script = {
 		"  'risk', ARGV[5], 'answer', '', 'reason', reason, 'decided', decided, "
 		"'asked_by', ARGV[6], "
 		"  'created_at_ms', now, 'due_at_ms', now, 'result', '', 'detail', '', "
-		"'proposal', '', 'done_at_ms', '') "
+		"'proposal', '', 'proposal_state', '', 'done_at_ms', '') "
 		"redis.call('EXPIRE', KEYS[4], ARGV[10]) "
 		"redis.call('HSET', KEYS[3], 'plan', ARGV[2], 'plan_state', 'planned', "
 		"'plan_mode', "
 		"'act', "
 		"  'strategy', ARGV[4], 'plan_reason', reason, 'outcome', '', 'outcome_detail', "
 		"'', "
-		"  'proposal', '', 'updated_at_ms', now) "
+		"  'proposal', '', 'proposal_state', '', 'updated_at_ms', now) "
 		"asked(item) "
 		"return {'heal', decided}",
 };

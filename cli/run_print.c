@@ -145,6 +145,7 @@ static void print_plan(const struct redisReply *plan)
 	painted_line("result", run_field(plan, "result"));
 	line("detail", run_field(plan, "detail"));
 	line("proposal", run_field(plan, "proposal"));
+	line("", run_field(plan, "proposal_state"));
 	time_line("at", run_number(plan, "done_at_ms"));
 }
 

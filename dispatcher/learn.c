@@ -160,9 +160,9 @@ void learn_ask(struct task *t, const struct finding *f,
 static const struct lesson {
 	const char *result, *good, *bad;
 } lessons[] = {
-	{ "healed", "1", "0" },
-	{ "different_failure", "1", "0" },
-	{ "same_failure", "0", "1" },
+	{ "healed", "1", "0" },       { "different_failure", "1", "0" },
+	{ "same_failure", "0", "1" }, { "merged", "1", "0" }, /* of what was proposed */
+	{ "closed", "0", "1" },
 };
 
 static const struct lesson *lesson_of(const char *result)
@@ -177,14 +177,15 @@ static int64_t minutes_spent(const struct task *t)
 {
 	int64_t ms = task_now_ms(t) - (int64_t)t->plan.sent_at_ms;
 
-	return t->plan.sent_at_ms && ms > 0 ? (ms + 59999) / 60000 : 0;
+	/* Nothing ran for as long as a proposal waited. */
+	return t->plan.sent_at_ms && ms > 0 && !*t->plan.proposal ? (ms + 59999) / 60000 : 0;
 }
 
 void learn_tell(struct task *t, const char *result, bool excused)
 {
 	enum { TOLD, HASH, SEEN, VALUE, N_KEYS };
 	const struct lesson *lesson = lesson_of(result);
-	bool healed = strcmp(result, "healed") == 0;
+	bool healed = strcmp(result, "healed") == 0 || strcmp(result, "merged") == 0;
 	char keys[N_KEYS][KEY_MAX], seen[160];
 	struct redis_cmd cmd;
 

@@ -15,6 +15,7 @@
 #include "core/audit.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
+#include "core/conf.h"
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/log.h"
@@ -255,6 +256,30 @@ static void unwatch(struct act *a)
 	a->watch = NULL;
 }
 
+static void tell_proposed(struct task *t)
+{
+	const struct act *a = t->state;
+
+	finish(t, a->healer->done_as, a->detail);
+}
+
+/* What somebody was told of is not told again; what is new is looked at again, some day. */
+static void proposed(struct task *t, const char *detail)
+{
+	struct act *a = t->state;
+	struct settle s = {
+		.next_item = arena_printf(t->arena, "follow:%s", t->plan_id),
+		.next_delay_ms = conf_int(t->e->conf, "change.follow"),
+	};
+
+	a->detail = arena_strdup(t->arena, detail);
+	t->quiet = a->attempt.found;
+	if (a->attempt.found)
+		tell_proposed(t);
+	else
+		task_step(t, &s, tell_proposed);
+}
+
 static void on_attempt(struct attempt *at, enum heal_status status, int64_t retry_after_ms,
 		       const char *detail)
 {
@@ -271,9 +296,10 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 	case HEAL_WAIT:
 		if (a->healer->awaits)
 			await_outcome(t, why);
+		else if (healer_proposes(a->healer))
+			proposed(t, why);
 		else
-			finish(t, a->healer->done_as,
-			       healer_proposes(a->healer) ? why : t->plan.reason);
+			finish(t, a->healer->done_as, t->plan.reason);
 		return;
 	case HEAL_STOPPING:
 	case HEAL_TEMPFAIL:

@@ -24,8 +24,9 @@ enum {
 };
 
 /* In the order the work flows. */
-static const struct stage *const stages[] = { &stage_hang,  &stage_diagnose, &stage_act,
-					      &stage_await, &stage_notify,   &stage_deliver };
+static const struct stage *const stages[] = { &stage_hang,   &stage_diagnose, &stage_act,
+					      &stage_await,  &stage_follow,   &stage_notify,
+					      &stage_deliver };
 
 struct work {
 	struct engine *e;
@@ -74,7 +75,8 @@ static struct redis_script take_script = {
 		    "  local run, plan = {}, {} "
 		    "  if stage == 'diagnose' or stage == 'hang' then "
 		    "    run = hash(ARGV[3] .. id) "
-		    "  elseif stage == 'act' or stage == 'await' or stage == 'notify' then "
+		    "  elseif stage == 'act' or stage == 'await' or stage == 'follow' or stage == "
+		    "'notify' then "
 		    "    local key = ARGV[4] .. id "
 		    "    if redis.pcall('HGET', key, 'state') == 'planned' then "
 		    "      redis.call('HSET', key, 'state', 'leased', 'epoch', epoch) "
@@ -436,7 +438,8 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 		.plan_pairs = { "state", "done", "result", result, "detail", detail, "proposal",
 				p->proposal, "done_at_ms", now },
 		.run_pairs = { "plan_state", "done", "outcome", result, "outcome_detail", detail,
-			       "proposal", p->proposal, "outcome_at_ms", now },
+			       "proposal", p->proposal, "proposal_state", "", "outcome_at_ms",
+			       now },
 		.outcome_pairs = { "v",
 				   "1",
 				   "plan",
@@ -495,7 +498,7 @@ void task_outcome(struct task *t, const char *result, const char *detail)
 	(void)snprintf(created, sizeof(created), "%" PRIu64, p->created_at_ms);
 	(void)snprintf(sent, sizeof(sent), "%" PRIu64, p->sent_at_ms);
 	(void)snprintf(stat, sizeof(stat), "outcomes:%s", result);
-	s.next_item = notify_item(t, result);
+	s.next_item = t->quiet ? NULL : notify_item(t, result);
 	t->result = result;
 	t->detail = arena_strdup(t->arena, detail);
 	t->recorded = outcome_recorded;

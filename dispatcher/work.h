@@ -39,6 +39,7 @@ extern const struct stage stage_hang;
 extern const struct stage stage_diagnose;
 extern const struct stage stage_act;
 extern const struct stage stage_await;
+extern const struct stage stage_follow;
 extern const struct stage stage_notify;
 extern const struct stage stage_deliver;
 
@@ -66,6 +67,7 @@ struct task {
 	bool settling; /* its end is on the way */
 	/* Called when its end is in Redis; what follows from that is told there and then. */
 	void (*recorded)(struct task *);
+	bool quiet;                  /* nobody is told of its end: they were told before */
 	const char *result, *detail; /* of its plan, once that ended */
 	unsigned asked; /* answers of Redis that are still to come, while it has not ended */
 	void (*stepped)(struct task *);

@@ -41,6 +41,8 @@ static const struct conf_option options[] = {
 	  "Who is said to have made them, and signs off." },
 	{ "change.author_email", CONF_STR, "pipeline-guard@localhost", NULL, NULL,
 	  "Address of that author." },
+	{ "change.follow", CONF_DURATION, "1h", "100ms", "1d",
+	  "How soon it is first looked at what became of a proposal; then ever more rarely." },
 	{ "change.again_after", CONF_DURATION, "30d", "0s", "3650d",
 	  "For so long what somebody closed is not proposed again for the same failure." },
 };

@@ -56,6 +56,7 @@ struct attempt {
 	const struct finding *finding;             /* NULL: it cannot be read any more */
 	const char *pipeline, *branch, *sha, *url; /* of the run; "" when not known */
 	const struct propose_rules *rules;
+	bool found; /* set by the healer: it was proposed before, not by this plan */
 	char proposal[PROPOSAL_URL_MAX]; /* set by the healer: what it proposed, or found proposed
 					  */
 	attempt_done_fn *done;

@@ -524,6 +524,7 @@ static void on_found(const struct api_result *r, void *arg)
 	if (failed(at, r))
 		return;
 	s->other++;
+	at->found = *p->url && p->state == PROPOSAL_OPEN && at->run.tries == 0;
 	if (*p->url && p->state == PROPOSAL_OPEN)
 		proposed(at, p->url, "it is proposed already");
 	else if (*p->url && h == at->healer && p->state == PROPOSAL_MERGED &&

@@ -369,12 +369,13 @@ function planSteps(list, plan) {
 	if (plan.sent_at_ms && plan.strategy !== 'escalate')
 		list.append(step('busy', 'Sent to the provider' + (plan.sends > 1 ? ' (' + plan.sends + ' times)' : ''), plan.sent_at_ms));
 	if (plan.state === 'done') {
-		const [cls, text] = result(plan.result);
+		const [cls, said] = result(plan.result);
 		const took = plan.result === 'healed' && plan.created_at_ms ? ' after ' + span(plan.done_at_ms - plan.created_at_ms) : '';
-		const li = step(cls, text + took, plan.done_at_ms, plan.detail === plan.reason ? '' : plan.detail);
+		const li = step(cls, said + took, plan.done_at_ms, plan.detail === plan.reason ? '' : plan.detail);
 		const href = safeUrl(plan.proposal);
 		if (href)
-			li.append(make('br'), outLink(href, 'Open the proposal'));
+			li.append(make('br'), outLink(href, 'Open the proposal'),
+				text(plan.proposal_state) ? ' (' + text(plan.proposal_state) + ')' : '');
 		list.append(li);
 	} else if (plan.state === 'suggested') {
 		list.append(answerStep(plan));

@@ -62,6 +62,7 @@ static const struct column run_plan_columns[] = {
 	{ "outcome", "result", TEXT },
 	{ "outcome_detail", "detail", TEXT },
 	{ "proposal", "proposal", TEXT },
+	{ "proposal_state", "proposal_state", TEXT },
 	{ "outcome_at_ms", "done_at_ms", NUMBER },
 };
 
@@ -82,6 +83,7 @@ static const struct column plan_columns[] = {
 	{ "result", "result", TEXT },
 	{ "detail", "detail", TEXT },
 	{ "proposal", "proposal", TEXT },
+	{ "proposal_state", "proposal_state", TEXT },
 	{ "created_at_ms", "created_at_ms", NUMBER },
 	{ "due_at_ms", "due_at_ms", NUMBER },
 	{ "sent_at_ms", "sent_at_ms", NUMBER },

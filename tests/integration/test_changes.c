@@ -275,11 +275,19 @@ static void a_protected_branch_is_only_proposed_to(struct rig *r)
 	assert_int_equal(proposals(r), 1);
 }
 
+static void close_proposal(struct rig *r)
+{
+	struct answer a =
+		http_ask(r, simulator_port(r), "PATCH", "/repos/" REPO "/pulls/1",
+			 "Authorization: Bearer " API_TOKEN "\r\n", "{\"state\":\"closed\"}", 18);
+
+	assert_int_equal(a.status, 200);
+}
+
 /* The same failure again: the open proposal is the answer, and once somebody closed it, none is. */
 static void one_open_fix_for_a_failure_and_none_against_a_person(struct rig *r)
 {
 	uint64_t first, second, third;
-	struct answer a;
 
 	start_world(r);
 	(void)dispatcher(r, "dispatcher", allowed, NULL);
@@ -292,14 +300,31 @@ static void one_open_fix_for_a_failure_and_none_against_a_person(struct rig *r)
 			    plan_field(r, first, 1, "proposal"));
 	assert_int_equal(proposals(r), 1);
 
-	a = http_ask(r, simulator_port(r), "PATCH", "/repos/" REPO "/pulls/1",
-		     "Authorization: Bearer " API_TOKEN "\r\n", "{\"state\":\"closed\"}", 18);
-	assert_int_equal(a.status, 200);
+	close_proposal(r);
 	third = sim_run(r, SLOW);
 	assert_string_equal(plan_result(r, third, 1), "refused");
 	assert_non_null(strstr(plan_field(r, third, 1, "detail"), "somebody closed it"));
 	assert_int_equal(proposals(r), 1);
 	assert_int_equal(our_branches(r), 1);
+}
+
+static void what_became_of_it_is_learned_from(struct rig *r)
+{
+	uint64_t run;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", allowed, "change.follow=100ms", NULL);
+	run = sim_run(r, SLOW);
+	is_proposed(r, run, 1);
+	/* It is looked at again and again while it is open. */
+	WAIT(r, redis_int_of(r, "EXISTS pg:{local}:learn:bump_timeout") == 0 &&
+			sim_total(r, "api_requests") > 20);
+	close_proposal(r);
+	WAIT(r, strcmp(plan_field(r, run, 1, "proposal_state"), "closed") == 0);
+	assert_string_equal(run_field(r, run, "proposal_state"), "closed");
+	assert_int_equal(redis_int_of(r, "EXISTS pg:{local}:learn:bump_timeout"), 1);
+	assert_int_equal(outcomes_of(r, run, 1), 1);
+	WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
 }
 
 static void a_token_without_the_right_says_which(struct rig *r)
@@ -413,6 +438,27 @@ static void work_outlasts_its_lease(struct rig *r)
 	assert_int_equal(proposals(r), 1);
 }
 
+static void what_cannot_be_made_says_why(struct rig *r)
+{
+	uint64_t run;
+
+	start_ugly_world(r);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"size\":2048}");
+	(void)dispatcher(r, "dispatcher", allowed, "change.max_repository=1m", NULL);
+	run = sim_run(r, UGLY);
+	assert_string_equal(plan_result(r, run, 1), "refused");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "too_large"));
+
+	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"size\":1}");
+	commit(r, "src/main.c", "int main(void) { return 0; }\\n");
+	run = sim_run(r, UGLY);
+	assert_string_equal(plan_result(r, run, 1), "refused");
+	if (strstr(plan_field(r, run, 1, "detail"), "sandbox_unavailable"))
+		rig_skip(r, "this host has no sandbox");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "nothing"));
+	assert_int_equal(our_branches(r), 0);
+}
+
 static void a_person_has_a_commit_taken_back(struct rig *r)
 {
 	const char *id;
@@ -516,11 +562,13 @@ int main(int argc, char **argv)
 		RIG_TEST(nothing_is_proposed_to_a_branch_that_moved),
 		RIG_TEST(a_protected_branch_is_only_proposed_to),
 		RIG_TEST(one_open_fix_for_a_failure_and_none_against_a_person),
+		RIG_TEST(what_became_of_it_is_learned_from),
 		RIG_TEST(a_token_without_the_right_says_which),
 		RIG_TEST(an_app_proposes_too),
 		RIG_TEST(a_formatter_is_run_and_the_rest_is_the_same),
 		RIG_TEST(a_pushed_branch_gets_its_proposal_whoever_is_killed),
 		RIG_TEST(work_outlasts_its_lease),
+		RIG_TEST(what_cannot_be_made_says_why),
 		RIG_TEST(a_person_has_a_commit_taken_back),
 		RIG_TEST(gitlab_gets_a_merge_request),
 		RIG_TEST(gitlab_gets_one_whoever_is_killed),
