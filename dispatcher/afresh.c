@@ -23,6 +23,8 @@ bool afresh_by_hand(const char *trigger)
 
 void afresh_wish(struct task *t, const struct policy_answer *policy, struct api_afresh *out)
 {
+	const struct healer *healer = healer_find(t->plan.strategy);
+
 	*out = (struct api_afresh){
 		.branch = t->run.branch,
 		.sha = t->run.sha,
@@ -31,6 +33,7 @@ void afresh_wish(struct task *t, const struct policy_answer *policy, struct api_
 		.inputs = policy ? policy->larger_runner : NULL,
 		.n_inputs = policy ? policy->n_larger_runner : 0,
 		.since_ms = (int64_t)t->plan.created_at_ms,
+		.updated = healer && healer->of_proposals,
 	};
 }
 

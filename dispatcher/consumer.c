@@ -16,6 +16,7 @@
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/answer.h"
+#include "dispatcher/base_watch.h"
 #include "dispatcher/batch.h"
 #include "dispatcher/engine.h"
 #include "dispatcher/flake_ledger.h"
@@ -246,8 +247,10 @@ static void send_batch(struct consumer *c, unsigned partition)
 	batch_send(&c->batch, c->e->writer, &c->e->ks, partition, &options, on_recorded, c);
 }
 
-static void record(struct consumer *c, const char *id, const struct ci_event *ev)
+static void record(struct consumer *c, unsigned partition, const char *id,
+		   const struct ci_event *ev)
 {
+	base_watch_passed(c->e, partition, ev);
 	batch_record(&c->batch, id, ev);
 	flake_greens_add(&c->greens, ev);
 }
@@ -277,7 +280,7 @@ static void take_entry(struct consumer *c, unsigned partition, const struct redi
 	else if (ev.kind == CI_CHECK && *ev.answer)
 		take_answer(c, id, &ev);
 	else if (ev.kind == CI_RUN && ev.status != CI_STATUS_UNKNOWN)
-		record(c, id, &ev);
+		record(c, partition, id, &ev);
 	else
 		batch_ack(&c->batch, id);
 	if (c->batch.n == BATCH_ENTRIES_MAX)

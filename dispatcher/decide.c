@@ -147,6 +147,9 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 	if (!healer_target(h, q->finding) || h->local != is_local(q->finding) ||
 	    !healer_fits(h, q->finding, &facts->policy->change))
 		return NOT_FOR_THIS;
+	/* What comes and goes proves nothing about a branch. */
+	if (h->of_proposals && (!facts->mended_on_base || q->finding->transient))
+		return NOT_FOR_THIS;
 	if (h->wants_inputs && !facts->policy->n_larger_runner)
 		return NOT_FOR_THIS;
 	if (h->repeats && !q->finding->transient)
@@ -158,7 +161,7 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 	if (h->repeats_all && facts->deploy_ran)
 		return REPEATS_DEPLOY;
 	/* Perhaps in the place of another one: that is not done twice. */
-	if (h->afresh && facts->by_hand)
+	if (h->wants_inputs && facts->by_hand)
 		return STARTED_BY_HAND;
 	if (h->wants_inputs && facts->reruns)
 		return TRIED_ENOUGH;

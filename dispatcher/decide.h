@@ -17,7 +17,9 @@ struct provider_api;
 struct decide_facts {
 	uint64_t reruns;        /* made of this run already, by whomever */
 	const char *conclusion; /* of the run */
-	bool by_hand;           /* it was started through the API, or by a person */
+	/* It is of a pull or merge request, and its failure is mended on the default branch. */
+	bool mended_on_base;
+	bool by_hand; /* it was started through the API, or by a person */
 	/* A failed or possibly dependent deploy or publish job; NULL: none; "": not all were seen.
 	 */
 	const char *deploy_job;

@@ -24,6 +24,7 @@
 #include "core/redis.h"
 #include "core/text.h"
 #include "dispatcher/afresh.h"
+#include "dispatcher/base_watch.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
 #include "dispatcher/decide.h"
@@ -189,6 +190,8 @@ static void await_outcome(struct task *t, const char *detail)
 	};
 
 	release(t);
+	if (((struct act *)t->state)->healer->of_proposals)
+		base_watch_tried(t);
 	log_info("heal under way", KV("plan", t->plan.id), KV("repo", t->run.repo),
 		 KV("strategy", t->plan.strategy), KV("detail", detail));
 	task_settle(t, &s);

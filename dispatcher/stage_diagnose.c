@@ -13,6 +13,7 @@
 #include "core/metrics.h"
 #include "core/text.h"
 #include "dispatcher/afresh.h"
+#include "dispatcher/base_watch.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/budget.h"
 #include "dispatcher/cluster.h"
@@ -55,7 +56,8 @@ struct diagnose {
 	const char *deploy_ran;
 	double ci_minutes;     /* that running again what failed takes */
 	double ci_minutes_all; /* ... all jobs */
-	bool deploy_is_stage;  /* of a build: the log may say that it was skipped */
+	bool mended_on_base;
+	bool deploy_is_stage; /* of a build: the log may say that it was skipped */
 };
 
 static void next_log(struct task *t);
@@ -166,6 +168,7 @@ static void on_noted(struct task *t, bool covered)
 	struct decide_facts facts = {
 		.reruns = reruns - (excused < reruns ? excused : reruns),
 		.conclusion = t->run.conclusion,
+		.mended_on_base = d->mended_on_base,
 		.by_hand = afresh_by_hand(t->run.trigger),
 		.deploy_job = d->deploy_job,
 		.deploy_ran = d->deploy_ran,
@@ -201,6 +204,7 @@ static void on_noted(struct task *t, bool covered)
 	decide(&facts, f, &decision);
 	task_plan(t, f, d->host, &policy, &decision, &s);
 	budget_failed(t);
+	base_watch_failed(t, f);
 	metrics_add("findings_total", arena_printf(t->arena, "category=\"%s\"", f->category), 1);
 	log_info("diagnosed", KV("run", t->ref), KV("repo", t->run.repo),
 		 KV("category", f->category), KV("rule", f->rule),
@@ -209,13 +213,21 @@ static void on_noted(struct task *t, bool covered)
 	task_settle(t, &s);
 }
 
+static void on_base(struct task *t, bool mended)
+{
+	struct diagnose *d = t->state;
+
+	d->mended_on_base = mended;
+	incident_host(&d->best, d->host);
+	incident_note(t, &d->best, d->host, on_noted);
+}
+
 static void on_learned(struct task *t, const struct learned *learned)
 {
 	struct diagnose *d = t->state;
 
 	d->learned = learned;
-	incident_host(&d->best, d->host);
-	incident_note(t, &d->best, d->host, on_noted);
+	base_watch_ask(t, &d->best, on_base);
 }
 
 static void conclude(struct task *t)

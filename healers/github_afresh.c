@@ -17,12 +17,24 @@
 
 enum { URL_MAX = 4096, BODY_MAX = 64 << 10, LIST_MAX = 20, OURS_AND_THEIRS_MS = 60 * 1000 };
 
+#define GONE_ON "the branch went on since, and its newer run counts"
+
 static const char need_read[] = "actions: read";
 static const char need_write[] = "actions: write";
 
 static void refuse(struct api_call *c, const char *why)
 {
 	api_refuse(&c->result, 0, "%s", why);
+	api_report(c);
+}
+
+/* After an earlier call of the same plan that is what one expects to see. */
+static void went_on(struct api_call *c)
+{
+	if (c->run.tries)
+		api_say(&c->result, API_WAIT, 0, -1, "the interrupted call had arrived");
+	else
+		api_refuse(&c->result, 0, GONE_ON);
 	api_report(c);
 }
 
@@ -69,7 +81,7 @@ static void take_newest(struct api_call *c, const struct http_reply *r, struct j
 	if (api_ended(c, r, json_object_is_type(list, json_type_array), "a list of runs"))
 		return;
 	if (strcmp(json_str(o, "workflow_runs.0.head_sha", ""), wish->sha) != 0) {
-		refuse(c, "the branch went on since, and its newer run counts");
+		refuse(c, GONE_ON);
 		return;
 	}
 	api_request(c, &(struct api_request){
@@ -124,6 +136,100 @@ struct api_call *github_start_afresh(struct api *api, const struct api_run *run,
 	return api_submit(c);
 }
 
+/* --- bringing a branch up to date ---------------------------------------------------------- */
+
+static const char need_change[] = "contents: write and pull requests: write";
+
+/* True: that is how the pull request is left, and it was reported. */
+static bool refused(struct api_call *c, struct json_object *pull)
+{
+	const struct api_afresh *wish = c->work;
+	bool ours = json_i64(pull, "head.repo.id", 0) == json_i64(pull, "base.repo.id", -1);
+
+	if (strcmp(json_str(pull, "state", ""), "open") != 0)
+		refuse(c, "the pull request is not open any more");
+	else if (strcmp(json_str(pull, "head.sha", ""), wish->sha) != 0)
+		went_on(c);
+	else if (!ours && !json_flag(pull, "maintainer_can_modify", false))
+		refuse(c, "the branch is in a fork whose owner does not let us write to it");
+	else if (strcmp(json_str(pull, "mergeable_state", ""), "dirty") == 0)
+		refuse(c, "both branches changed the same: a person has to merge them");
+	else
+		return false;
+	return true;
+}
+
+static void take_updated(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	if (c->result.fate == API_REFUSED && r->status == 422 && strcasestr(r->body, "head sha"))
+		went_on(c);
+	else
+		take_started(c, r, o);
+}
+
+static void take_pull(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const struct api_afresh *wish = c->work;
+	int64_t number = json_i64(o, "number", 0);
+	struct buf b;
+
+	if (api_ended(c, r, number > 0, "a pull request") || refused(c, o))
+		return;
+	buf_init(&b, BODY_MAX);
+	buf_putc(&b, '{');
+	api_put_member(&b, "expected_head_sha", wish->sha);
+	buf_putc(&b, '}');
+	api_request(c, &(struct api_request){
+			       .method = "PUT",
+			       .path = arena_printf(c->arena, "/pulls/%" PRId64 "/update-branch",
+						    number),
+			       .body = api_body(c, &b),
+			       .need = need_change,
+			       .take = take_updated,
+		       });
+}
+
+/* Of a commit there may be several; the open one is meant. */
+static void take_pulls(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	int64_t number = 0;
+
+	if (api_ended(c, r, json_object_is_type(o, json_type_array), "a list of pull requests"))
+		return;
+	for (size_t i = 0; i < json_object_array_length(o) && !number; i++) {
+		struct json_object *one = json_object_array_get_idx(o, i);
+
+		if (strcmp(json_str(one, "state", ""), "open") == 0)
+			number = json_i64(one, "number", 0);
+	}
+	if (number <= 0) {
+		refuse(c, "there is no open pull request of that commit");
+		return;
+	}
+	api_request(c, &(struct api_request){
+			       .method = "GET",
+			       .path = arena_printf(c->arena, "/pulls/%" PRId64, number),
+			       .need = need_change,
+			       .take = take_pull,
+		       });
+}
+
+struct api_call *github_update_branch(struct api *api, const struct api_run *run,
+				      const struct api_afresh *wish, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_afresh(api, true, run, wish, fn, arg);
+	struct buf b;
+
+	buf_init(&b, URL_MAX);
+	buf_puts(&b, "/commits/");
+	api_put_encoded(&b, wish->sha, strlen(wish->sha));
+	buf_puts(&b, "/pulls");
+	c->request = (struct api_request){
+		.method = "GET", .path = api_body(c, &b), .need = need_change, .take = take_pulls
+	};
+	return api_submit(c);
+}
+
 /* --- finding it --------------------------------------------------------------------------- */
 
 static bool is_it(const struct api_call *c, struct json_object *run)
@@ -132,6 +238,8 @@ static bool is_it(const struct api_call *c, struct json_object *run)
 	int64_t at = text_iso8601_ms(json_str(run, "created_at", ""));
 	uint64_t workflow = (uint64_t)json_i64(run, "workflow_id", 0);
 
+	if (wish->updated && strcmp(json_str(run, "head_sha", ""), wish->sha) == 0)
+		return false;
 	/* Two clocks. */
 	return at >= wish->since_ms - OURS_AND_THEIRS_MS &&
 	       (uint64_t)json_i64(run, "id", 0) != c->run.run_id &&
@@ -167,11 +275,15 @@ struct api_call *github_find_afresh(struct api *api, const struct api_run *run,
 
 	c->of_runs = true;
 	buf_init(&b, URL_MAX);
-	buf_printf(&b,
-		   "/actions/runs?event=workflow_dispatch&exclude_pull_requests=true&per_page=%d"
-		   "&head_sha=",
-		   LIST_MAX);
-	api_put_encoded(&b, wish->sha, strlen(wish->sha));
+	buf_printf(&b, "/actions/runs?exclude_pull_requests=true&per_page=%d&event=", LIST_MAX);
+	if (wish->updated) {
+		api_put_encoded(&b, wish->trigger, strlen(wish->trigger));
+		buf_puts(&b, "&branch=");
+		api_put_encoded(&b, wish->branch, strlen(wish->branch));
+	} else {
+		buf_puts(&b, "workflow_dispatch&head_sha=");
+		api_put_encoded(&b, wish->sha, strlen(wish->sha));
+	}
 	c->request = (struct api_request){
 		.method = "GET", .path = api_body(c, &b), .need = need_read, .take = take_list
 	};

@@ -4,6 +4,6 @@
 
 #include "healers/provider_api.h"
 
-api_afresh_fn github_start_afresh, github_find_afresh;
+api_afresh_fn github_start_afresh, github_update_branch, github_find_afresh;
 
 #endif

@@ -20,6 +20,17 @@ enum { URL_MAX = 4096, BODY_MAX = 64 << 10, LIST_MAX = 20, OURS_AND_THEIRS_MS = 
 static const char need_read[] = "the scope read_api and the role Reporter";
 static const char need_write[] = "the scope api and the role Developer";
 
+static const char *branch_path(struct api_call *c)
+{
+	const struct api_afresh *wish = c->work;
+	struct buf b;
+
+	buf_init(&b, URL_MAX);
+	buf_puts(&b, "/repository/branches/");
+	api_put_encoded(&b, wish->branch, strlen(wish->branch));
+	return api_body(c, &b);
+}
+
 /* --- starting one ------------------------------------------------------------------------ */
 
 static void take_started(struct api_call *c, const struct http_reply *r, struct json_object *o)
@@ -82,14 +93,135 @@ struct api_call *gitlab_start_afresh(struct api *api, const struct api_run *run,
 				     const struct api_afresh *wish, api_fn *fn, void *arg)
 {
 	struct api_call *c = api_begin_afresh(api, true, run, wish, fn, arg);
+
+	c->request = (struct api_request){
+		.method = "GET", .path = branch_path(c), .need = need_read, .take = take_branch
+	};
+	return api_submit(c);
+}
+
+/* --- bringing a branch up to date ---------------------------------------------------------- */
+
+static void refuse(struct api_call *c, const char *why)
+{
+	api_refuse(&c->result, 0, "%s", why);
+	api_report(c);
+}
+
+/* After an earlier call of the same plan that is what one expects to see. */
+static void went_on(struct api_call *c)
+{
+	if (c->run.tries)
+		api_say(&c->result, API_WAIT, 0, -1, "the interrupted call had arrived");
+	else
+		api_refuse(&c->result, 0, "the branch went on since, and its newer run counts");
+	api_report(c);
+}
+
+static const char *request_path(struct api_call *c, const char *below)
+{
+	return arena_printf(c->arena, "/merge_requests/%" PRIu64 "%s", c->run.merge_request, below);
+}
+
+/* The rebase goes on by itself; a conflict is found at once, as a rule. */
+static void take_rebased(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *why = json_str(o, "merge_error", "");
+
+	if (c->result.fate == API_OK && *why && !json_flag(o, "rebase_in_progress", false))
+		api_refuse(&c->result, 0, "%.180s", why);
+	else if (c->result.fate == API_REFUSED)
+		/* That it was asked for is certain. */
+		api_say(&c->result, API_OK, r->status, -1, "%s", "");
+	api_report(c);
+}
+
+static void take_accepted(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *why = json_str(o, "message", "");
+
+	if (c->result.fate == API_REFUSED && *why)
+		api_refuse(&c->result, r->status, "%d: %.150s", r->status, why);
+	if (c->result.fate != API_OK) {
+		api_report(c);
+		return;
+	}
+	api_request(c, &(struct api_request){
+			       .method = "GET",
+			       .path = request_path(c, "?include_rebase_in_progress=true"),
+			       .need = need_read,
+			       .take = take_rebased,
+		       });
+}
+
+static void take_request(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const struct api_afresh *wish = c->work;
+	bool ours = json_i64(o, "source_project_id", 0) == json_i64(o, "target_project_id", -1);
+
+	if (api_ended(c, r, json_i64(o, "iid", 0) > 0, "a merge request"))
+		return;
+	if (strcmp(json_str(o, "state", ""), "opened") != 0)
+		refuse(c, "the merge request is not open any more");
+	else if (strcmp(json_str(o, "sha", ""), wish->sha) != 0)
+		went_on(c);
+	else if (!ours && !json_flag(o, "allow_maintainer_to_push", false))
+		refuse(c, "the branch is in a fork whose owner does not let us write to it");
+	else if (json_i64(o, "diverged_commits_count", 1) == 0)
+		refuse(c, "the branch is up to date already");
+	else if (json_flag(o, "has_conflicts", false))
+		refuse(c, "both branches changed the same: a person has to merge them");
+	else
+		api_request(c, &(struct api_request){ .method = "PUT",
+						      .path = request_path(c, "/rebase"),
+						      .body = "{}",
+						      .need = need_write,
+						      .take = take_accepted });
+}
+
+static void ask_request(struct api_call *c)
+{
+	api_request(c, &(struct api_request){
+			       .method = "GET",
+			       .path = request_path(c, "?include_diverged_commits_count=true"),
+			       .need = need_read,
+			       .take = take_request,
+		       });
+}
+
+static void take_requests(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	if (api_ended(c, r, json_object_is_type(o, json_type_array), "a list of merge requests"))
+		return;
+	for (size_t i = 0; i < json_object_array_length(o) && !c->run.merge_request; i++) {
+		struct json_object *one = json_object_array_get_idx(o, i);
+
+		if (strcmp(json_str(one, "state", ""), "opened") == 0)
+			c->run.merge_request = (uint64_t)json_i64(one, "iid", 0);
+	}
+	if (c->run.merge_request)
+		ask_request(c);
+	else
+		refuse(c, "there is no open merge request of that commit");
+}
+
+struct api_call *gitlab_update_branch(struct api *api, const struct api_run *run,
+				      const struct api_afresh *wish, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_afresh(api, true, run, wish, fn, arg);
 	struct buf b;
 
 	buf_init(&b, URL_MAX);
-	buf_puts(&b, "/repository/branches/");
-	api_put_encoded(&b, wish->branch, strlen(wish->branch));
+	buf_puts(&b, "/repository/commits/");
+	api_put_encoded(&b, wish->sha, strlen(wish->sha));
+	buf_puts(&b, "/merge_requests");
 	c->request = (struct api_request){
-		.method = "GET", .path = api_body(c, &b), .need = need_read, .take = take_branch
+		.method = "GET", .path = api_body(c, &b), .need = need_read, .take = take_requests
 	};
+	if (run->merge_request) {
+		c->request.path = request_path(c, "?include_diverged_commits_count=true");
+		c->request.take = take_request;
+	}
 	return api_submit(c);
 }
 
@@ -121,17 +253,45 @@ static void take_list(struct api_call *c, const struct http_reply *r, struct jso
 	api_report(c);
 }
 
+static const char *list_path(struct api_call *c, const char *source, const char *sha)
+{
+	struct buf b;
+
+	buf_init(&b, URL_MAX);
+	buf_printf(&b, "/pipelines?%sper_page=%d&sha=", source, LIST_MAX);
+	api_put_encoded(&b, sha, strlen(sha));
+	return api_body(c, &b);
+}
+
+/* Pipelines of a merge request are at another reference than its branch, but of its commit. */
+static void take_new_head(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const struct api_afresh *wish = c->work;
+	const char *sha = json_str(o, "commit.id", "");
+
+	if (api_ended(c, r, *sha, "a branch"))
+		return;
+	c->result.status = c->result.conclusion = "";
+	if (strcmp(sha, wish->sha) == 0) {
+		api_report(c);
+		return;
+	}
+	api_request(c, &(struct api_request){ .method = "GET",
+					      .path = list_path(c, "", sha),
+					      .need = need_read,
+					      .take = take_list });
+}
+
 struct api_call *gitlab_find_afresh(struct api *api, const struct api_run *run,
 				    const struct api_afresh *wish, api_fn *fn, void *arg)
 {
 	struct api_call *c = api_begin_afresh(api, false, run, wish, fn, arg);
-	struct buf b;
 
-	buf_init(&b, URL_MAX);
-	buf_printf(&b, "/pipelines?source=api&per_page=%d&sha=", LIST_MAX);
-	api_put_encoded(&b, wish->sha, strlen(wish->sha));
 	c->request = (struct api_request){
-		.method = "GET", .path = api_body(c, &b), .need = need_read, .take = take_list
+		.method = "GET",
+		.path = wish->updated ? branch_path(c) : list_path(c, "source=api&", wish->sha),
+		.need = need_read,
+		.take = wish->updated ? take_new_head : take_list,
 	};
 	return api_submit(c);
 }

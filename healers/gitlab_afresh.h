@@ -4,6 +4,6 @@
 
 #include "healers/provider_api.h"
 
-api_afresh_fn gitlab_start_afresh, gitlab_find_afresh;
+api_afresh_fn gitlab_start_afresh, gitlab_update_branch, gitlab_find_afresh;
 
 #endif

@@ -106,6 +106,9 @@ struct healer {
 	 * type api_afresh_fn; 0: none. The outcome is that of the other run.
 	 */
 	size_t afresh;
+	/* It is for runs of a pull or merge request whose failure is mended on the default branch.
+	 */
+	bool of_proposals;
 	/* It needs what the policy says under `larger_runner`. */
 	bool wants_inputs;
 	/* It works on repositories of this machine, and on nothing else (docs/git.md). */
@@ -136,6 +139,7 @@ extern const struct healer healer_rerun_failed_jobs;
 extern const struct healer healer_retry_with_backoff;
 extern const struct healer healer_rerun_all;
 extern const struct healer healer_rerun_larger_runner;
+extern const struct healer healer_update_branch;
 extern const struct healer healer_clear_cache_and_rerun;
 extern const struct healer healer_cancel_stuck_and_rerun;
 extern const struct healer healer_bump_timeout;

@@ -14,6 +14,7 @@ const struct healer *const healers[] = {
 	&healer_retry_with_backoff,
 	&healer_rerun_all,
 	&healer_rerun_larger_runner,
+	&healer_update_branch,
 	&healer_clear_cache_and_rerun,
 	&healer_cancel_stuck_and_rerun,
 	&healer_bump_timeout,

@@ -139,6 +139,7 @@ struct api_afresh {
 	const char *const *inputs; /* "name=value": of a run by hand */
 	unsigned n_inputs;
 	int64_t since_ms; /* find_afresh: what began earlier is another one */
+	bool updated;     /* ... the branch was brought up to date, so the commit is another one */
 };
 
 /* Where git finds the repository, with what it needs to get in: a secret. */
@@ -297,6 +298,11 @@ struct provider_api {
 	 * next generation of the run.
 	 */
 	api_afresh_fn *start_afresh;
+	/*
+	 * Brings the branch of the proposal that the run is of up to date with the one it is for;
+	 * API_WAIT: another call of the same plan did. NULL: there are no proposals.
+	 */
+	api_afresh_fn *update_branch;
 	/* The newest one that was started so for that commit; API_OK also when there is none. */
 	api_afresh_fn *find_afresh;
 	/*

@@ -1007,6 +1007,7 @@ const struct provider_api provider_api_github = {
 	.clear_caches = api_clear_caches,
 	.cancel_run = api_cancel_run,
 	.start_afresh = github_start_afresh,
+	.update_branch = github_update_branch,
 	.find_afresh = github_find_afresh,
 	.show = show,
 	.get_branch = github_get_branch,

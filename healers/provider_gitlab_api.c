@@ -685,6 +685,7 @@ const struct provider_api provider_api_gitlab = {
 	.cancel_run = api_cancel_run,
 	.show = gitlab_show,
 	.start_afresh = gitlab_start_afresh,
+	.update_branch = gitlab_update_branch,
 	.find_afresh = gitlab_find_afresh,
 	.get_branch = gitlab_get_branch,
 	.find_proposal = gitlab_find_proposal,

@@ -44,7 +44,8 @@ static const char *const *servers(struct rig *r)
 	list[n++] = "dispatcher.lease=1500ms";
 	list[n++] = "dispatcher.claim_idle=500ms";
 	list[n++] = "heal.settle=300ms";
-	list[n++] = rules_only(r, "markers.yaml", "limits.yaml", NULL);
+	list[n++] = rules_only(r, "markers.yaml", "limits.yaml", "c_cpp.yaml", "compilers.yaml",
+			       "languages.yaml", NULL);
 	list[n] = NULL;
 	return list;
 }
@@ -252,6 +253,177 @@ static void it_is_made_once_whoever_is_killed(struct rig *r)
 	}
 }
 
+/* --- update_branch ------------------------------------------------------------------------- */
+
+#define CHANGES "defaults:\n  risk: change\n"
+
+/* What fails alike everywhere. */
+#define BROKEN "\"cause\":\"build_compile\",\"story\":1,\"job_ms\":20,\"workflow\":\"CI\""
+
+static uint64_t run_on(struct rig *r, const char *provider, const char *branch, const char *more)
+{
+	return sim_run(
+		r, rig_printf(r, "{\"provider\":\"%s\",\"repo\":\"octo/%s\",\"branch\":\"%s\",%s}",
+			      provider, provider, branch, more));
+}
+
+static const char *commit_to(struct rig *r, const char *provider, const char *branch,
+			     const char *file)
+{
+	struct answer a = http_post_json(
+		r, simulator_port(r), "/_sim/commits",
+		rig_printf(r, "{\"repo\":\"octo/%s\",\"branch\":\"%s\",\"files\":{\"%s\":\"%s\"}}",
+			   provider, branch, file, branch));
+
+	assert_int_equal(a.status, 201);
+	return answer_str(&a, "sha");
+}
+
+static const char *head_of(struct rig *r, const char *provider)
+{
+	struct answer a =
+		http_get(r, simulator_port(r), rig_printf(r, "/_sim/repos?repo=octo/%s", provider));
+
+	return answer_str(&a, "proposals.0.sha");
+}
+
+/* A branch from main with one commit, proposed; then main breaks. */
+static uint64_t propose(struct rig *r, const char *provider, const char *more)
+{
+	uint64_t broken;
+
+	sim_post(r, "/_sim/repos",
+		 rig_printf(r, "{\"repo\":\"octo/%s\",\"provider\":\"%s\",\"git\":true}", provider,
+			    provider));
+	(void)commit_to(r, provider, "work", "src/new.py");
+	sim_post(r, "/_sim/pulls",
+		 rig_printf(r, "{\"repo\":\"octo/%s\",\"head\":\"work\"%s}", provider, more));
+	broken = run_on(r, provider, "main", BROKEN);
+	(void)plan_result(r, broken, first_generation(r, broken));
+	return broken;
+}
+
+/* ... and is mended. */
+static void mend(struct rig *r, const char *provider, const char *file)
+{
+	uint64_t good;
+
+	(void)commit_to(r, provider, "main", file);
+	good = run_on(r, provider, "main", "\"passes\":true,\"workflow\":\"CI\",\"job_ms\":20");
+	WAIT(r, strcmp(run_field(r, good, "conclusion"), "success") == 0);
+}
+
+static uint64_t proposal_fails(struct rig *r, const char *provider, uint64_t like)
+{
+	return run_on(r, provider, "work",
+		      rig_printf(r, BROKEN ",\"proposal\":1,\"afresh\":\"pass\",\"like\":%" PRIu64,
+				 like));
+}
+
+static const char *const with_proposals[] = { "github", "gitlab" };
+
+static void a_branch_gets_what_was_mended(struct rig *r)
+{
+	start_world(r, CHANGES);
+	(void)dispatcher(r, "dispatcher");
+	for (size_t i = 0; i < ARRAY_LEN(with_proposals); i++) {
+		const char *provider = with_proposals[i], *before;
+		uint64_t run, broken, other = 0;
+
+		broken = propose(r, provider, "");
+		mend(r, provider, "src/fix.py");
+		before = head_of(r, provider);
+		run = proposal_fails(r, provider, broken);
+		(void)result_of(r, run, "healed");
+		assert_string_equal(plan_field(r, run, first_generation(r, run), "strategy"),
+				    "update_branch");
+		assert_string_not_equal(head_of(r, provider), before);
+		assert_int_equal(made_for(r, run, &other), 1);
+		/* Once: what fails alike after that is no matter of the branch. */
+		run = proposal_fails(r, provider, broken);
+		(void)result_of(r, run, "escalated");
+	}
+}
+
+static void what_is_not_mended_is_left_alone(struct rig *r)
+{
+	uint64_t run, broken;
+	const char *before;
+
+	start_world(r, CHANGES);
+	(void)dispatcher(r, "dispatcher");
+	broken = propose(r, "github", "");
+	before = head_of(r, "github");
+	run = proposal_fails(r, "github", broken);
+	(void)result_of(r, run, "escalated");
+	assert_string_equal(head_of(r, "github"), before);
+}
+
+static void a_person_is_asked_unless_the_policy_says_otherwise(struct rig *r)
+{
+	uint64_t run, broken;
+
+	start_world(r, "defaults:\n  mode: act\n");
+	(void)dispatcher(r, "dispatcher");
+	broken = propose(r, "github", "");
+	mend(r, "github", "src/fix.py");
+	run = proposal_fails(r, "github", broken);
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "suggested") == 0);
+	assert_int_equal(made(r), 0);
+	assert_int_equal(heal_asked(r, "--approve", rig_printf(r, "%" PRIu64, run)), 0);
+	(void)result_of(r, run, "healed");
+}
+
+static void refused_for(struct rig *r, const char *proposal, const char *file, const char *says)
+{
+	start_world(r, CHANGES);
+	(void)dispatcher(r, "dispatcher");
+	for (size_t i = 0; i < ARRAY_LEN(with_proposals); i++) {
+		const char *provider = with_proposals[i], *before, *detail;
+		uint64_t broken = propose(r, provider, proposal), run;
+
+		mend(r, provider, file);
+		before = head_of(r, provider);
+		run = proposal_fails(r, provider, broken);
+		detail = result_of(r, run, "refused");
+		if (!strstr(detail, says))
+			fail_msg("\"%s\" does not say %s", detail, says);
+		assert_string_equal(head_of(r, provider), before);
+	}
+}
+
+static void a_branch_of_a_fork_is_its_owners(struct rig *r)
+{
+	refused_for(r, ",\"of_fork\":true", "src/fix.py", "in a fork");
+}
+
+static void what_both_changed_is_left_to_a_person(struct rig *r)
+{
+	refused_for(r, "", "src/new.py", "both branches changed the same");
+}
+
+static void a_branch_is_updated_once_whoever_is_killed(struct rig *r)
+{
+	start_world(r, CHANGES);
+	for (size_t i = 0; i < ARRAY_LEN(with_proposals); i++) {
+		const char *provider = with_proposals[i];
+		struct proc *d;
+		uint64_t run, broken, other = 0;
+
+		d = dispatcher(r, "first");
+		broken = propose(r, provider, "");
+		mend(r, provider, "src/fix.py");
+		assert_int_equal(proc_stop(d), 0);
+		d = dispatcher_start_list(r, "doomed", "after_send", servers(r));
+		run = proposal_fails(r, provider, broken);
+		assert_int_equal(proc_wait(d, PATIENCE_MS), 256 + SIGKILL);
+		d = dispatcher(r, "heir");
+		(void)result_of(r, run, "healed");
+		assert_int_equal(made_for(r, run, &other), 1);
+		assert_int_equal(proc_stop(d), 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +434,12 @@ int main(int argc, char **argv)
 		RIG_TEST(a_larger_one_that_fails_too_is_the_end),
 		RIG_TEST(a_branch_that_went_on_has_its_own_run),
 		RIG_TEST(it_is_made_once_whoever_is_killed),
+		RIG_TEST(a_branch_gets_what_was_mended),
+		RIG_TEST(what_is_not_mended_is_left_alone),
+		RIG_TEST(a_person_is_asked_unless_the_policy_says_otherwise),
+		RIG_TEST(a_branch_of_a_fork_is_its_owners),
+		RIG_TEST(what_both_changed_is_left_to_a_person),
+		RIG_TEST(a_branch_is_updated_once_whoever_is_killed),
 	};
 
 	return rig_main(tests);

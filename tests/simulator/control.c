@@ -232,6 +232,7 @@ static void post_run(struct sim *sim, struct http_request *http, struct json_obj
 		.logs_expired = json_flag(o, "logs_expired", false),
 		.passes = json_flag(o, "passes", false),
 		.proposal = (uint64_t)json_i64(o, "proposal", 0),
+		.like = (uint64_t)json_i64(o, "like", 0),
 	};
 	const char *wrong = NULL;
 	struct run *r;

@@ -242,16 +242,22 @@ static void on_forgotten(const struct run *r, void *arg)
 }
 
 /* A run in a repository that git knows is of a commit that is there. */
-static bool head_of(const struct repo *repo, const char *branch, char sha[static 41], void *arg)
+static bool head_of(const struct repo *repo, const char *branch, uint64_t proposal,
+		    char sha[static 41], void *arg)
 {
 	struct sim *sim = arg;
 	struct depot *d = forge_has_all(sim->forge) ? forge_depot(sim->forge, repo, false)
 						    : forge_find(sim->forge, repo);
+	const struct proposal *p;
 	git_oid id;
 
 	if (!d || depot_is_empty(d))
 		return false;
-	if (!depot_branch(d, branch, &id)) {
+	p = proposal ? depot_proposal(d, proposal) : NULL;
+	if (p) {
+		if (!proposal_head(d, p, &id))
+			return false;
+	} else if (!depot_branch(d, branch, &id)) {
 		if (!depot_branch(d, FORGE_DEFAULT_BRANCH, &id) ||
 		    depot_move_branch(d, branch, &id) < 0)
 			return false;

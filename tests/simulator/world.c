@@ -816,6 +816,8 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	if (wish->inputs)
 		(void)text_copy(r->inputs, sizeof(r->inputs), wish->inputs, strlen(wish->inputs));
 	r->seed = rng_next(&w->rng);
+	if (wish->like && world_find(w, wish->like))
+		r->seed = world_find(w, wish->like)->seed;
 	r->story = cause ? (unsigned)((wish->story > 0 ? (uint64_t)wish->story - 1 : r->seed) %
 				      cause_stories(cause))
 			 : 0;
@@ -824,7 +826,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	rng_hex(&w->rng, r->sha, 40);
 	copy_text(r->branch, wish->branch, branches[rng_below(&w->rng, ARRAY_LEN(branches))]);
 	if (w->watch.head)
-		(void)w->watch.head(repo, r->branch, r->sha, w->watch.arg);
+		(void)w->watch.head(repo, r->branch, r->proposal, r->sha, w->watch.arg);
 	copy_text(r->title, NULL, titles[rng_below(&w->rng, ARRAY_LEN(titles))]);
 	copy_text(r->failing_job, wish->failing_job, "");
 	r->caches = cause && cause->cached ? (1U << RUN_CACHES) - 1 : 0;

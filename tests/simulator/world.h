@@ -139,6 +139,7 @@ struct run_wish {
 	enum rerun_rule rule, afresh;
 	enum run_event event;
 	uint64_t proposal, in_place_of;
+	uint64_t like;  /* names what that run named: the same failure once more; 0: by chance */
 	int64_t job_ms; /* -1: the world's */
 	int64_t age_ms; /* created so long ago */
 	int64_t story;  /* which of the cause's, from 1; 0: by chance */
@@ -164,8 +165,10 @@ struct world_watch {
 			    void *arg);
 	/* Its place in the ring is needed; it is freed after this. */
 	void (*run_forgotten)(const struct run *, void *arg);
-	/* Where the branch is; false or NULL: nobody knows, and the run is of some commit. */
-	bool (*head)(const struct repo *, const char *branch, char sha[static 41], void *arg);
+	/* Where the branch is, or that of the proposal, which may be a fork's; false or NULL:
+	 * nobody knows, and the run is of some commit. */
+	bool (*head)(const struct repo *, const char *branch, uint64_t proposal,
+		     char sha[static 41], void *arg);
 	void *arg;
 };
 

@@ -214,6 +214,45 @@ static void a_larger_runner_needs_a_policy_and_is_tried_once(void **state)
 	}
 }
 
+static void what_is_mended_on_the_base_needs_an_update(void **state)
+{
+	static const struct row {
+		const char *why;
+		bool mended, transient;
+		const struct provider_api *provider;
+		const char *strategy, *mode;
+	} rows[] = {
+		{ "mended", true, false, &provider_api_github, "update_branch", "suggest" },
+		{ "not mended", false, false, &provider_api_github, "escalate", "act" },
+		{ "it comes and goes", true, true, &provider_api_github, "rerun_failed_jobs",
+		  "act" },
+		{ "GitLab can", true, false, &provider_api_gitlab, "update_branch", "suggest" },
+		{ "Jenkins has no proposals", true, false, &provider_api_jenkins, "escalate",
+		  "act" },
+	};
+
+	UNUSED(state);
+	for (const struct row *row = rows; row < rows + ARRAY_LEN(rows); row++) {
+		const struct decide_facts facts = {
+			.conclusion = "failure",
+			.policy = &acting,
+			.provider = row->provider,
+			.mended_on_base = row->mended,
+			.person_minutes = 15,
+		};
+		struct finding f;
+		struct decision d;
+
+		finding_init(&f);
+		f.category = row->transient ? "network_failure" : "build_failure";
+		f.transient = row->transient;
+		f.confidence = 0.9;
+		decide(&facts, &f, &d);
+		assert_case(strcmp(d.healer->name, row->strategy) == 0, row->why);
+		assert_case(strcmp(d.mode, row->mode) == 0, row->why);
+	}
+}
+
 static void the_policy_says_the_mode_and_what_is_allowed(void **state)
 {
 	static const char *const others[] = { "escalate" };
@@ -711,6 +750,7 @@ int main(void)
 		cmocka_unit_test(words_alone_are_no_reason_to_act),
 		cmocka_unit_test(first_row_that_applies_decides),
 		cmocka_unit_test(a_larger_runner_needs_a_policy_and_is_tried_once),
+		cmocka_unit_test(what_is_mended_on_the_base_needs_an_update),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
 		cmocka_unit_test(a_run_that_failed_again_is_worth_less),
