@@ -202,10 +202,11 @@ static int collect_file(struct tree *t, const struct tree_file *f)
 
 static bool is_known(const struct tree *t, const char *path)
 {
-	for (size_t i = 0; i < t->n_files; i++)
-		if (strcmp(t->files[i].path, path) == 0)
-			return true;
-	return false;
+	git_tree_entry *e = NULL;
+	bool known = git_tree_entry_bypath(&e, t->tree, path) == 0;
+
+	git_tree_entry_free(e);
+	return known;
 }
 
 static int collect_new(struct tree *t, int folder, const char *root, unsigned depth);
