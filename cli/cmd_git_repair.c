@@ -26,6 +26,7 @@
 #include "core/text.h"
 #include "dispatcher/git_look.h"
 #include "dispatcher/git_notes.h"
+#include "dispatcher/git_restore.h"
 #include "healers/command_report.h"
 #include "healers/sandbox.h"
 #include "healers/security.h"
@@ -38,7 +39,9 @@ static const char usage[] =
 	"merges,\n"
 	"rebases, cherry-picks, reverts and bisects that nobody ended. What was resolved in them "
 	"and\n"
-	"not committed is lost. git runs in a sandbox (docs/sandbox.md).\n"
+	"not committed is lost. Objects that are lost or damaged are taken from a remote on this\n"
+	"machine, references from their logs, a damaged index is made anew. git runs in a sandbox\n"
+	"(docs/sandbox.md).\n"
 	"\n"
 	"  pipeline-guard git-repair --problem stale_lock /srv/git/app.git\n"
 	"\n"
@@ -58,6 +61,7 @@ struct repair {
 	unsigned n_found, failed;
 	char said[300]; /* of the last try */
 	struct sandbox_end end;
+	bool tried_objects, objects_back; /* all of them at once, whatever the first one is */
 };
 
 static const struct operation {
@@ -226,6 +230,103 @@ static bool take_back(struct repair *r, const struct operation *op)
 	return git(r, op->args);
 }
 
+/* --- damage ---------------------------------------------------------------------------------- */
+
+/* git's own look at what references need: a second opinion, where there is a sandbox for it. */
+static bool git_agrees(struct repair *r)
+{
+	static const char *const args[3] = { "fsck", "--connectivity-only", "--no-dangling" };
+	char said[sizeof(r->said)];
+
+	(void)text_copy(said, sizeof(said), r->said, strlen(r->said));
+	if (git(r, args) || r->end.fate == SANDBOX_UNAVAILABLE) {
+		(void)text_copy(r->said, sizeof(r->said), said, strlen(said));
+		return true;
+	}
+	return false;
+}
+
+/* Of a damaged pack all that can be read goes to a new one, what nothing needs to files. */
+static bool pack_anew(struct repair *r)
+{
+	static const char *const repack[3] = { "repack", "-A", "-d" };
+	return git(r, repack);
+}
+
+static bool restore_all(struct repair *r)
+{
+	struct git_restored got;
+	struct err err;
+
+	if (git_restore_objects(r->path, &got, &err) < 0) {
+		say(r, "%s", err.msg);
+		return false;
+	}
+	if (got.lost) {
+		say(r, "%zu put back, %zu lost: %s", got.restored, got.lost,
+		    got.sources ? "no remote has them" : "it has no remote on this machine");
+		return false;
+	}
+	if (got.in_pack && !pack_anew(r))
+		return false;
+	say(r, "%zu object%s put back from a remote, %zu read%s", got.restored,
+	    got.restored == 1 ? "" : "s", got.read, got.in_pack ? "; packed anew" : "");
+	return git_agrees(r);
+}
+
+static bool restore_objects(struct repair *r)
+{
+	if (!r->tried_objects)
+		r->objects_back = restore_all(r);
+	r->tried_objects = true;
+	return r->objects_back;
+}
+
+/* What it names may only be lost: then it was right. */
+static bool restore_ref(struct repair *r, const char *ref)
+{
+	struct err err;
+
+	(void)restore_objects(r);
+	if (git_restore_ref(r->path, ref, r->said, sizeof(r->said), &err) == 0)
+		return true;
+	say(r, "%s", err.msg);
+	return false;
+}
+
+/* What was added and not committed has to be added again. */
+static bool make_index(struct repair *r)
+{
+	static const char *const reset[3] = { "reset", "-q" };
+	char gitdir[PATH_MAX], index[PATH_MAX + 8], aside[PATH_MAX + 16];
+	struct err err;
+
+	if (git_folder(r->path, gitdir, sizeof(gitdir), &err) < 0) {
+		say(r, "%s", err.msg);
+		return false;
+	}
+	(void)snprintf(index, sizeof(index), "%s/index", gitdir);
+	(void)snprintf(aside, sizeof(aside), "%s/index.damaged", gitdir);
+	if (rename(index, aside) < 0) {
+		say(r, "the index cannot be set aside: %s", strerror(errno));
+		return false;
+	}
+	if (git(r, reset)) {
+		say(r, "made anew; the damaged one is index.damaged");
+		return true;
+	}
+	if (access(index, F_OK) != 0)
+		(void)rename(aside, index);
+	return false;
+}
+
+static bool collect_garbage(struct repair *r)
+{
+	static const char *const gc[3] = { "gc", "--quiet" };
+
+	return git(r, gc);
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 static const struct operation *operation_of(const struct one *f)
@@ -264,6 +365,14 @@ static void put_right(struct repair *r, const struct one *f)
 		done = remove_lock(r, f->subject);
 	else if (op)
 		done = take_back(r, op);
+	else if (strcmp(f->problem, "corrupt") == 0)
+		done = restore_objects(r);
+	else if (strcmp(f->problem, "bad_ref") == 0)
+		done = restore_ref(r, f->subject);
+	else if (strcmp(f->problem, "bad_index") == 0)
+		done = make_index(r);
+	else if (strcmp(f->problem, "gc_failed") == 0)
+		done = collect_garbage(r);
 	else if (strcmp(f->problem, "unreadable") != 0 && !r->problem)
 		return;
 	else if (strcmp(f->problem, "unreadable") != 0)
@@ -285,7 +394,7 @@ static int repair(const struct cli *cli, const char *problem)
 	const struct git_look_options opt = {
 		.now_ms = clock_wall_ms(),
 		.settle_ms = conf_int(cli->conf, "git.stale_after"),
-		.quick = true,
+		.quick = problem && strcmp(problem, "corrupt") != 0,
 	};
 	OWNED(freep) struct repair *r = xcalloc(1, sizeof(*r));
 	struct git_facts facts;
@@ -308,7 +417,8 @@ static int run(int argc, char **argv)
 		{ .name = "problem",
 		  .argument = "WORD",
 		  .text = &problem,
-		  .help = "only this one of git-watch's words: stale_lock, interrupted" },
+		  .help = "only this one of git-watch's words: stale_lock, interrupted, corrupt, "
+			  "..." },
 		{ .name = "stale-after",
 		  .argument = "TIME",
 		  .key = "git.stale_after",

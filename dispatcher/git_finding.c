@@ -62,6 +62,12 @@ static const struct problem {
 	  0.95,
 	  "The index cannot be read",
 	  { "move .git/index away and git reset: what was staged has to be added again" } },
+	{ "gc_failed",
+	  "gc",
+	  0.9,
+	  "git could not clean up, and does not try again",
+	  { "read gc.log in the git folder, then git gc", "git prune, when there are too many "
+							  "objects that nothing needs" } },
 	{ "unreadable",
 	  "unreadable",
 	  0.9,

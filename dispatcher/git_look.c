@@ -236,6 +236,21 @@ static void look_at_files(struct look *l)
 	}
 }
 
+/* git leaves it behind when it could not clean up, and does not try again while it is there. */
+static void look_at_gc(struct look *l)
+{
+	OWNED(freep) char *path = xasprintf("%sgc.log", l->gitdir);
+	struct stat st;
+	char old[32];
+
+	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || !st.st_size ||
+	    age_ms(l, &st) < l->opt->settle_ms)
+		return;
+	say_age(old, age_ms(l, &st));
+	report(l, "gc_failed", "gc.log", "git could not clean up %s ago, and does not try again",
+	       old);
+}
+
 /* --- work that was begun ------------------------------------------------------ */
 
 static const struct operation {
@@ -524,6 +539,7 @@ void git_look(const char *path, const struct git_look_options *opt, struct git_f
 		l.gitdir = git_repository_path(l.repo);
 		facts->bare = git_repository_is_bare(l.repo);
 		look_at_files(&l);
+		look_at_gc(&l);
 		under_way = look_at_operation(&l);
 		look_at_index(&l);
 		look_at_head(&l, under_way, facts);

@@ -114,13 +114,17 @@ static void cancel(struct attempt *at)
 static const struct heal_target targets[] = {
 	{ "scm_failure", "stale_lock", 0.9 },
 	{ "scm_failure", "interrupted", 0.8 },
+	{ "scm_failure", "bad_index", 0.8 },
+	{ "scm_failure", "gc", 0.7 },
+	{ "scm_failure", "bad_ref", 0.6 },
+	{ "scm_failure", "corruption", 0.5 },
 	{ NULL, NULL, 0 },
 };
 
 const struct healer healer_repair_local_git = {
 	.name = "repair_local_git",
-	.summary = "Removes a lock that was left behind in a local git repository, or takes back a "
-		   "merge or rebase that nobody ended.",
+	.summary = "Removes a lock that was left behind in a local git repository, takes back a "
+		   "merge or rebase that nobody ended, or restores what is damaged.",
 	.risk = RISK_CHANGE,
 	.targets = targets,
 	.local = true,

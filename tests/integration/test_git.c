@@ -227,20 +227,44 @@ static void lose_history(struct rig *r, const char *folder)
 			 0);
 }
 
+/* Not in place: a clone on the same disk has the same file. */
+static void replace(struct rig *r, const char *folder, const char *file, const char *text)
+{
+	assert_int_equal(unlink(rig_printf(r, "%s/%s", folder, file)), 0);
+	put(r, folder, file, text);
+}
+
 static void damage_a_file(struct rig *r, const char *folder)
 {
 	const char *object = object_file(r, folder, "HEAD:a");
 
-	assert_int_equal(chmod(rig_printf(r, "%s/%s", folder, object), 0600), 0);
-	put(r, folder, object, "not an object of git's");
+	replace(r, folder, object, "not an object of git's");
+}
+
+/* As a bad disk does it: some bytes in the middle of the largest file there is. */
+static void damage_a_pack(struct rig *r, const char *folder)
+{
+	const char *script =
+		"cd \"$0/.git/objects/pack\" && chmod u+w *.pack && "
+		"printf 'not what it was' | dd of=$(ls *.pack) bs=1 conv=notrunc status=none "
+		"seek=$(($(stat -c %s *.pack) / 2))";
+	const char *argv[] = { "/usr/bin/env", "sh", "-c", script, folder, NULL };
+	char big[4001];
+
+	for (size_t i = 0; i < sizeof(big) - 1; i++)
+		big[i] = (char)('a' + random_below(26));
+	big[sizeof(big) - 1] = '\0';
+	commit(r, folder, "big", big);
+	GIT(r, folder, "push", "-q", "origin", "HEAD:big");
+	GIT(r, folder, "gc", "-q");
+	assert_int_equal(proc_wait(proc_start(r, "damage", argv, NULL), PATIENCE_MS), 0);
 }
 
 static void empty_an_object(struct rig *r, const char *folder)
 {
 	const char *object = object_file(r, folder, "HEAD:b");
 
-	assert_int_equal(chmod(rig_printf(r, "%s/%s", folder, object), 0600), 0);
-	put(r, folder, object, "");
+	replace(r, folder, object, "");
 }
 
 static void empty_a_ref(struct rig *r, const char *folder)
@@ -256,6 +280,12 @@ static void point_to_nothing(struct rig *r, const char *folder)
 static void damage_the_index(struct rig *r, const char *folder)
 {
 	put(r, folder, ".git/index", "DIRC, but no more");
+}
+
+static void leave_a_gc_log(struct rig *r, const char *folder)
+{
+	put(r, folder, ".git/gc.log", "warning: There are too many unreachable loose objects\n");
+	age(r, folder, ".git/gc.log");
 }
 
 static void lose_head(struct rig *r, const char *folder)
@@ -289,6 +319,7 @@ static const struct state {
 	{ "empty-ref", empty_a_ref, "bad_ref", "refs/heads/crashed" },
 	{ "lost-ref", point_to_nothing, "bad_ref", "refs/heads/lost" },
 	{ "index", damage_the_index, "bad_index", "index" },
+	{ "gc", leave_a_gc_log, "gc_failed", "gc.log" },
 	{ "no-head", lose_head, "unreadable", "" },
 };
 
@@ -355,7 +386,13 @@ static bool has_problem(struct rig *r, const char *folder, const char *problem)
 /* A person is asked whether to. */
 static bool can_be_repaired(const struct state *s)
 {
-	return strcmp(s->problem, "stale_lock") == 0 || strcmp(s->problem, "interrupted") == 0;
+	static const char *const words[] = { "stale_lock", "interrupted", "corrupt",
+					     "bad_ref",    "bad_index",   "gc_failed" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(s->problem, words[i]) == 0)
+			return true;
+	return false;
 }
 
 /* --- tests ---------------------------------------------------------------------------------- */
@@ -584,6 +621,30 @@ static void a_lock_is_removed_once_somebody_agrees(struct rig *r)
 	assert_string_equal(field(r, run, "outcome"), "healed");
 }
 
+static int fsck(struct rig *r, const char *folder)
+{
+	return try_git(r, folder,
+		       LIST("-c", "safe.directory=*", "fsck", "--full", "--no-dangling"));
+}
+
+static void what_is_lost_is_restored_once_somebody_agrees(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+	const char *run = git_run(r, folder, "corrupt", "history");
+	const char *env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)), NULL };
+
+	(void)upstream_of(r, folder);
+	lose_history(r, folder);
+	watch(r, folder, NULL);
+	WAIT(r, strcmp(field(r, run, "plan_state"), "suggested") == 0);
+	assert_int_equal(
+		proc_wait(guard_start(r, "heal", LIST("heal", "--approve", run), env), PATIENCE_MS),
+		0);
+	WAIT(r, strcmp(field(r, run, "plan_state"), "done") == 0);
+	assert_string_equal(field(r, run, "outcome"), "healed");
+	assert_int_equal(fsck(r, folder), 0);
+}
+
 /* Changes are allowed: git is judged and run in the sandbox, or refused where there is none. */
 static void what_was_begun_is_taken_back_where_the_policy_allows_it(struct rig *r)
 {
@@ -687,6 +748,96 @@ static void every_operation_is_taken_back_in_the_sandbox(struct rig *r)
 	}
 }
 
+static void what_is_lost_comes_back_from_a_remote(struct rig *r)
+{
+	static const struct {
+		const char *name;
+		void (*make)(struct rig *, const char *folder);
+		bool damaged; /* there is something to set aside */
+	} rows[] = {
+		{ "file", lose_a_file, false },     { "folder", lose_a_folder, false },
+		{ "history", lose_history, false }, { "damaged", damage_a_file, true },
+		{ "empty", empty_an_object, true }, { "pack", damage_a_pack, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *folder = repository(r, rows[i].name);
+		const char *aside = ".git/pipeline-guard-damaged";
+
+		(void)upstream_of(r, folder);
+		rows[i].make(r, folder);
+		assert_case(fsck(r, folder) != 0, rows[i].name);
+		assert_case(repair_as_owner(r, folder, "corrupt") == 0, rows[i].name);
+		assert_case(fsck(r, folder) == 0, rows[i].name);
+		assert_case(exists(r, folder, aside) == rows[i].damaged, rows[i].name);
+		/* Once more there is nothing to do. */
+		assert_case(repair_as_owner(r, folder, "corrupt") == 0, rows[i].name);
+	}
+}
+
+static void what_no_remote_has_stays_lost(struct rig *r)
+{
+	const char *folder = repository(r, "work"), *up;
+	struct proc *p;
+
+	damage_a_file(r, folder);
+	p = guard_start(r, "alone", LIST("git-repair", "--problem", "corrupt", folder), NULL);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 1);
+	assert_non_null(strstr(proc_output(p), "it has no remote on this machine"));
+	/* Nothing is set aside that nothing takes the place of. */
+	assert_false(exists(r, folder, ".git/pipeline-guard-damaged"));
+	up = repository(r, "other");
+	commit(r, up, "c", "of another history");
+	GIT(r, folder, "remote", "add", "origin", up);
+	p = guard_start(r, "asked", LIST("git-repair", "--problem", "corrupt", folder), NULL);
+	(void)proc_wait(p, PATIENCE_MS);
+	assert_true(strstr(proc_output(p), "no remote has them") ||
+		    strstr(proc_output(p), "put back from a remote"));
+}
+
+static void references_are_set_to_where_they_were(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+
+	(void)upstream_of(r, folder);
+	GIT(r, folder, "branch", "topic", "HEAD~1");
+	/* By its log, by its remote; that of a remote goes. */
+	put(r, folder, ".git/refs/heads/topic", "");
+	assert_int_equal(guard(r, LIST("git-repair", folder)), 0);
+	GIT(r, folder, "diff", "--quiet", "topic", "HEAD~1");
+	put(r, folder, ".git/refs/heads/main", "");
+	assert_int_equal(unlink(rig_printf(r, "%s/.git/logs/refs/heads/main", folder)), 0);
+	assert_int_equal(guard(r, LIST("git-repair", "--problem", "bad_ref", folder)), 0);
+	GIT(r, folder, "diff", "--quiet", "main", "origin/main");
+	put(r, folder, ".git/refs/remotes/origin/main", "nonsense\n");
+	assert_int_equal(guard(r, LIST("git-repair", "--problem", "bad_ref", folder)), 0);
+	assert_false(exists(r, folder, ".git/refs/remotes/origin/main"));
+	/* Of this one nobody knows. */
+	empty_a_ref(r, folder);
+	assert_int_equal(guard(r, LIST("git-repair", "--problem", "bad_ref", folder)), 1);
+	assert_true(exists(r, folder, ".git/refs/heads/crashed"));
+}
+
+static void an_index_is_made_anew(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+
+	damage_the_index(r, folder);
+	assert_int_equal(repair_as_owner(r, folder, "bad_index"), 0);
+	assert_true(exists(r, folder, ".git/index.damaged"));
+	GIT(r, folder, "-c", "safe.directory=*", "diff", "--cached", "--quiet");
+}
+
+static void git_cleans_up_again(struct rig *r)
+{
+	const char *folder = repository(r, "work");
+
+	leave_a_gc_log(r, folder);
+	assert_int_equal(repair_as_owner(r, folder, "gc_failed"), 0);
+	assert_false(exists(r, folder, ".git/gc.log"));
+	assert_int_equal(fsck(r, folder), 0);
+}
+
 static void what_is_young_is_not_touched(struct rig *r)
 {
 	const char *folder = repository(r, "work");
@@ -762,9 +913,15 @@ int main(int argc, char **argv)
 		RIG_TEST(what_is_ignored_is_not_reported),
 		RIG_TEST(a_look_that_hangs_is_ended),
 		RIG_TEST(a_lock_is_removed_once_somebody_agrees),
+		RIG_TEST(what_is_lost_is_restored_once_somebody_agrees),
 		RIG_TEST(what_was_begun_is_taken_back_where_the_policy_allows_it),
 		RIG_TEST(what_the_auditor_refuses_is_not_run),
 		RIG_TEST(every_operation_is_taken_back_in_the_sandbox),
+		RIG_TEST(what_is_lost_comes_back_from_a_remote),
+		RIG_TEST(what_no_remote_has_stays_lost),
+		RIG_TEST(references_are_set_to_where_they_were),
+		RIG_TEST(an_index_is_made_anew),
+		RIG_TEST(git_cleans_up_again),
 		RIG_TEST(what_is_young_is_not_touched),
 		RIG_TEST(results_of_hooks_are_reported),
 		RIG_TEST(a_note_that_is_none_is_removed),
