@@ -422,6 +422,20 @@ static bool is_repeat(const struct finding *f, const char *text)
 	return false;
 }
 
+/* Lines that only name a failed test say nothing of a category, and much to people. */
+static void add_test_lines(const struct verdict *v, struct arena *a, struct finding *f)
+{
+	for (size_t i = 0; i < v->scan->rules->n; i++) {
+		const struct tally *t = &v->scan->tallies[i];
+
+		if (v->scan->rules->rules[i].spec->class != RULE_TEST)
+			continue;
+		for (unsigned k = 0; k < t->n_hits; k++)
+			if (v->scan->parts[t->hits[k].part] != PART_PASSED)
+				add_line(f, t->hits[k].line, t->hits[k].text, a);
+	}
+}
+
 /* What speaks for the categories that come near: people may see that it is one of those. */
 static void add_rivals(const struct verdict *v, size_t winner, struct arena *a, struct finding *f)
 {
@@ -459,6 +473,8 @@ static void add_evidence(const struct verdict *v, size_t winner, struct arena *a
 	for (size_t i = 0; i < n && f->n_evidence < EVIDENCE; i++)
 		if (!is_repeat(f, all[i].hit->text))
 			add_line(f, all[i].hit->line, all[i].hit->text, a);
+	if (strcmp(spec_of(v, winner)->category, "test_failure") == 0)
+		add_test_lines(v, a, f);
 	if (best)
 		add_rivals(v, winner, a, f);
 	for (size_t i = 0; i < n; i++)

@@ -224,6 +224,11 @@ static void the_cause_beats_its_consequences(void **state)
 		  "fatal: Could not read from remote repository.\n"
 		  "ERROR: Error cloning remote repo 'origin'\n",
 		  "auth_failure", "ssh_key", 1 },
+		{ "the name of a failed test is shown",
+		  "There was 1 failure:\n\n1) Tests\\TaxTest::testRate\n"
+		  "Failed asserting that 8 is 7.\n\nFAILURES!\nTests: 3, Assertions: 2, "
+		  "Failures: 1.\n",
+		  "test_failure", NULL, 3 },
 		{ "a killed compiler ran out of memory",
 		  "g++: fatal error: Killed signal terminated program cc1plus\n"
 		  "make: *** [tax.o] Error 1\n",
