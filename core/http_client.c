@@ -667,11 +667,13 @@ static int on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, voi
 
 static void report(struct http_call *call)
 {
+	/* To turn a long log into one piece would hold up the loop. */
+	bool long_log = call->body_in.dropped_bytes && call->status / 100 == 2;
 	const struct http_reply reply = {
 		.status = call->status,
 		.error = call->error[0] ? call->error : NULL,
-		.body = tail_buf_text(&call->body_in),
-		.body_len = call->body_in.len,
+		.body = long_log ? "" : tail_buf_text(&call->body_in),
+		.body_len = long_log ? 0 : call->body_in.len,
 		.memory = &call->body_in,
 		.dropped_bytes = call->body_in.dropped_bytes,
 		.dropped_lines = call->body_in.dropped_lines,

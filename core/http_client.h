@@ -63,7 +63,11 @@ struct http_reply {
 	const char *error; /* NULL when there was a whole answer */
 	const char *body;  /* terminated, never NULL */
 	size_t body_len;
-	struct tail_buf *memory;  /* of the body, which may be moved away, then the last to use */
+	/*
+	 * Of the body, which may be moved away, then the last to use. A good answer that lost its
+	 * front is only there, to be read piece by piece, and its body is "".
+	 */
+	struct tail_buf *memory;
 	uint64_t dropped_bytes;   /* with keep_tail: how many were cut off the front */
 	uint64_t dropped_lines;   /* ... and the newlines among them */
 	const char *content_type; /* "" when absent */

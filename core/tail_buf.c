@@ -128,3 +128,26 @@ const char *tail_buf_text(struct tail_buf *t)
 	t->data[t->len] = '\0';
 	return t->data;
 }
+
+const char *tail_buf_piece(const struct tail_buf *t, size_t at, size_t *n)
+{
+	size_t first = t->len - t->start;
+
+	*n = at < first ? first - at : t->len - at;
+	return at < first ? t->data + t->start + at : t->data + at - first;
+}
+
+size_t tail_buf_copy(const struct tail_buf *t, size_t at, char *out, size_t n)
+{
+	size_t copied = 0;
+
+	while (copied < n && at + copied < t->len) {
+		size_t run;
+		const char *piece = tail_buf_piece(t, at + copied, &run);
+
+		run = run < n - copied ? run : n - copied;
+		memcpy(out + copied, piece, run);
+		copied += run;
+	}
+	return copied;
+}

@@ -29,7 +29,12 @@ void tail_buf_reset(struct tail_buf *); /* empties, keeps the memory */
 
 /* False, and nothing kept of it, when it does not fit and the tail is not wanted. */
 bool tail_buf_put(struct tail_buf *, const char *p, size_t n);
-/* Terminated and in one piece, never NULL; borrowed until the next put. */
+/* Terminated and in one piece, never NULL; borrowed until the next put. What lost its front is
+ * turned in place for that, all of it at once. */
 const char *tail_buf_text(struct tail_buf *);
+/* From byte `at`, which is in it, the *n bytes that are in one piece. There are two at most. */
+const char *tail_buf_piece(const struct tail_buf *, size_t at, size_t *n);
+/* Up to n bytes from `at` on; how many. */
+size_t tail_buf_copy(const struct tail_buf *, size_t at, char *out, size_t n);
 
 #endif

@@ -11,7 +11,6 @@
 struct log_reading {
 	struct log_reader *reader;
 	struct tail_buf log;
-	const char *text;
 	size_t at;
 	struct detect_input input;
 	struct detect_scan *scan; /* NULL: not begun */
@@ -55,27 +54,38 @@ static void reading_free(struct log_reading *l)
 	free(l);
 }
 
-/* Also where it begins in one slice and ends in the next. */
-static void look(struct log_reading *l, size_t n)
+/* Where it begins in one slice and ends in the next. */
+static bool is_at_seam(const struct log_reading *l, size_t want)
+{
+	OWNED(freep) char *seam = xmalloc(2 * want);
+	size_t from = l->at < want ? 0 : l->at - want;
+	size_t n = tail_buf_copy(&l->log, from, seam, 2 * want);
+
+	return memmem(seam, n, l->look_for, want) != NULL;
+}
+
+static void look(struct log_reading *l, const char *slice, size_t n)
 {
 	size_t want = l->look_for ? strlen(l->look_for) : 0;
-	size_t before = l->at < want ? l->at : want;
 
 	if (want && !l->found)
-		l->found = memmem(l->text + l->at - before, before + n, l->look_for, want) != NULL;
+		l->found = memmem(slice, n, l->look_for, want) || is_at_seam(l, want);
 }
 
 static void read_slice(struct log_reader *r, struct log_reading *l)
 {
-	size_t left = l->log.len - l->at;
-	size_t n = left < LOG_SLICE_BYTES ? left : LOG_SLICE_BYTES;
+	const char *slice = "";
+	size_t n = 0;
 	double before;
 
 	if (!l->scan)
 		l->scan = detect_scan_new(r->detector, &l->input);
 	before = detect_scan_ms(l->scan);
-	look(l, n);
-	detect_scan_feed(l->scan, l->text + l->at, n);
+	if (l->at < l->log.len)
+		slice = tail_buf_piece(&l->log, l->at, &n);
+	n = n < LOG_SLICE_BYTES ? n : LOG_SLICE_BYTES;
+	look(l, slice, n);
+	detect_scan_feed(l->scan, slice, n);
 	l->at += n;
 	metric_observe_ms(r->slices, detect_scan_ms(l->scan) - before);
 }
@@ -156,7 +166,6 @@ struct log_reading *log_reader_begin(struct log_reader *r, struct tail_buf *log,
 
 	l->reader = r;
 	tail_buf_move(&l->log, log);
-	l->text = tail_buf_text(&l->log);
 	l->input = *in;
 	l->look_for = look_for;
 	l->arena = a;

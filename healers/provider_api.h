@@ -177,7 +177,10 @@ struct api_result {
 	unsigned n_jobs;
 	bool more_jobs; /* over API_JOBS_MAX */
 
-	/* get_log: plain text of one job's log; get_file: the file as it is */
+	/*
+	 * get_log: plain text of one job's log; when it lost its front it is empty, and only its
+	 * memory has it, in pieces. get_file: the file as it is
+	 */
 	const char *log;
 	size_t log_len;
 	struct tail_buf *log_memory; /* of get_log: its bytes, which may be moved away */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
@@ -51,6 +53,11 @@ struct github_call {
 	unsigned n_caches, deleted;
 
 	const char *body, *sha; /* ASK_SHOW; in the arena */
+
+	/* ASK_ARCHIVE: what it is unpacked from and into, a step in each turn of the loop. */
+	struct tail_buf zip, log;
+	struct run_archive *archive;
+	struct event *turn;
 };
 
 static struct github_call *github_call(struct api_call *c)
@@ -123,7 +130,14 @@ static bool for_app(const struct api_call *c)
 
 static void drop(struct api_call *c)
 {
-	github_auth_cancel(github_call(c)->wait);
+	struct github_call *g = github_call(c);
+
+	github_auth_cancel(g->wait);
+	run_archive_free(g->archive);
+	tail_buf_done(&g->zip);
+	tail_buf_done(&g->log);
+	if (g->turn)
+		event_free(g->turn);
 }
 
 static void count(const struct http_reply *r, void *arg)
@@ -480,22 +494,50 @@ static void take_caches(struct api_call *c, const struct http_reply *r, struct j
 	next_cache(c);
 }
 
-static void take_archive(struct api_call *c, const struct http_reply *r)
+static void next_turn(struct github_call *g)
 {
-	struct tail_buf log;
-	struct err err = { 0 };
+	struct timeval now = { 0 };
 
-	tail_buf_init(&log, (size_t)conf_int(c->api->conf, "github.log_max"), true);
-	if (run_archive_log(r->body, r->body_len, c->job_name, &log, &err) < 0) {
-		api_refuse(&c->result, r->status, "%s", err.msg);
+	(void)evtimer_add(g->turn, &now);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct github_call *g = arg;
+	struct api_call *c = &g->call;
+	struct err err = { 0 };
+	int rc = run_archive_step(g->archive, &err);
+
+	UNUSED(fd);
+	UNUSED(what);
+	if (rc > 0) {
+		next_turn(g);
+		return;
+	}
+	if (rc < 0) {
+		api_refuse(&c->result, c->result.http_status, "%s", err.msg);
 	} else {
-		c->result.log = tail_buf_text(&log);
-		c->result.log_len = log.len;
-		c->result.log_memory = &log;
-		c->result.log_skipped_lines = log.dropped_lines;
+		bool whole = g->log.dropped_bytes == 0;
+
+		c->result.log = whole ? tail_buf_text(&g->log) : "";
+		c->result.log_len = whole ? g->log.len : 0;
+		c->result.log_memory = &g->log;
+		c->result.log_skipped_lines = g->log.dropped_lines;
 	}
 	api_report(c);
-	tail_buf_done(&log);
+}
+
+static void take_archive(struct api_call *c, const struct http_reply *r)
+{
+	struct github_call *g = github_call(c);
+
+	tail_buf_move(&g->zip, r->memory);
+	tail_buf_init(&g->log, (size_t)conf_int(c->api->conf, "github.log_max"), true);
+	g->archive = run_archive_new(tail_buf_text(&g->zip), g->zip.len, c->job_name, &g->log);
+	g->turn = evtimer_new(c->api->base, on_turn, g);
+	if (!g->turn)
+		abort();
+	next_turn(g);
 }
 
 static void take_json(struct api_call *c, const struct http_reply *r)

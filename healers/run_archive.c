@@ -15,6 +15,7 @@ enum {
 	NAME_MAX_BYTES = 512,
 	CUT_NAME_MIN = 60, /* a shorter name in the archive was not cut by GitHub */
 	READ_BYTES = 64 << 10,
+	STEP_ENTRIES = 256, /* looked at in one step */
 };
 
 /* How well an entry's name fits the job. */
@@ -33,11 +34,23 @@ struct choice {
 	size_t n_steps;
 };
 
-static void archive_read_freep(struct archive **a)
-{
-	if (*a)
-		(void)archive_read_free(*a);
-}
+enum phase { CHOOSING, FINDING, UNPACKING, JOINING };
+
+struct run_archive {
+	const void *zip;
+	size_t n;
+	const char *job;
+	struct tail_buf *out;
+	locale_t utf8;
+	struct archive *archive;
+	enum phase phase;
+	struct choice choice;
+	size_t entry;          /* the next one */
+	struct tail_buf *into; /* being unpacked */
+	size_t budget;         /* bytes that may still be unpacked */
+	size_t step, at;       /* being joined: its index, and how far it got */
+	char chunk[READ_BYTES];
+};
 
 static struct archive *open_zip(const void *zip, size_t n, struct err *err)
 {
@@ -162,59 +175,57 @@ static int next_entry(struct archive *a, struct archive_entry **e, size_t at, st
 	return 1;
 }
 
-static int look(const void *zip, size_t n, const char *job, struct choice *c, struct err *err)
+/* From the first entry again. */
+static int open_anew(struct run_archive *r, struct err *err)
 {
-	OWNED(archive_read_freep) struct archive *a = open_zip(zip, n, err);
+	if (r->archive)
+		(void)archive_read_free(r->archive);
+	r->entry = 0;
+	r->archive = open_zip(r->zip, r->n, err);
+	return r->archive ? 0 : -1;
+}
+
+/* The whole log, if it fits best: a cut name may be another job's, and then the steps say more. */
+static bool takes_whole(const struct choice *c)
+{
+	return c->whole_fit >= c->steps_fit;
+}
+
+static int choose(struct run_archive *r, struct err *err)
+{
 	struct archive_entry *e;
-	int rc;
 
-	if (!a)
-		return -1;
-	for (size_t at = 0; (rc = next_entry(a, &e, at, err)) > 0; at++) {
-		const char *name = entry_name(e);
+	for (unsigned i = 0; i < STEP_ENTRIES; i++) {
+		int rc = next_entry(r->archive, &e, r->entry, err);
+		const char *name = rc > 0 ? entry_name(e) : NULL;
 
+		if (rc < 0)
+			return -1;
 		if (name)
-			offer(c, at, name, job);
+			offer(&r->choice, r->entry, name, r->job);
+		r->entry++;
+		if (rc > 0)
+			continue;
+		if (r->choice.whole_fit == FIT_NONE && r->choice.steps_fit == FIT_NONE)
+			return err_set(err, ERR_INPUT, "the run's archive has no log of this job");
+		r->phase = FINDING;
+		return open_anew(r, err) < 0 ? -1 : 1;
 	}
-	return rc;
+	return 1;
 }
 
-static int unpack(struct archive *a, struct tail_buf *out, size_t *budget, struct err *err)
+/* Where that entry is to be unpacked; NULL: it is not wanted. */
+static struct tail_buf *wanted(struct run_archive *r, size_t entry)
 {
-	OWNED(freep) char *chunk = xmalloc(READ_BYTES);
-	ssize_t got;
+	struct choice *c = &r->choice;
 
-	while ((got = archive_read_data(a, chunk, READ_BYTES)) > 0) {
-		if ((size_t)got > *budget)
-			return err_set(err, ERR_INPUT,
-				       "the job's log unpacks to more than %zu bytes",
-				       ARCHIVE_UNPACKED_MAX);
-		*budget -= (size_t)got;
-		if (!tail_buf_put(out, chunk, (size_t)got))
-			return err_set(err, ERR_INPUT, "the job's log is over %zu bytes", out->max);
-	}
-	if (got < 0)
-		return err_set(err, ERR_INPUT, "the run's archive is damaged");
-	return 0;
-}
-
-static int take_whole(struct archive *a, const struct choice *c, struct tail_buf *out,
-		      size_t *budget, struct err *err)
-{
-	struct archive_entry *e;
-	int rc;
-
-	for (size_t at = 0; (rc = next_entry(a, &e, at, err)) > 0; at++)
-		if (at == c->whole)
-			return unpack(a, out, budget, err);
-	return rc < 0 ? -1 : err_set(err, ERR_INPUT, "the run's archive is damaged");
-}
-
-static struct step_file *step_at(struct choice *c, size_t entry)
-{
+	if (takes_whole(c))
+		return entry == c->whole ? r->out : NULL;
 	for (size_t i = 0; i < c->n_steps; i++)
-		if (c->steps[i].entry == entry)
-			return &c->steps[i];
+		if (c->steps[i].entry == entry) {
+			tail_buf_init(&c->steps[i].text, r->out->max, r->out->keep_tail);
+			return &c->steps[i].text;
+		}
 	return NULL;
 }
 
@@ -225,75 +236,130 @@ static int by_number(const void *a, const void *b)
 	return (x->number > y->number) - (x->number < y->number);
 }
 
-/* The files may come in any order, so each waits in memory; the budget bounds them together. */
-static int read_steps(struct archive *a, struct choice *c, const struct tail_buf *like,
-		      size_t *budget, struct err *err)
+/* The files of steps may come in any order, so each waits in memory. */
+static int find(struct run_archive *r, struct err *err)
 {
 	struct archive_entry *e;
-	int rc;
 
-	for (size_t at = 0; (rc = next_entry(a, &e, at, err)) > 0; at++) {
-		struct step_file *step = step_at(c, at);
+	for (unsigned i = 0; i < STEP_ENTRIES; i++) {
+		int rc = next_entry(r->archive, &e, r->entry, err);
 
-		if (!step)
-			continue;
-		tail_buf_init(&step->text, like->max, like->keep_tail);
-		if (unpack(a, &step->text, budget, err) < 0)
+		if (rc < 0)
 			return -1;
+		if (rc == 0 && takes_whole(&r->choice))
+			return err_set(err, ERR_INPUT, "the run's archive is damaged");
+		if (rc == 0) {
+			qsort(r->choice.steps, r->choice.n_steps, sizeof(r->choice.steps[0]),
+			      by_number);
+			r->phase = JOINING;
+			return 1;
+		}
+		r->into = wanted(r, r->entry++);
+		if (r->into) {
+			r->phase = UNPACKING;
+			return 1;
+		}
 	}
-	return rc;
+	return 1;
 }
 
-static int take_steps(struct archive *a, struct choice *c, struct tail_buf *out, size_t *budget,
-		      struct err *err)
+static int unpack(struct run_archive *r, struct err *err)
 {
-	int rc = read_steps(a, c, out, budget, err);
+	for (size_t n = 0; n < ARCHIVE_STEP_BYTES; n += READ_BYTES) {
+		ssize_t got = archive_read_data(r->archive, r->chunk, READ_BYTES);
 
-	qsort(c->steps, c->n_steps, sizeof(c->steps[0]), by_number);
-	for (size_t i = 0; i < c->n_steps; i++) {
-		struct tail_buf *text = &c->steps[i].text;
-
-		if (rc == 0 && !tail_buf_put(out, tail_buf_text(text), text->len))
-			rc = err_set(err, ERR_INPUT, "the job's log is over %zu bytes", out->max);
-		/* A step that lost its front fills `out`, so these come before all it holds. */
-		out->dropped_bytes += text->dropped_bytes;
-		out->dropped_lines += text->dropped_lines;
-		tail_buf_done(text);
+		if (got < 0)
+			return err_set(err, ERR_INPUT, "the run's archive is damaged");
+		if (got == 0) {
+			r->phase = FINDING;
+			return !takes_whole(&r->choice);
+		}
+		if ((size_t)got > r->budget)
+			return err_set(err, ERR_INPUT,
+				       "the job's log unpacks to more than %zu bytes",
+				       ARCHIVE_UNPACKED_MAX);
+		r->budget -= (size_t)got;
+		if (!tail_buf_put(r->into, r->chunk, (size_t)got))
+			return err_set(err, ERR_INPUT, "the job's log is over %zu bytes",
+				       r->out->max);
 	}
-	return rc;
+	return 1;
 }
 
-static int find_log(const void *zip, size_t n, const char *job, struct tail_buf *out,
-		    struct err *err)
+static int join(struct run_archive *r, struct err *err)
 {
-	OWNED(archive_read_freep) struct archive *a = NULL;
-	struct choice c = { 0 };
-	size_t budget = ARCHIVE_UNPACKED_MAX;
+	struct tail_buf *text = &r->choice.steps[r->step].text;
+	size_t n = 0;
 
-	if (look(zip, n, job, &c, err) < 0)
-		return -1;
-	if (c.whole_fit == FIT_NONE && c.steps_fit == FIT_NONE)
-		return err_set(err, ERR_INPUT, "the run's archive has no log of this job");
-	a = open_zip(zip, n, err);
-	if (!a)
-		return -1;
-	/* A cut name may be another job's: then the steps, if they fit better, say more. */
-	if (c.whole_fit >= c.steps_fit)
-		return take_whole(a, &c, out, &budget, err);
-	return take_steps(a, &c, out, &budget, err);
+	if (r->at < text->len) {
+		const char *piece = tail_buf_piece(text, r->at, &n);
+
+		n = n < ARCHIVE_STEP_BYTES ? n : ARCHIVE_STEP_BYTES;
+		if (!tail_buf_put(r->out, piece, n))
+			return err_set(err, ERR_INPUT, "the job's log is over %zu bytes",
+				       r->out->max);
+		r->at += n;
+		return 1;
+	}
+	/* A step that lost its front fills `out`, so these come before all it holds. */
+	r->out->dropped_bytes += text->dropped_bytes;
+	r->out->dropped_lines += text->dropped_lines;
+	tail_buf_done(text);
+	r->at = 0;
+	return ++r->step < r->choice.n_steps;
 }
 
-int run_archive_log(const void *zip, size_t n, const char *job, struct tail_buf *out,
-		    struct err *err)
+static int step(struct run_archive *r, struct err *err)
 {
+	switch (r->phase) {
+	case CHOOSING:
+		if (!r->archive && open_anew(r, err) < 0)
+			return -1;
+		return choose(r, err);
+	case FINDING:
+		return find(r, err);
+	case UNPACKING:
+		return unpack(r, err);
+	case JOINING:
+		return join(r, err);
+	}
+	return 0;
+}
+
+struct run_archive *run_archive_new(const void *zip, size_t n, const char *job,
+				    struct tail_buf *out)
+{
+	struct run_archive *r = xcalloc(1, sizeof(*r));
+
+	r->zip = zip;
+	r->n = n;
+	r->job = job;
+	r->out = out;
+	r->budget = ARCHIVE_UNPACKED_MAX;
 	/* In the plain "C" locale libarchive turns every letter beyond ASCII into '?'. */
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
-	int rc = find_log(zip, n, job, out, err);
+	r->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	return r;
+}
 
-	if (utf8) {
+void run_archive_free(struct run_archive *r)
+{
+	if (!r)
+		return;
+	if (r->archive)
+		(void)archive_read_free(r->archive);
+	for (size_t i = 0; i < r->choice.n_steps; i++)
+		tail_buf_done(&r->choice.steps[i].text);
+	if (r->utf8)
+		freelocale(r->utf8);
+	free(r);
+}
+
+int run_archive_step(struct run_archive *r, struct err *err)
+{
+	locale_t before = r->utf8 ? uselocale(r->utf8) : (locale_t)0;
+	int rc = step(r, err);
+
+	if (r->utf8)
 		(void)uselocale(before);
-		freelocale(utf8);
-	}
 	return rc;
 }

@@ -17,12 +17,21 @@ enum {
 /* Unpacked bytes that one call may read: a bomb is refused, not waited for. */
 #define ARCHIVE_UNPACKED_MAX ((size_t)64 << 20)
 
+/* ... and in one step, so that nothing else waits long. */
+enum { ARCHIVE_STEP_BYTES = 512 << 10 };
+
 /*
  * GitHub names a job's file "3_<job>.txt", and those of its steps
- * "<job>/7_<step>.txt", with some characters left out and long names cut. Puts
- * the text into `out`. ERR_INPUT: no such job in it, or not an archive we accept.
+ * "<job>/7_<step>.txt", with some characters left out and long names cut. The text
+ * is put into `out`; all three are borrowed until the end.
  */
-int run_archive_log(const void *zip, size_t n, const char *job, struct tail_buf *out,
-		    struct err *) MUST_CHECK;
+struct run_archive;
+struct run_archive *run_archive_new(const void *zip, size_t n, const char *job,
+				    struct tail_buf *out);
+void run_archive_free(struct run_archive *);
+DEFINE_OWNED(struct run_archive, run_archive_free)
+
+/* 1: there is more to do, 0: done. ERR_INPUT: no such job in it, or not an archive we accept. */
+int run_archive_step(struct run_archive *, struct err *) MUST_CHECK;
 
 #endif

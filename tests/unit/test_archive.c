@@ -66,6 +66,26 @@ static void zip_done(struct zip *z)
 #define JOB90_CUT \
 	"A job whose name is so long that the archive's file name is cut off after ninety c"
 
+/* All steps; their number goes to *steps. */
+static int unpack_in(const void *zip, size_t n, const char *job, struct tail_buf *out,
+		     unsigned *steps, struct err *err)
+{
+	OWNED(run_archive_freep) struct run_archive *r = run_archive_new(zip, n, job, out);
+	int rc;
+
+	*steps = 0;
+	while ((rc = run_archive_step(r, err)) > 0)
+		++*steps;
+	return rc;
+}
+
+static int unpack(const void *zip, size_t n, const char *job, struct tail_buf *out, struct err *err)
+{
+	unsigned steps;
+
+	return unpack_in(zip, n, job, out, &steps, err);
+}
+
 static void finds_the_file_of_the_job(void **state)
 {
 	static const struct {
@@ -112,7 +132,7 @@ static void finds_the_file_of_the_job(void **state)
 		int rc;
 
 		tail_buf_init(&out, 4096, true);
-		rc = run_archive_log(z.data, z.len, rows[i].job, &out, &err);
+		rc = unpack(z.data, z.len, rows[i].job, &out, &err);
 		assert_case((rc == 0) == (rows[i].text != NULL), rows[i].why);
 		assert_case(rc == 0 || err.kind == ERR_INPUT, rows[i].why);
 		if (rc == 0 && strcmp(tail_buf_text(&out), rows[i].text) != 0)
@@ -136,7 +156,7 @@ static void keeps_the_end_of_a_long_log(void **state)
 	zip_add(&z, "job/3_third.txt", "third\n");
 	zip_end(&z);
 	tail_buf_init(&out, 100, true);
-	assert_ok(run_archive_log(z.data, z.len, "job", &out, &err), &err);
+	assert_ok(unpack(z.data, z.len, "job", &out, &err), &err);
 	assert_int_equal(out.len, 100);
 	assert_int_equal(out.dropped_bytes, 6 + 200000 + 6 - 100);
 	assert_int_equal(out.dropped_lines, 1 + 20000 + 1 - 11);
@@ -154,9 +174,9 @@ static void without_keeping_the_tail_too_long_is_an_error(void **state)
 	zip_add(&z, "0_job.txt", "12345");
 	zip_end(&z);
 	tail_buf_init(&fits, 5, false);
-	assert_ok(run_archive_log(z.data, z.len, "job", &fits, &err), &err);
+	assert_ok(unpack(z.data, z.len, "job", &fits, &err), &err);
 	tail_buf_init(&over, 4, false);
-	assert_int_equal(run_archive_log(z.data, z.len, "job", &over, &err), -1);
+	assert_int_equal(unpack(z.data, z.len, "job", &over, &err), -1);
 }
 
 /* Zeros pack a thousand to one. */
@@ -197,8 +217,37 @@ static void refuses_to_unpack_a_bomb(void **state)
 			zip_zeros(&z, "job/2_b.txt", rows[i].second);
 		zip_end(&z);
 		tail_buf_init(&out, 1000, true);
-		assert_case((run_archive_log(z.data, z.len, "job", &out, &err) == 0) == rows[i].ok,
+		assert_case((unpack(z.data, z.len, "job", &out, &err) == 0) == rows[i].ok,
 			    rows[i].why);
+	}
+}
+
+static void no_step_takes_long(void **state)
+{
+	OWNED(zip_done) struct zip z;
+	OWNED(tail_buf_done) struct tail_buf out;
+	struct run_archive *r;
+	struct err err = { 0 };
+	unsigned steps;
+
+	(void)state;
+	zip_begin(&z, 1 << 20);
+	zip_zeros(&z, "job/1_a.txt", ARCHIVE_UNPACKED_MAX / 2);
+	zip_zeros(&z, "job/2_b.txt", ARCHIVE_UNPACKED_MAX / 2);
+	zip_end(&z);
+	tail_buf_init(&out, ARCHIVE_UNPACKED_MAX, true);
+	assert_ok(unpack_in(z.data, z.len, "job", &out, &steps, &err), &err);
+	assert_int_equal(out.len, ARCHIVE_UNPACKED_MAX);
+	/* Unpacked, and then put one after the other. */
+	assert_true(steps >= 2 * ARCHIVE_UNPACKED_MAX / ARCHIVE_STEP_BYTES);
+	/* It may end anywhere. */
+	for (unsigned end = 0; end < 5; end++) {
+		tail_buf_done(&out);
+		tail_buf_init(&out, 1000, true);
+		r = run_archive_new(z.data, z.len, "job", &out);
+		for (unsigned i = 0; i < end; i++)
+			assert_int_equal(run_archive_step(r, &err), 1);
+		run_archive_free(r);
 	}
 }
 
@@ -219,7 +268,7 @@ static void refuses_too_many_entries(void **state)
 		}
 		zip_end(&z);
 		tail_buf_init(&out, 1000, true);
-		assert_int_equal(run_archive_log(z.data, z.len, "job", &out, &err), -extra);
+		assert_int_equal(unpack(z.data, z.len, "job", &out, &err), -extra);
 	}
 }
 
@@ -238,7 +287,7 @@ static void survives_what_is_no_archive(void **state)
 		struct err err = { 0 };
 
 		tail_buf_init(&out, 1000, true);
-		assert_int_equal(run_archive_log(part, cut, "job", &out, &err), -1);
+		assert_int_equal(unpack(part, cut, "job", &out, &err), -1);
 		assert_int_equal(err.kind, ERR_INPUT);
 	}
 	for (size_t at = 0; at < z.len; at++) {
@@ -248,7 +297,7 @@ static void survives_what_is_no_archive(void **state)
 
 		copy[at] ^= 0x55;
 		tail_buf_init(&out, 1000, true);
-		(void)!run_archive_log(copy, z.len, "job", &out, &err);
+		(void)!unpack(copy, z.len, "job", &out, &err);
 	}
 }
 
@@ -259,6 +308,7 @@ int main(void)
 		cmocka_unit_test(keeps_the_end_of_a_long_log),
 		cmocka_unit_test(without_keeping_the_tail_too_long_is_an_error),
 		cmocka_unit_test(refuses_to_unpack_a_bomb),
+		cmocka_unit_test(no_step_takes_long),
 		cmocka_unit_test(refuses_too_many_entries),
 		cmocka_unit_test(survives_what_is_no_archive),
 	};

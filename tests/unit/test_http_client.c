@@ -12,6 +12,7 @@
 #include "core/http_client.h"
 #include "core/mem.h"
 #include "core/net_scope.h"
+#include "core/tail_buf.h"
 #include "fake_http.h"
 
 struct world {
@@ -48,8 +49,13 @@ static void on_done(const struct http_reply *r, void *arg)
 	(void)snprintf(s->final_url, sizeof(s->final_url), "%s", r->final_url);
 	free(s->body);
 	assert_int_equal(r->body[r->body_len], '\0');
-	s->body = xmemdup(r->body, r->body_len + 1);
-	s->body_len = r->body_len;
+	s->body_len = r->memory->len;
+	s->body = xcalloc(1, s->body_len + 1);
+	(void)tail_buf_copy(r->memory, 0, s->body, s->body_len);
+	if (r->dropped_bytes)
+		assert_string_equal(r->body, "");
+	else
+		assert_memory_equal(r->body, s->body, s->body_len + 1);
 	s->dropped_bytes = r->dropped_bytes;
 	s->dropped_lines = r->dropped_lines;
 	s->retry_after_ms = r->retry_after_ms;

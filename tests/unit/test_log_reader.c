@@ -271,6 +271,37 @@ static void looks_for_a_text(void **state)
 	}
 }
 
+/* Its memory is a ring then, and is read from the middle. */
+static void a_log_that_lost_its_front_is_read_as_it_lies(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = strlen(SKIPPED), max = 3 * LOG_SLICE_BYTES + 100;
+
+	for (size_t at = 0; at <= n; at += 13) {
+		struct log l, end;
+		struct detect_input in = { .provider = "plain" };
+		struct tail_buf bytes;
+
+		write_log(&l, f, 5 * LOG_SLICE_BYTES);
+		/* Where the ring ends and begins is in the text that is looked for. */
+		memcpy(l.text.data + max - at, SKIPPED, n);
+		l.look_for = SKIPPED;
+		tail_buf_init(&bytes, max, true);
+		assert_true(tail_buf_put(&bytes, l.text.data, l.text.len));
+		end = l;
+		end.text.data = l.text.data + l.text.len - max;
+		end.text.len = max;
+		f->read = 0;
+		l.reading =
+			log_reader_begin(f->reader, &bytes, &in, l.look_for, f->arena, on_read, &l);
+		run(f, 1, 100);
+		assert_true(l.found);
+		end.answer = l.answer;
+		assert_same_as_in_one_piece(&end);
+		done(&l);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +314,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(new_rules_read_it_from_its_beginning, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(looks_for_a_text, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_log_that_lost_its_front_is_read_as_it_lies,
+						set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

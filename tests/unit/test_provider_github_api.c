@@ -15,6 +15,7 @@
 #include "core/http_client.h"
 #include "core/mem.h"
 #include "core/metrics.h"
+#include "core/tail_buf.h"
 #include "core/text.h"
 #include "fake_http.h"
 #include "healers/healer_calls.h"
@@ -71,7 +72,14 @@ static void on_result(const struct api_result *r, void *arg)
 	(void)snprintf(s->status, sizeof(s->status), "%s", r->status ? r->status : "");
 	(void)snprintf(s->conclusion, sizeof(s->conclusion), "%s",
 		       r->conclusion ? r->conclusion : "");
-	s->log = r->log ? xmemdup(r->log, r->log_len + 1) : NULL;
+	if (r->log_skipped_lines) {
+		assert_string_equal(r->log, "");
+		s->r.log_len = r->log_memory->len;
+		s->log = xcalloc(1, s->r.log_len + 1);
+		(void)tail_buf_copy(r->log_memory, 0, s->log, s->r.log_len);
+	} else if (r->log) {
+		s->log = xmemdup(r->log, r->log_len + 1);
+	}
 	s->n_jobs = r->n_jobs;
 	if (r->n_jobs) {
 		const struct api_job *last = &r->jobs[r->n_jobs - 1];

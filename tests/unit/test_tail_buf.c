@@ -94,6 +94,25 @@ static uint64_t newlines(const char *s, size_t n)
 	return count;
 }
 
+/* Two pieces at most, and any part of it in one copy. */
+static void check_pieces(const struct tail_buf *t, const char *want)
+{
+	char copy[400];
+	size_t n = 0, at = t->len / 3;
+
+	for (unsigned pieces = 0; at < t->len; at += n, pieces++) {
+		const char *piece = tail_buf_piece(t, at, &n);
+
+		assert_true(n > 0 && pieces < 2);
+		assert_memory_equal(piece, want + at, n);
+	}
+	assert_int_equal(at, t->len);
+	n = tail_buf_copy(t, t->len / 2, copy, t->len / 4);
+	assert_int_equal(n, t->len / 4);
+	assert_memory_equal(copy, want + t->len / 2, n);
+	assert_int_equal(tail_buf_copy(t, t->len / 2, copy, sizeof(copy)), t->len - t->len / 2);
+}
+
 /* The model keeps everything that was ever put, and looks at its end. */
 static void check_against_model(uint32_t seed)
 {
@@ -121,6 +140,7 @@ static void check_against_model(uint32_t seed)
 		assert_int_equal(t.len, total - dropped);
 		assert_int_equal(t.dropped_bytes, dropped);
 		assert_int_equal(t.dropped_lines, newlines(all, dropped));
+		check_pieces(&t, all + dropped);
 		/* Looking turns the ring; not looking must work as well. */
 		if (what < 6) {
 			assert_memory_equal(tail_buf_text(&t), all + dropped, t.len);
