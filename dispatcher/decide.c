@@ -150,6 +150,8 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 	/* What comes and goes proves nothing about a branch. */
 	if (h->of_proposals && (!facts->mended_on_base || q->finding->transient))
 		return NOT_FOR_THIS;
+	if (h->wants_hook && !facts->renewable)
+		return NOT_FOR_THIS;
 	if (h->wants_inputs && !facts->policy->n_larger_runner)
 		return NOT_FOR_THIS;
 	if (h->repeats && !q->finding->transient)

@@ -17,6 +17,7 @@ struct provider_api;
 struct decide_facts {
 	uint64_t reruns;        /* made of this run already, by whomever */
 	const char *conclusion; /* of the run */
+	bool renewable;         /* somebody is configured who renews credentials */
 	/* It is of a pull or merge request, and its failure is mended on the default branch. */
 	bool mended_on_base;
 	bool by_hand; /* it was started through the API, or by a person */

@@ -38,6 +38,7 @@
 #include "dispatcher/rule_cache.h"
 #include "dispatcher/trust.h"
 #include "dispatcher/work.h"
+#include "healers/refresh_credentials.h"
 #include "web/admin.h"
 
 static const struct conf_option options[] = {
@@ -92,6 +93,13 @@ static const struct conf_option options[] = {
 	  "Stop and re-run what hangs where the policy lets it (category timeout/stuck); else it "
 	  "is "
 	  "only suggested." },
+	{ "heal.refresh_url", CONF_SECRET, NULL, NULL, NULL,
+	  "Address of yours that renews credentials of pipelines, for refresh_credentials; without "
+	  "one that is not chosen." },
+	{ "heal.refresh_secret", CONF_SECRET, NULL, NULL, NULL,
+	  "Key that such a request is signed with (whsec_...); with several, by each." },
+	{ "heal.refresh_timeout", CONF_DURATION, "30s", "100ms", "1m",
+	  "How long renewing may take." },
 	{ "heal.timeout", CONF_DURATION, "6h", "1s", "25d",
 	  "How long to wait for the re-run's completion." },
 	{ "heal.give_up", CONF_DURATION, "30m", "1s", "7d",
@@ -563,9 +571,10 @@ static int set_up(struct daemon *d, struct err *err)
 
 	make_name(e);
 	if (settings_keyspace(e->conf, &e->ks, err) < 0 || read_options(e, err) < 0 ||
-	    load_policy(e, &e->policy, err) < 0 || load_rules(e, &e->detector, err) < 0 ||
-	    load_knowledge(e, &e->knowledge, err) < 0 || notify_new(e->conf, &e->notify, err) < 0 ||
-	    open_redis(e, err) < 0 || open_providers(e, err) < 0 || open_admin(d, err) < 0)
+	    refresh_credentials_check(e->conf, err) < 0 || load_policy(e, &e->policy, err) < 0 ||
+	    load_rules(e, &e->detector, err) < 0 || load_knowledge(e, &e->knowledge, err) < 0 ||
+	    notify_new(e->conf, &e->notify, err) < 0 || open_redis(e, err) < 0 ||
+	    open_providers(e, err) < 0 || open_admin(d, err) < 0)
 		return -1;
 	e->audit = audit_new(e->base, e->writer, &e->ks, e->conf, "dispatcher");
 	e->audit_trim = audit_trim_new(e->audit, e->writer, &e->ks, e->conf);

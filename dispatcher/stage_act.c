@@ -359,6 +359,7 @@ static void call(struct task *t)
 	a->attempt.provider = a->ops;
 	a->attempt.api = a->api;
 	a->attempt.base = t->e->base;
+	a->attempt.http = t->e->http;
 	a->attempt.conf = t->e->conf;
 	a->attempt.audit = t->e->audit;
 	afresh_wish(t, &a->policy, &a->afresh);

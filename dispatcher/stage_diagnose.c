@@ -32,6 +32,7 @@
 #include "dispatcher/policy.h"
 #include "dispatcher/trust.h"
 #include "dispatcher/work.h"
+#include "healers/refresh_credentials.h"
 
 enum {
 	JOBS_MAX = 16,
@@ -168,6 +169,7 @@ static void on_noted(struct task *t, bool covered)
 	struct decide_facts facts = {
 		.reruns = reruns - (excused < reruns ? excused : reruns),
 		.conclusion = t->run.conclusion,
+		.renewable = refresh_credentials_configured(t->e->conf),
 		.mended_on_base = d->mended_on_base,
 		.by_hand = afresh_by_hand(t->run.trigger),
 		.deploy_job = d->deploy_job,

@@ -48,6 +48,7 @@ struct attempt {
 	const struct provider_api *provider;
 	struct api *api; /* NULL for a healer that needs no provider */
 	struct event_base *base;
+	struct http_client *http; /* for what is no provider */
 	const struct conf *conf;
 	struct audit *audit;
 	struct api_run run;
@@ -106,6 +107,8 @@ struct healer {
 	 * type api_afresh_fn; 0: none. The outcome is that of the other run.
 	 */
 	size_t afresh;
+	/* It needs somebody who renews credentials: refresh_credentials_configured(). */
+	bool wants_hook;
 	/* It is for runs of a pull or merge request whose failure is mended on the default branch.
 	 */
 	bool of_proposals;
@@ -141,6 +144,7 @@ extern const struct healer healer_rerun_all;
 extern const struct healer healer_rerun_larger_runner;
 extern const struct healer healer_update_branch;
 extern const struct healer healer_clear_cache_and_rerun;
+extern const struct healer healer_refresh_credentials;
 extern const struct healer healer_cancel_stuck_and_rerun;
 extern const struct healer healer_bump_timeout;
 extern const struct healer healer_use_mirror;

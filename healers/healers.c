@@ -16,6 +16,7 @@ const struct healer *const healers[] = {
 	&healer_rerun_larger_runner,
 	&healer_update_branch,
 	&healer_clear_cache_and_rerun,
+	&healer_refresh_credentials,
 	&healer_cancel_stuck_and_rerun,
 	&healer_bump_timeout,
 	&healer_use_mirror,

@@ -36,6 +36,7 @@ const STRATEGIES = {
 	rerun_failed_jobs: 'Re-run failed jobs',
 	retry_with_backoff: 'Re-run failed jobs later',
 	rerun_all: 'Re-run all jobs',
+	refresh_credentials: 'Renew the credentials, re-run failed jobs',
 	update_branch: 'Bring the branch up to date',
 	rerun_larger_runner: 'Run it on a larger runner',
 	cancel_stuck_and_rerun: 'Stop what hangs, and re-run it',

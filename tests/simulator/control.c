@@ -8,6 +8,7 @@
 #include "core/http_server.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/standard_webhooks.h"
 #include "core/text.h"
 #include "tests/simulator/control.h"
 #include "tests/simulator/hooks.h"
@@ -347,6 +348,7 @@ static void get_summary(struct sim *sim, struct http_request *http)
 	js_u64(&b, "log_reads", t.log_reads);
 	js_u64(&b, "log_auth_leaks", sim->auth_leaks);
 	js_u64(&b, "api_requests", sim->api_requests);
+	js_u64(&b, "renewals", sim->renewals);
 	js_u64(&b, "checks", sim->checks);
 	js_u64(&b, "checks_neutral", sim->checks_neutral);
 	js_u64(&b, "checks_buttons", sim->checks_buttons);
@@ -432,6 +434,44 @@ static void post_rate_limit(struct sim *sim, struct http_request *http, struct j
 	}
 	access_set_budget(sim->access, limit, remaining, reset_ms);
 	reply_ok(http, 201, "remaining", remaining);
+}
+
+/* As Standard Webhooks has it; any of several signatures will do. */
+static bool signed_right(const struct sim *sim, const struct http_request *http)
+{
+	const char *id = http_request_header(http, "webhook-id");
+	const char *at = http_request_header(http, "webhook-timestamp");
+	const char *got = http_request_header(http, "webhook-signature");
+	OWNED(freep) char *want = NULL;
+	int64_t time_s;
+	struct err err;
+
+	return sim->renew_secret && id && at && got && text_to_i64(at, &time_s) &&
+	       standard_webhooks_sign(sim->renew_secret, id, time_s, http->body, http->body_len,
+				      &want, &err) == 0 &&
+	       strstr(got, want);
+}
+
+/* Whoever looks after the credentials of a repository: from now on they are good. */
+static void post_renew(struct sim *sim, struct http_request *http, struct json_object *o)
+{
+	struct repo *r = world_find_repo(sim->world, json_str(o, "data.repo", ""));
+	struct fault *f = faults_take(&sim->faults, CALL_RENEW, 0);
+	int status = f && f->kind == FAULT_STATUS ? f->status : 0;
+
+	if (f)
+		fault_put(f);
+	if (!signed_right(sim, http)) {
+		control_refuse(http, 401, "it is not signed, or wrongly");
+	} else if (status) {
+		control_refuse(http, status, "a fault");
+	} else if (!r) {
+		control_refuse(http, 404, "no such repository");
+	} else {
+		sim->renewals++;
+		r->renewed_ms = clock_wall_ms();
+		reply_ok(http, 200, "renewals", (int64_t)sim->renewals);
+	}
 }
 
 /* --- webhooks ------------------------------------------------------------- */
@@ -553,6 +593,7 @@ static const struct {
 	{ "/_sim/commits", control_post_commit },
 	{ "/_sim/pulls", control_post_pull },
 	{ "/_sim/scopes", control_post_scopes },
+	{ "/_sim/renew", post_renew },
 	{ "/_sim/redeliver", post_redeliver },
 	{ "/_sim/webhook", post_webhook },
 	{ "/_sim/hook", post_hook },
@@ -611,10 +652,11 @@ static void serve_post(struct sim *sim, struct http_request *http, struct json_o
 			return;
 		}
 	}
-	control_refuse(http, 404,
-		       "POST runs, faults, outage, repos, commits, pulls, scopes, redeliver, "
-		       "webhook, hook, "
-		       "rate-limit");
+	control_refuse(
+		http, 404,
+		"POST runs, faults, outage, repos, commits, pulls, scopes, renew, redeliver, "
+		"webhook, hook, "
+		"rate-limit");
 }
 
 bool control_serve(struct sim *sim, struct http_request *http)

@@ -6,10 +6,10 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-static const char *const calls[] = { "get_run", "list_jobs", "log",       "log_file",
-				     "rerun",   "token",     "list_runs", "list_repos",
-				     "hooks",   "caches",    "cancel",    "git",
-				     "pulls",   "dispatch",  "push",      "other" };
+static const char *const calls[] = { "get_run", "list_jobs", "log",        "log_file", "rerun",
+				     "token",   "list_runs", "list_repos", "hooks",    "caches",
+				     "cancel",  "git",       "pulls",      "dispatch", "push",
+				     "renew",   "other" };
 static const char *const kinds[] = { "status",     "hang",           "drop",
 				     "garbage",    "redirect",       "apply_then_drop",
 				     "slow",       "truncate",       "truncated_zip",
@@ -52,7 +52,7 @@ int faults_add(struct faults *all, struct json_object *o, struct err *err)
 			err, ERR_INPUT,
 			"call \"%.40s\" is none of get_run, list_jobs, list_runs, list_repos, "
 			"log, log_file, rerun, token, hooks, caches, cancel, git, pulls, dispatch, "
-			"push, other, any",
+			"push, renew, other, any",
 			call);
 	if (how < 0)
 		return err_set(err, ERR_INPUT,

@@ -25,6 +25,7 @@ enum call {
 	CALL_PULLS,    /* pull and merge requests, and what is said about them */
 	CALL_DISPATCH, /* a new run by hand */
 	CALL_PUSH,     /* git itself, over HTTP */
+	CALL_RENEW,    /* of credentials, by whoever looks after them */
 	CALL_OTHER,
 };
 

@@ -78,6 +78,8 @@ static const struct row {
 	ROW("repositories", TEXT, repositories, 0, 0, "DIR",
 	    "git repositories of all that runs, from their first run on; without it only of those "
 	    "that are asked for, in a temporary folder"),
+	ROW("renew-secret-file", TEXT, renew_secret_file, 0, 0, "FILE",
+	    "key that requests to /_sim/renew are signed with, whsec_..."),
 	ROW("keep", WHOLE, keep, 1, 20000, "N",
 	    "runs to remember; the oldest is forgotten (20000; 1000 in a demo)"),
 	ROW("help", YES, help, 0, 0, NULL, "this text"),

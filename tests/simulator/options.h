@@ -13,7 +13,7 @@ struct options {
 	const char *gitlab_webhook_url, *gitlab_secret_file, *gitlab_signing_file;
 	const char *jenkins_webhook_url, *jenkins_secret_file, *jenkins_plugins;
 	const char *providers;
-	const char *events, *cause, *repositories;
+	const char *events, *cause, *repositories, *renew_secret_file;
 	int64_t seed, job_ms, count, rate_limit, write_limit, noise, latency_ms, keep;
 	int64_t link_ms, app_token_ms, jenkins_retries, delay_ms;
 	double jitter, pass_rate, transient_rate, heal_rate, flaky_rate, rate, duplicate, reorder;

@@ -337,6 +337,7 @@ static int read_secrets(struct sim *sim, struct err *err)
 		{ o->gitlab_secret_file, &sim->gitlab_secret },
 		{ o->gitlab_signing_file, &sim->gitlab_signing },
 		{ o->jenkins_secret_file, &sim->jenkins_secret },
+		{ o->renew_secret_file, &sim->renew_secret },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -471,5 +472,6 @@ void sim_free(struct sim *sim)
 	free(sim->gitlab_secret);
 	free(sim->gitlab_signing);
 	free(sim->jenkins_secret);
+	free(sim->renew_secret);
 	free(sim);
 }

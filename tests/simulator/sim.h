@@ -40,7 +40,7 @@ struct sim {
 	struct github github;
 	char url[160];
 	char *secret;
-	char *gitlab_secret, *gitlab_signing, *jenkins_secret;
+	char *gitlab_secret, *gitlab_signing, *jenkins_secret, *renew_secret;
 	struct world *world;
 	struct hooks *hooks; /* GitHub's */
 	struct hooks *gitlab_hooks, *jenkins_hooks;
@@ -55,8 +55,8 @@ struct sim {
 
 	struct totals past;    /* of forgotten runs */
 	uint64_t hooks_untold; /* nobody to send them to, or too many */
-	uint64_t hooks_other, auth_leaks, api_requests, git_requests, checks, checks_neutral,
-		checks_buttons;
+	uint64_t hooks_other, auth_leaks, api_requests, git_requests, renewals, checks,
+		checks_neutral, checks_buttons;
 	/* From the first webhook of a failure to the accepted re-run. */
 	int64_t latencies_us[LATENCIES_MAX];
 	size_t n_latencies;

@@ -595,6 +595,9 @@ static const struct cause *next_cause(struct run *r)
 
 	if (outage(w))
 		return outage(w);
+	if (r->cause && strcmp(r->cause->category, "auth_failure") == 0 &&
+	    r->repo->renewed_ms >= r->first_failure_ms && r->repo->renewed_ms)
+		return NULL;
 	/* Builds of Jenkins are run again in place, with other parameters. */
 	if (*r->inputs && r->cause && passes_afresh(r, EVENT_DISPATCH))
 		return NULL;

@@ -37,6 +37,7 @@ struct repo {
 	enum repo_access access;
 	uint64_t size_kb;     /* 0: as its id has it */
 	char parameters[128]; /* of the job in Jenkins, "AGENT,SIZE"; "": it has none */
+	int64_t renewed_ms;   /* when its credentials were; 0: never */
 	uint64_t builds;      /* numbers given to builds, when Jenkins has a job of that name */
 	unsigned seen_by;     /* bits of the servers that have it */
 };

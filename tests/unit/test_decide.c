@@ -214,6 +214,40 @@ static void a_larger_runner_needs_a_policy_and_is_tried_once(void **state)
 	}
 }
 
+static void credentials_are_renewed_where_somebody_does_that(void **state)
+{
+	static const struct row {
+		const char *subcategory;
+		bool renewable;
+		const char *strategy;
+	} rows[] = {
+		{ "token", true, "refresh_credentials" },
+		{ "token", false, "escalate" },
+		{ "permission", true, "escalate" }, /* which no renewal grants */
+		{ "ssh_key", true, "escalate" },
+	};
+
+	UNUSED(state);
+	for (const struct row *row = rows; row < rows + ARRAY_LEN(rows); row++) {
+		const struct decide_facts facts = {
+			.conclusion = "failure",
+			.policy = &acting,
+			.provider = &provider_api_github,
+			.renewable = row->renewable,
+			.person_minutes = 15,
+		};
+		struct finding f;
+		struct decision d;
+
+		finding_init(&f);
+		f.category = "auth_failure";
+		f.subcategory = row->subcategory;
+		f.confidence = 0.9;
+		decide(&facts, &f, &d);
+		assert_case(strcmp(d.healer->name, row->strategy) == 0, row->subcategory);
+	}
+}
+
 static void what_is_mended_on_the_base_needs_an_update(void **state)
 {
 	static const struct row {
@@ -750,6 +784,7 @@ int main(void)
 		cmocka_unit_test(words_alone_are_no_reason_to_act),
 		cmocka_unit_test(first_row_that_applies_decides),
 		cmocka_unit_test(a_larger_runner_needs_a_policy_and_is_tried_once),
+		cmocka_unit_test(credentials_are_renewed_where_somebody_does_that),
 		cmocka_unit_test(what_is_mended_on_the_base_needs_an_update),
 		cmocka_unit_test(the_policy_says_the_mode_and_what_is_allowed),
 		cmocka_unit_test(what_never_helps_or_costs_too_much_is_not_tried),
