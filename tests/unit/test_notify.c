@@ -328,6 +328,27 @@ static void what_is_long_is_cut(void **state)
 	}
 }
 
+/* Whatever the channel: who hears of a proposal can get to it, and only to a web address. */
+static void a_proposal_is_one_click_away(void **state)
+{
+	static const char good[] = "https://forge.test/acme/shop/pull/12";
+	static const struct notify_type *const types[] = { &notify_slack, &notify_teams,
+							   &notify_generic, &notify_run };
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		OWNED(json_putp) struct json_object *notice = notice_of("proposed", "shop");
+		OWNED(freep) char *body = NULL, *bad = NULL;
+
+		json_add_str(notice, "proposal", good);
+		body = body_of(types[i], &notice, 1, NOTIFY_ENGLISH);
+		assert_case(strstr(body, good) != NULL, types[i]->name);
+		json_add_str(notice, "proposal", "javascript:alert(1)");
+		bad = body_of(types[i], &notice, 1, NOTIFY_ENGLISH);
+		assert_case(strstr(bad, "javascript") == NULL, types[i]->name);
+	}
+}
+
 static void only_web_addresses_become_buttons(void **state)
 {
 	static const struct {
@@ -503,6 +524,7 @@ int main(void)
 		cmocka_unit_test(a_digest_is_this),
 		cmocka_unit_test(hostile_text_does_nothing),
 		cmocka_unit_test(what_is_long_is_cut),
+		cmocka_unit_test(a_proposal_is_one_click_away),
 		cmocka_unit_test(only_web_addresses_become_buttons),
 		cmocka_unit_test(a_wrong_channel_is_refused),
 		cmocka_unit_test(a_channel_wants_what_is_configured),
