@@ -267,6 +267,7 @@ static struct proc *new_dispatcher(struct chaos *c, int i)
 		/* Everybody dies here, and no entry is at fault. */
 		"dispatcher.max_deliveries=100",
 		"heal.give_up=10m",
+		"heal.approve_within=1s", /* nobody answers what is only suggested */
 		rig_printf(r, "github.api_url=%s", api),
 		rig_printf(r, "gitlab.url=%s", api),
 		rig_printf(r, "gitlab.token_file=%s", token),

@@ -173,7 +173,6 @@ static void what_fails_for_good_is_left_to_people(struct rig *r)
 		const char *run, *reason;
 	} rows[] = {
 		{ "{\"cause\":\"build_compile\"}", "will fail again without a change" },
-		{ "{\"cause\":\"lint_style\"}", "will fail again without a change" },
 		{ "{\"cause\":\"unknown_exit\"}", "no known cause" },
 		{ "{\"cause\":\"startup_failure\"}", "definition has to change" },
 		{ "{\"cause\":\"deploy_rollout\"}", "deploys or publishes" },
@@ -195,6 +194,17 @@ static void what_fails_for_good_is_left_to_people(struct rig *r)
 		assert_case(rerun_calls(r, run) == 0, rows[i].run);
 		assert_case(outcomes_of(r, run, 1) == 1, rows[i].run);
 	}
+}
+
+static void what_a_tool_can_mend_is_suggested(struct rig *r)
+{
+	uint64_t run;
+
+	start_all(r);
+	run = sim_run(r, "{\"cause\":\"lint_style\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "suggested") == 0);
+	assert_string_equal(plan_field(r, run, 1, "strategy"), "fix_lint");
+	assert_int_equal(rerun_calls(r, run), 0);
 }
 
 static void runs_that_did_not_fail_are_left_alone(struct rig *r)
@@ -516,8 +526,9 @@ static void a_burst_loses_nothing_and_does_nothing_twice(struct rig *r)
 	(void)receiver_start(r, NULL);
 	(void)simulator_start(r, "--duplicate", "0.3", "--reorder", "0.3", "--ghosts", "on",
 			      "--seed", "7", NULL);
-	(void)dispatcher_start(r, "a", "heal.concurrent=1000", NULL);
-	(void)dispatcher_start(r, "b", "heal.concurrent=1000", NULL);
+	/* What a formatter could mend is only suggested, and nobody answers. */
+	(void)dispatcher_start(r, "a", "heal.concurrent=1000", "heal.approve_within=1s", NULL);
+	(void)dispatcher_start(r, "b", "heal.concurrent=1000", "heal.approve_within=1s", NULL);
 	for (int i = 0; i < N; i++)
 		runs[i] = sim_run(r, rig_printf(r, "{\"cause\":\"%s\"}",
 						causes[(size_t)i % ARRAY_LEN(causes)]));
@@ -541,6 +552,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_lost_completion_is_asked_for),
 		RIG_TEST(a_large_log_holds_nothing_up),
 		RIG_TEST(what_fails_for_good_is_left_to_people),
+		RIG_TEST(what_a_tool_can_mend_is_suggested),
 		RIG_TEST(runs_that_did_not_fail_are_left_alone),
 		RIG_TEST(the_same_failure_again_is_not_run_a_third_time),
 		RIG_TEST(another_failure_is_told_apart),
