@@ -52,7 +52,7 @@ void approve_link_put(const char *key, const struct approve_link *l, struct buf 
 	char mac[MAC_HEX + 1];
 
 	sign(key, l, mac);
-	buf_printf(out, "%s?do=%s&channel=", APPROVE_LINK_PATH + 1, words[l->approve]);
+	buf_printf(out, "%s?do=%s&channel=", &APPROVE_LINK_PATH[1], words[l->approve]);
 	put_encoded(out, l->channel);
 	buf_puts(out, "&plan=");
 	put_encoded(out, l->plan);

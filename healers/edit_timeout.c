@@ -141,7 +141,7 @@ static bool read_number(const char *s, double bare_ms, struct number *out)
 		gap = strspn(at + digits, " ");
 		word = letters(at + digits + gap);
 		ms = unit_ms(at + digits + gap, word);
-		if (!ms && gap == 0 && word)
+		if (!(ms > 0) && gap == 0 && word)
 			return false; /* "30x" */
 		if (!out->len) {
 			out->len = digits;

@@ -354,9 +354,9 @@ static bool refuse_by_argument(scmp_filter_ctx ctx)
 			return false;
 	/* What posix_spawn() calls to stay who it is, as make has it do, changes nothing. */
 	if (seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setresuid), 1,
-			     SCMP_A0_32(SCMP_CMP_NE, UINT32_MAX)) < 0 ||
+			     SCMP_A0_32(SCMP_CMP_NE, UINT32_MAX, 0)) < 0 ||
 	    seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setresgid), 1,
-			     SCMP_A0_32(SCMP_CMP_NE, UINT32_MAX)) < 0)
+			     SCMP_A0_32(SCMP_CMP_NE, UINT32_MAX, 0)) < 0)
 		return false;
 	/* Its flags are behind a pointer; told that it is not there, the C library uses clone. */
 	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
