@@ -267,7 +267,7 @@ static const char *list_path(struct api_call *c, const char *source, const char 
 static void take_new_head(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
 	const struct api_afresh *wish = c->work;
-	const char *sha = json_str(o, "commit.id", "");
+	const char *sha = json_str(o, "commit.id", json_str(o, "sha", ""));
 
 	if (api_ended(c, r, *sha, "a branch"))
 		return;
@@ -289,7 +289,9 @@ struct api_call *gitlab_find_afresh(struct api *api, const struct api_run *run,
 
 	c->request = (struct api_request){
 		.method = "GET",
-		.path = wish->updated ? branch_path(c) : list_path(c, "source=api&", wish->sha),
+		.path = !wish->updated       ? list_path(c, "source=api&", wish->sha)
+			: run->merge_request ? request_path(c, "")
+					     : branch_path(c),
 		.need = need_read,
 		.take = wish->updated ? take_new_head : take_list,
 	};

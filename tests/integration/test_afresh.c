@@ -239,8 +239,14 @@ static void it_is_made_once_whoever_is_killed(struct rig *r)
 			bool jenkins = i == 2;
 			struct proc *d = dispatcher_start_list(r, "doomed", points[p], servers(r));
 			unsigned before = made(r);
-			uint64_t run = sim_run(r, wishes[i]);
-			uint64_t generation = (uint64_t)sim_number(r, run, "generation");
+			uint64_t run, generation;
+
+			sim_post(r, "/_sim/commits",
+				 rig_printf(r,
+					    "{\"repo\":\"octo/app\",\"files\":{\"%zu%zu\":\"x\"}}",
+					    p, i));
+			run = sim_run(r, wishes[i]);
+			generation = (uint64_t)sim_number(r, run, "generation");
 
 			assert_int_equal(proc_wait(d, PATIENCE_MS), 256 + SIGKILL);
 			d = dispatcher(r, "heir");
@@ -249,6 +255,44 @@ static void it_is_made_once_whoever_is_killed(struct rig *r)
 						 : made(r) - before,
 					 1);
 			assert_int_equal(proc_stop(d), 0);
+		}
+	}
+}
+
+/* Of a call without an answer it is looked first what it did. */
+static void trouble_at_the_provider_makes_no_second_run(struct rig *r)
+{
+	static const struct row {
+		const char *why, *fault, *result;
+		unsigned made;
+	} rows[] = {
+		{ "down for a moment", "\"status\":503,\"times\":1", "healed", 1 },
+		{ "hung up, and nothing done", "\"kind\":\"drop\"", "healed", 1 },
+		{ "hung up, and it was done", "\"kind\":\"apply_then_drop\"", "healed", 1 },
+		{ "limited", "\"kind\":\"secondary_limit\",\"ms\":1000", "healed", 1 },
+		{ "not allowed", "\"status\":403,\"times\":9", "refused", 0 },
+		{ "not there", "\"status\":404,\"times\":9", "refused", 0 },
+	};
+	static const char *const wishes[] = { OOM(""), OOM(",\"provider\":\"gitlab\"") };
+	unsigned n = 0;
+
+	start_world(r, LARGER);
+	(void)dispatcher(r, "dispatcher");
+	for (const struct row *row = rows; row < rows + ARRAY_LEN(rows); row++) {
+		for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
+			unsigned before = made(r);
+			uint64_t run;
+
+			/* What was started for another commit is nobody's answer. */
+			sim_post(r, "/_sim/commits",
+				 rig_printf(r, "{\"repo\":\"octo/app\",\"files\":{\"%u\":\"x\"}}",
+					    n++));
+			sim_no_faults(r);
+			sim_fault(r, rig_printf(r, "{\"call\":\"dispatch\",%s}", row->fault));
+			run = sim_run(r, wishes[i]);
+			(void)result_of(r, run, row->result);
+			if (made(r) - before != row->made)
+				fail_msg("%s: %u runs were made", row->why, made(r) - before);
 		}
 	}
 }
@@ -434,6 +478,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_larger_one_that_fails_too_is_the_end),
 		RIG_TEST(a_branch_that_went_on_has_its_own_run),
 		RIG_TEST(it_is_made_once_whoever_is_killed),
+		RIG_TEST(trouble_at_the_provider_makes_no_second_run),
 		RIG_TEST(a_branch_gets_what_was_mended),
 		RIG_TEST(what_is_not_mended_is_left_alone),
 		RIG_TEST(a_person_is_asked_unless_the_policy_says_otherwise),
