@@ -449,6 +449,21 @@ static void gitlab_rebases_a_merge_request(struct rig *r)
 	assert_non_null(strstr(got_gitlab(r, 200, "GET", request, "", "merge_error"), "conflicts"));
 }
 
+static void a_token_that_only_reads_writes_nothing(struct rig *r)
+{
+	const char *project = start_gitlab(r), *branch;
+
+	branch = rig_printf(r, "%s/repository/branches/main", project);
+	sim_post(r, "/_sim/scopes", "{\"gitlab\":\"read_api\"}");
+	got_gitlab(r, 200, "GET", branch, "", NULL);
+	assert_string_equal(got_gitlab(r, 403, "POST", rig_printf(r, "%s/pipeline", project),
+				       "{\"ref\":\"main\"}", "error"),
+			    "insufficient_scope");
+	sim_post(r, "/_sim/scopes", "{\"gitlab\":\"api\"}");
+	got_gitlab(r, 201, "POST", rig_printf(r, "%s/pipeline", project), "{\"ref\":\"main\"}",
+		   NULL);
+}
+
 static void gitlab_reverts_once(struct rig *r)
 {
 	const char *project = start_gitlab(r), *bad, *path;
@@ -583,6 +598,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_workflow_takes_the_inputs_that_it_has),
 		RIG_TEST(gitlab_commits_with_one_request),
 		RIG_TEST(gitlab_rebases_a_merge_request),
+		RIG_TEST(a_token_that_only_reads_writes_nothing),
 		RIG_TEST(gitlab_reverts_once),
 		RIG_TEST(gitlab_makes_a_pipeline_by_hand),
 		RIG_TEST(jenkins_takes_the_parameters_that_the_job_has),

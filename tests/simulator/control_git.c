@@ -252,12 +252,16 @@ const char *control_repo_wish(struct sim *sim, struct repo *r, struct json_objec
 	return NULL;
 }
 
-/* {"contents":"read","workflows":"none"}: what the App's installation may, from now on. */
+/* {"contents":"read","workflows":"none"}: what the App's installation may, from now on; and
+ * {"gitlab":"read_api"}: what GitLab's token is for. */
 void control_post_scopes(struct sim *sim, struct http_request *http, struct json_object *o)
 {
 	static const char *const words[] = { "none", "read", "write" };
-	unsigned known = 0;
+	const char *gitlab = json_str(o, "gitlab", "");
+	unsigned known = strcmp(gitlab, "api") == 0 || strcmp(gitlab, "read_api") == 0;
 
+	if (known)
+		sim->gitlab_read_api = strcmp(gitlab, "read_api") == 0;
 	for (unsigned i = SCOPE_NONE + 1; i < N_SCOPES; i++) {
 		const char *word = json_str(o, scope_names[i], "");
 
@@ -271,7 +275,7 @@ void control_post_scopes(struct sim *sim, struct http_request *http, struct json
 	if (!known || known != (unsigned)json_object_object_length(o)) {
 		control_refuse(http, 400,
 			       "say none, read or write for actions, checks, contents, "
-			       "pull_requests, issues or workflows");
+			       "pull_requests, issues or workflows; api or read_api for gitlab");
 		return;
 	}
 	http_reply(http, 204, NULL, NULL, 0);

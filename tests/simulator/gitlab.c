@@ -661,6 +661,12 @@ static void serve(struct ask *a)
 	}
 	if (!found || (repo && repo->access == REPO_HIDDEN))
 		gitlab_refuse(a, 404, route && !found ? "404 Not found" : "404 Project Not Found");
+	else if (route->write && a->sim->gitlab_read_api)
+		ask_reply_json(
+			a, 403,
+			"{\"error\":\"insufficient_scope\",\"error_description\":\"The request "
+			"requires higher privileges than provided by the access token.\","
+			"\"scope\":\"api\"}");
 	else if (route->write && repo && repo->access != REPO_WRITE)
 		gitlab_refuse(a, 403, "403 Forbidden");
 	else

@@ -41,6 +41,7 @@ struct sim {
 	char url[160];
 	char *secret;
 	char *gitlab_secret, *gitlab_signing, *jenkins_secret, *renew_secret;
+	bool gitlab_read_api; /* the token's scope: it may write nothing */
 	struct world *world;
 	struct hooks *hooks; /* GitHub's */
 	struct hooks *gitlab_hooks, *jenkins_hooks;
