@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "tests/integration/product.h"
 
 #define QUICK "dispatcher.lease=1500ms", "dispatcher.claim_idle=500ms"
@@ -93,6 +94,22 @@ static void tell_as(struct rig *r, uint64_t run, const char *source, const char 
 		       strcmp(provider, "jenkins") == 0 ? 1LL : (long long)run,
 		       (long long)generation(r, run), sim_word(r, run, "sha"),
 		       (long long)clock_wall_ms(), (long long)clock_wall_ms());
+}
+
+static void tell_of(struct rig *r, uint64_t run, int merge_request)
+{
+	static unsigned n;
+
+	(void)redis_do(
+		r,
+		"XADD %s * v 1 provider gitlab source gitlab delivery m%lld kind run topic run "
+		"action completed status completed conclusion failure repo_id %lld repo %s "
+		"run_id %lld generation %lld pipeline ci branch main sha %s "
+		"merge_request %lld at_ms %lld received_at_ms %lld",
+		EVENTS, (long long)++n, (long long)sim_number(r, run, "repo_id"),
+		sim_word(r, run, "repo"), (long long)run, (long long)generation(r, run),
+		sim_word(r, run, "sha"), (long long)merge_request, (long long)clock_wall_ms(),
+		(long long)clock_wall_ms());
 }
 
 static void tell(struct rig *r, uint64_t run, const char *status, const char *conclusion)
@@ -397,6 +414,52 @@ static void gitlab_says_that_the_runner_failed(struct rig *r)
 	assert_string_equal(plan_field(r, run, first, "rule"), "api/runner_system_failure");
 }
 
+static struct answer gitlab(struct rig *r, const char *method, const char *path, const char *body)
+{
+	return http_ask(r, simulator_port(r), method, rig_printf(r, "/api/v4/projects/%s", path),
+			"PRIVATE-TOKEN: " API_TOKEN "\r\nContent-Type: application/json\r\n", body,
+			strlen(body));
+}
+
+/* Two pipelines of one merge request share its note; one for none gets a status. */
+static void gitlab_shows_it_on_the_run(struct rig *r)
+{
+	uint64_t runs[3];
+	struct answer notes;
+	const char *project;
+
+	(void)simulator_start(r, NULL);
+	(void)dispatcher_start_list(r, "dispatcher", NULL, DISPATCHER(r, "notify.run.events=all"));
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		runs[i] = sim_run(r, "{\"provider\":\"gitlab\",\"repo\":\"harbour/sea/quill\","
+				     "\"cause\":\"test_assertion\"}");
+		wait_end(r, runs[i], 1);
+	}
+	project = rig_printf(r, "%" PRId64, sim_number(r, runs[0], "repo_id"));
+	assert_int_equal(gitlab(r, "POST", rig_printf(r, "%s/repository/commits", project),
+				"{\"branch\":\"work\",\"start_branch\":\"main\","
+				"\"commit_message\":\"m\",\"actions\":[{\"action\":\"create\","
+				"\"file_path\":\"a.txt\",\"content\":\"a\"}]}")
+				 .status,
+			 201);
+	assert_int_equal(gitlab(r, "POST", rig_printf(r, "%s/merge_requests", project),
+				"{\"source_branch\":\"work\",\"target_branch\":\"main\","
+				"\"title\":\"t\"}")
+				 .status,
+			 201);
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		tell_of(r, runs[i], i < 2 ? 1 : 0);
+		assert_string_equal(plan_result(r, runs[i], generation(r, runs[i])), "escalated");
+		WAIT(r, redis_int_of(r, "ZCARD %s", DUE) == 0);
+	}
+	assert_int_equal(redis_int_of(r, "XLEN %s", DEAD), 0);
+	assert_int_equal(sim_total(r, "statuses"), 1);
+	notes = gitlab(r, "GET", rig_printf(r, "%s/merge_requests/1/notes", project), "");
+	assert_int_equal(json_object_array_length(notes.json), 1);
+	assert_int_equal(json_i64(notes.json, "0.id", 0), 1001);
+	assert_non_null(strstr(json_str(notes.json, "0.body", ""), "**A person is needed**"));
+}
+
 /* --- at the worst moments -------------------------------------------------------------------- */
 
 static void killed_at(struct rig *r, const char *point, int64_t calls)
@@ -495,6 +558,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_source_of_another_server_is_only_recorded),
 		RIG_TEST(gitlab_ran_on_before_anybody_looked),
 		RIG_TEST(gitlab_says_that_the_runner_failed),
+		RIG_TEST(gitlab_shows_it_on_the_run),
 		RIG_TEST(killed_just_before_the_call_left),
 		RIG_TEST(killed_just_after_the_call_was_answered),
 		RIG_TEST(a_call_whose_answer_is_lost_acts_once),

@@ -352,6 +352,7 @@ static void get_summary(struct sim *sim, struct http_request *http)
 	js_u64(&b, "checks", sim->checks);
 	js_u64(&b, "checks_neutral", sim->checks_neutral);
 	js_u64(&b, "checks_buttons", sim->checks_buttons);
+	js_u64(&b, "statuses", sim->statuses);
 	put_latency(&b, sim);
 	js_close(&b, '}');
 	control_reply(http, 200, &b);

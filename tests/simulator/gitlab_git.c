@@ -742,6 +742,99 @@ static void create_pipeline(struct ask *a, struct run *none, unsigned unused)
 		gitlab_reply_pipeline(a, 201, r);
 }
 
+/* Who our token is. */
+static void get_user(struct ask *a, struct run *none, unsigned unused)
+{
+	UNUSED(none);
+	UNUSED(unused);
+	ask_reply_json(a, 200, "{\"id\":9,\"username\":\"pipeline-guard\",\"state\":\"active\"}");
+}
+
+static void put_note(struct buf *b, const struct proposal *p)
+{
+	js_open(b, NULL, '{');
+	js_u64(b, "id", p->number * 1000 + p->n_comments);
+	js_str(b, "body", p->last_comment);
+	js_open(b, "author", '{');
+	js_u64(b, "id", 9);
+	js_str(b, "username", "pipeline-guard");
+	js_close(b, '}');
+	js_close(b, '}');
+}
+
+/* Only the newest is kept. */
+static void list_notes(struct ask *a, struct run *none, unsigned unused)
+{
+	struct depot *d;
+	const struct proposal *p = request_of(a, &d);
+	struct buf b;
+
+	UNUSED(none);
+	UNUSED(unused);
+	if (!p)
+		return;
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '[');
+	if (p->last_comment)
+		put_note(&b, p);
+	js_close(&b, ']');
+	reply(a, 200, &b);
+}
+
+static void edit_note(struct ask *a, struct run *none, unsigned unused)
+{
+	struct depot *d;
+	struct proposal *p = request_of(a, &d);
+	OWNED(json_putp) struct json_object *o = NULL;
+	struct buf b;
+	uint64_t id;
+
+	UNUSED(none);
+	UNUSED(unused);
+	if (!p || !body_of(a, &o))
+		return;
+	if (!p->last_comment || !text_to_u64(a->rest, &id) ||
+	    id != p->number * 1000 + p->n_comments) {
+		gitlab_refuse(a, 404, "404 Note Not Found");
+		return;
+	}
+	if (!*json_str(o, "body", "")) {
+		missing(a, "body");
+		return;
+	}
+	free(p->last_comment);
+	p->last_comment = xstrdup(json_str(o, "body", ""));
+	buf_init(&b, ANSWER_MAX);
+	put_note(&b, p);
+	reply(a, 200, &b);
+}
+
+/* A job of somebody else in the pipeline: of the commit it has to be. */
+static void create_status(struct ask *a, struct run *none, unsigned unused)
+{
+	static const char *const states[] = { "pending", "running", "success", "failed",
+					      "canceled" };
+	OWNED(json_putp) struct json_object *o = NULL;
+	const struct run *r;
+	bool known = false;
+
+	UNUSED(none);
+	UNUSED(unused);
+	if (!body_of(a, &o))
+		return;
+	r = world_find(a->sim->world, (uint64_t)json_i64(o, "pipeline_id", 0));
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		known = known || strcmp(states[i], json_str(o, "state", "")) == 0;
+	if (!known || strlen(json_str(o, "description", "")) > 255) {
+		gitlab_refuse(a, 400, "state does not have a valid value");
+	} else if (!r || r->repo->id != a->ids[0] || strcmp(r->sha, a->rest) != 0) {
+		gitlab_refuse(a, 404, "404 Commit Not Found");
+	} else {
+		a->sim->statuses++;
+		ask_reply_json(a, 201, "{\"id\":1}");
+	}
+}
+
 #define GIT      PROJECT "/repository"
 #define REQUESTS PROJECT "/merge_requests"
 
@@ -760,6 +853,10 @@ const struct gitlab_route gitlab_git_routes[] = {
 	{ "GET", REQUESTS "/{n}", CALL_PULLS, get_request, ABOUT_PROJECT, false },
 	{ "PUT", REQUESTS "/{n}/rebase", CALL_PULLS, rebase, ABOUT_PROJECT, true },
 	{ "POST", REQUESTS "/{n}/notes", CALL_PULLS, add_note, ABOUT_PROJECT, true },
+	{ "GET", REQUESTS "/{n}/notes", CALL_PULLS, list_notes, ABOUT_PROJECT, false },
+	{ "PUT", REQUESTS "/{n}/notes/{f}", CALL_PULLS, edit_note, ABOUT_PROJECT, true },
+	{ "POST", PROJECT "/statuses/{f}", CALL_OTHER, create_status, ABOUT_PROJECT, true },
+	{ "GET", "/api/v4/user", CALL_OTHER, get_user, ABOUT_ALL, false },
 	{ "POST", PROJECT "/pipeline", CALL_DISPATCH, create_pipeline, ABOUT_PROJECT, true },
 };
 const size_t n_gitlab_git_routes = ARRAY_LEN(gitlab_git_routes);

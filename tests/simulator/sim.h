@@ -57,7 +57,7 @@ struct sim {
 	struct totals past;    /* of forgotten runs */
 	uint64_t hooks_untold; /* nobody to send them to, or too many */
 	uint64_t hooks_other, auth_leaks, api_requests, git_requests, renewals, checks,
-		checks_neutral, checks_buttons;
+		checks_neutral, checks_buttons, statuses;
 	/* From the first webhook of a failure to the accepted re-run. */
 	int64_t latencies_us[LATENCIES_MAX];
 	size_t n_latencies;
