@@ -212,22 +212,22 @@ static void add_source(struct restore *r, const char *path)
 	git_repository_free(repo);
 }
 
+/* Not by git_remote_list(): that of libgit2 1.5 leaks for each setting that is not a remote's. */
 static int find_sources(struct restore *r)
 {
-	git_strarray names = { 0 };
+	git_config *config = NULL;
+	git_config_iterator *it = NULL;
+	git_config_entry *e;
 
-	if (git_remote_list(&names, r->repo) < 0)
+	if (git_repository_config_snapshot(&config, r->repo) < 0)
 		return -1;
-	for (size_t i = 0; i < names.count; i++) {
-		git_remote *remote = NULL;
-
-		if (git_remote_lookup(&remote, r->repo, names.strings[i]) < 0)
-			continue;
-		if (path_of(git_remote_url(remote)))
-			add_source(r, path_of(git_remote_url(remote)));
-		git_remote_free(remote);
-	}
-	git_strarray_dispose(&names);
+	if (git_config_iterator_new(&it, config) == 0)
+		while (git_config_next(&e, it) == 0)
+			if (text_starts(e->name, "remote.") && text_ends(e->name, ".url") &&
+			    path_of(e->value))
+				add_source(r, path_of(e->value));
+	git_config_iterator_free(it);
+	git_config_free(config);
 	return 0;
 }
 
