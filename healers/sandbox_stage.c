@@ -39,7 +39,7 @@
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
 
-enum { ARGS_MAX = 256, FAILED = 125, TMP_BYTES = 64 << 20, OPEN_FILES_MAX = 256 };
+enum { ARGS_MAX = 256, FAILED = 125, TMP_BYTES = 64 << 20, OPEN_FILES_MAX = 4096 };
 
 struct limits {
 	bool network, home;
@@ -375,8 +375,11 @@ static bool filter_calls(void)
 
 static bool limit(__rlimit_resource_t what, int64_t value)
 {
-	const struct rlimit l = { (rlim_t)value, (rlim_t)value };
+	struct rlimit now, l = { (rlim_t)value, (rlim_t)value };
 
+	/* What this machine allows less of stays so. */
+	if (getrlimit(what, &now) == 0 && now.rlim_max < l.rlim_max)
+		l = (struct rlimit){ now.rlim_max, now.rlim_max };
 	return setrlimit(what, &l) == 0;
 }
 

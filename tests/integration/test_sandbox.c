@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -303,11 +304,16 @@ static void nothing_is_left(const char *word)
 static void a_command_works_in_its_folder(void **state)
 {
 	struct world *w = *state;
+	struct rlimit files;
 
 	sh(w, "echo hello > file && cat file && echo there >&2 && pwd && exit 3");
 	assert_int_equal(w->fate, SANDBOX_EXITED);
 	assert_int_equal(w->status, 3);
 	assert_non_null(strstr(w->out, "hello\nthere\n/dev/shm/"));
+	/* As many files as a package manager has open at once, where this machine allows it. */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	sh(w, "ulimit -n");
+	assert_int_equal(strtol(w->out, NULL, 10), files.rlim_max < 4096 ? files.rlim_max : 4096);
 	sh(w, "id -u; kill -9 $$");
 	assert_string_equal(w->out, geteuid() == 0 ? "65534\n" : w->out);
 	assert_true(w->status == 128 + SIGKILL || w->status == 256 + SIGKILL);
