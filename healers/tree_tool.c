@@ -24,7 +24,7 @@ enum {
 	MAX_OUTPUT = 256 << 10,
 	MAX_PROCESSES = 128,
 	MARGIN_MS = 5000, /* for the commit and the push */
-	SAID_MAX = 160,
+	SAID_MAX = 240,
 };
 #define MAX_MEMORY (INT64_C(4) << 30)
 
@@ -88,17 +88,32 @@ struct result {
 	char said[SAID_MAX];
 };
 
-/* The end of what it said: there stands why it gave up. */
+/* From the line before the first that speaks of an error, else the end. */
+static const char *telling(const char *out, size_t n)
+{
+	static const char *const words[] = { "error", "fatal" };
+	const char *at = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(words) && !at; i++)
+		at = strcasestr(out, words[i]);
+	if (!at)
+		return n > SAID_MAX - 1 ? out + n - (SAID_MAX - 1) : out;
+	for (unsigned lines = 0; at > out && lines < 2; at -= lines < 2)
+		lines += at[-1] == '\n';
+	return at;
+}
+
 static void on_end(const struct sandbox_end *e, void *arg)
 {
 	struct result *r = arg;
-	size_t n = e->n, skip;
+	size_t n = e->n;
+	const char *from;
 
 	while (n && (e->out[n - 1] == '\n' || e->out[n - 1] == ' '))
 		n--;
-	skip = n > SAID_MAX - 1 ? n - (SAID_MAX - 1) : 0;
+	from = telling(e->out, n);
 	r->end = *e;
-	(void)text_copy(r->said, sizeof(r->said), e->out + skip, n - skip);
+	(void)text_copy(r->said, sizeof(r->said), from, (size_t)(e->out + n - from));
 	for (char *p = r->said; *p; p++)
 		if (*p == '\n' || *p == '\t')
 			*p = ' ';
