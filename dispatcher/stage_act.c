@@ -283,6 +283,50 @@ static void proposed(struct task *t, const char *detail)
 		task_step(t, &s, tell_proposed);
 }
 
+/* The run as the plan was made for it. */
+static void planned_run(const struct task *t, struct api_run *out)
+{
+	run_api(&t->run, out);
+	out->generation = t->plan.generation;
+}
+
+/* Of the failure that the plan was made for; NULL when the run failed otherwise since. */
+static const struct finding *finding_of(struct task *t)
+{
+	struct finding *f = arena_alloc(t->arena, sizeof(*f));
+	OWNED(json_putp) struct json_object *json = NULL;
+	struct err err;
+
+	if (json_parse(t->run.finding, strlen(t->run.finding), &json, &err) < 0 ||
+	    finding_from_json(json, t->arena, f, &err) < 0 ||
+	    strcmp(f->fingerprint, t->plan.fingerprint) != 0)
+		return NULL;
+	return f;
+}
+
+/* It runs again already: perhaps a person was faster than our call. */
+static void on_whose(const struct api_result *r, void *arg)
+{
+	struct task *t = arg;
+	struct act *a = t->state;
+
+	t->call = NULL;
+	if (r->fate == API_OK && r->generation > t->plan.generation && r->foreign)
+		finish(t, "superseded", "somebody else re-ran it");
+	else
+		await_outcome(t, a->detail);
+}
+
+static void ask_whose(struct task *t, const char *why)
+{
+	struct act *a = t->state;
+	struct api_run run;
+
+	a->detail = arena_strdup(t->arena, why);
+	planned_run(t, &run);
+	t->call = a->ops->get_run(a->api, &run, on_whose, t);
+}
+
 static void on_attempt(struct attempt *at, enum heal_status status, int64_t retry_after_ms,
 		       const char *detail)
 {
@@ -295,8 +339,13 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 	test_hook_kill("after_send");
 	(void)text_copy(why, sizeof(why), detail, strlen(detail));
 	switch (status) {
-	case HEAL_OK:
 	case HEAL_WAIT:
+		if (a->healer->awaits && a->healer->acts_on_provider) {
+			ask_whose(t, why);
+			return;
+		}
+		/* fall through */
+	case HEAL_OK:
 		if (a->healer->awaits)
 			await_outcome(t, why);
 		else if (healer_proposes(a->healer))
@@ -317,27 +366,6 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 		finish(t, "refused", why);
 		return;
 	}
-}
-
-/* The run as the plan was made for it. */
-static void planned_run(const struct task *t, struct api_run *out)
-{
-	run_api(&t->run, out);
-	out->generation = t->plan.generation;
-}
-
-/* Of the failure that the plan was made for; NULL when the run failed otherwise since. */
-static const struct finding *finding_of(struct task *t)
-{
-	struct finding *f = arena_alloc(t->arena, sizeof(*f));
-	OWNED(json_putp) struct json_object *json = NULL;
-	struct err err;
-
-	if (json_parse(t->run.finding, strlen(t->run.finding), &json, &err) < 0 ||
-	    finding_from_json(json, t->arena, f, &err) < 0 ||
-	    strcmp(f->fingerprint, t->plan.fingerprint) != 0)
-		return NULL;
-	return f;
 }
 
 static void call(struct task *t)
@@ -481,7 +509,9 @@ static void perhaps_applied(struct task *t, const struct api_result *r)
 {
 	const struct act *a = t->state;
 
-	if (r->unproven)
+	if (r->foreign)
+		finish(t, "superseded", "somebody else re-ran it");
+	else if (r->unproven)
 		finish(t, "unknown",
 		       "the call was interrupted; it ran again since, but nothing says that we did "
 		       "that");

@@ -32,6 +32,7 @@ enum {
 /* What a table asks for, one for each of its functions. */
 enum api_ask {
 	ASK_RUN,
+	ASK_SELF,
 	ASK_JOBS,
 	ASK_LOG,
 	ASK_ARCHIVE,

@@ -169,6 +169,7 @@ struct api_result {
 	const char *ci_file; /* what it was made by: ".github/workflows/ci.yml"; NULL: not known */
 	/* The generation is newer than run->generation, but that may be anybody's doing. */
 	bool unproven;
+	bool foreign; /* ... and it was somebody else's */
 	/* find_afresh: the new one, with status and conclusion; 0: there is none so far */
 	uint64_t other_run;
 

@@ -35,6 +35,9 @@ struct github {
 	struct api api;
 	struct github_auth *auth;
 	bool app;
+	/* Who we are to GitHub, "" until that was asked for; a token may not be allowed to know. */
+	char self[80];
+	bool self_unknown;
 };
 
 struct github_call {
@@ -53,6 +56,7 @@ struct github_call {
 	unsigned n_caches, deleted;
 
 	const char *body, *sha; /* ASK_SHOW; in the arena */
+	const char *actor;      /* ASK_SELF: who ran it again; in the arena */
 
 	/* ASK_ARCHIVE: what it is unpacked from and into, a step in each turn of the loop. */
 	struct tail_buf zip, log;
@@ -76,6 +80,7 @@ static const char *need_of(const struct api_call *c)
 		return c->request.need;
 	switch (c->ask) {
 	case ASK_RUN:
+	case ASK_SELF:
 	case ASK_JOBS:
 	case ASK_LOG:
 	case ASK_ARCHIVE:
@@ -125,6 +130,8 @@ static bool for_app(const struct api_call *c)
 {
 	if (c->ask == ASK_REPOS)
 		return !((const struct github_call *)c)->listed;
+	if (c->ask == ASK_SELF)
+		return true;
 	return (c->ask == ASK_DELIVERIES || c->ask == ASK_REDELIVER) && !c->scan.hook;
 }
 
@@ -403,6 +410,59 @@ static void next_request(struct api_call *c)
 	ask_token(c);
 }
 
+/* --- whose re-run it is ---------------------------------------------------- */
+
+static void compare_actor(struct api_call *c)
+{
+	const char *self = github_of(c)->self;
+
+	c->result.foreign = *self && strcasecmp(github_call(c)->actor, self) != 0;
+}
+
+/* True: another answer is needed before it can be said. */
+static bool ask_whose(struct api_call *c, struct json_object *o)
+{
+	const char *actor = json_str(o, "triggering_actor.login", "");
+	const struct github *g = github_of(c);
+
+	if (!*actor || !c->run.generation || c->result.generation <= c->run.generation ||
+	    g->self_unknown)
+		return false;
+	if (!c->arena)
+		c->arena = arena_new();
+	github_call(c)->actor = arena_strdup(c->arena, actor);
+	if (*g->self) {
+		compare_actor(c);
+		return false;
+	}
+	/* They belong to this answer, and the report comes after another. */
+	c->result.status = arena_strdup(c->arena, c->result.status);
+	c->result.conclusion = arena_strdup(c->arena, c->result.conclusion);
+	c->result.ci_file = NULL;
+	c->ask = ASK_SELF;
+	next_request(c);
+	return true;
+}
+
+static void take_self(struct api_call *c, struct json_object *o)
+{
+	struct github *g = github_of(c);
+
+	if (g->app && *json_str(o, "slug", ""))
+		(void)snprintf(g->self, sizeof(g->self), "%.70s[bot]", json_str(o, "slug", ""));
+	else if (!g->app)
+		(void)snprintf(g->self, sizeof(g->self), "%.79s", json_str(o, "login", ""));
+	compare_actor(c);
+}
+
+/* Then nothing can be said about it, and the run is known all the same. */
+static void self_refused(struct api_call *c, const struct http_reply *r)
+{
+	github_of(c)->self_unknown = r->status == 403 || r->status == 404;
+	api_say(&c->result, API_OK, r->status, -1, "%s", "");
+	api_report(c);
+}
+
 /* --- the caches of a run ------------------------------------------------- */
 
 /* What it could restore: of its own branch, of its pull request, of the default branch. */
@@ -549,7 +609,10 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 	if (json_parse(r->body, r->body_len, &o, &err) < 0) {
 		api_garbled(c, r->status, "JSON");
 	} else if (c->ask == ASK_RUN) {
-		(void)read_run(c, r, o);
+		if (read_run(c, r, o) && ask_whose(c, o))
+			return;
+	} else if (c->ask == ASK_SELF) {
+		take_self(c, o);
 	} else if (c->ask == ASK_CLEAR) {
 		take_used(c, r, o);
 		return;
@@ -582,6 +645,7 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 {
 	switch (c->ask) {
 	case ASK_RUN:
+	case ASK_SELF:
 	case ASK_CLEAR:
 	case ASK_CACHES:
 	case ASK_JOBS:
@@ -662,7 +726,12 @@ static void on_reply(const struct http_reply *r, void *arg)
 	if (r->status == 401 && !c->refused_once && api_from_origin(c->api, r) &&
 	    github_auth_reject(github_of(c)->auth, c->authorization)) {
 		c->refused_once = true;
+		*github_of(c)->self = '\0'; /* the next token may be another user's */
 		next_request(c);
+		return;
+	}
+	if (c->ask == ASK_SELF) {
+		self_refused(c, r);
 		return;
 	}
 	/* Somebody else was faster, or GitHub made room; or the run is over already. */
@@ -733,6 +802,8 @@ static char *url_of(const struct api_call *c)
 	case ASK_RUN:
 	case ASK_CLEAR:
 		return xasprintf("%s/runs/%" PRIu64, runs, c->run.run_id);
+	case ASK_SELF:
+		return xasprintf("%s/%s", c->api->url, github_of(c)->app ? "app" : "user");
 	case ASK_CACHES:
 		return xasprintf("%s/caches?sort=last_accessed_at&direction=desc&per_page=%d", runs,
 				 PAGE_MAX);

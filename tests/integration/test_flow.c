@@ -511,6 +511,11 @@ static void heals_as_an_app(struct rig *r)
 		assert_string_equal(plan_result(r, run, 1), "healed");
 		assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
 	}
+	/* Its answer is lost; that it was ours says who GitHub says that we are. */
+	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"apply_then_drop\"}");
+	run = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	assert_string_equal(plan_result(r, run, 1), "healed");
+	assert_int_equal(sim_number(r, run, "rerun_accepted"), 1);
 }
 
 /* --- many ------------------------------------------------------------------------------------ */

@@ -112,6 +112,45 @@ static void a_person_who_runs_it_again_meanwhile_is_respected(struct rig *r)
 	assert_int_equal(accepted(r, run), 0);
 }
 
+/* --- whose re-run is it? -----------------------------------------------------------------------
+ */
+
+static void by_a_person(struct rig *r, uint64_t run)
+{
+	sim_post(r, rig_printf(r, "/_sim/runs/%" PRIu64 "/rerun", run), "{}");
+	WAIT(r, sim_number(r, run, "rerun_by_person") == 1);
+}
+
+#define SLOW "{\"cause\":\"network_dns\",\"rerun\":\"pass\",\"job_ms\":1500}"
+
+/* Between what is written and the call, the guard dies and a person runs it again. */
+static void a_person_is_faster_than_a_call_that_was_interrupted(struct rig *r)
+{
+	uint64_t run = killed_at(r, "before_send", SLOW);
+
+	by_a_person(r, run);
+	(void)dispatcher(r, "heir", NULL);
+	assert_string_equal(plan_result(r, run, 1), "superseded");
+	assert_int_equal(accepted(r, run), 0);
+}
+
+/* The call waits for its turn, and is told that the run is going on. */
+static void a_person_is_faster_than_a_call_that_waits(struct rig *r)
+{
+	uint64_t run, other;
+
+	start_world(r);
+	(void)dispatcher(r, "dispatcher", "github.write_interval=4s", NULL);
+	other = sim_run(r, "{\"cause\":\"network_dns\",\"rerun\":\"pass\"}");
+	WAIT(r, accepted(r, other) == 1);
+	run = sim_run(r, SLOW);
+	WAIT(r, in_state(r, run, "sent"));
+	by_a_person(r, run);
+	assert_string_equal(plan_result(r, run, 1), "superseded");
+	assert_int_equal(accepted(r, run), 0);
+	assert_string_equal(plan_result(r, other, 1), "healed");
+}
+
 /* --- rerun_all ------------------------------------------------------------------------------ */
 
 #define GONE "{\"cause\":\"artifact_gone\",\"rerun\":\"pass\",\"workflow\":\"CI\"}"
@@ -447,6 +486,8 @@ int main(int argc, char **argv)
 		RIG_TEST(a_person_who_runs_it_again_meanwhile_is_respected),
 		RIG_TEST(what_earlier_jobs_made_is_made_again),
 		RIG_TEST(rerun_all_is_sent_once_whoever_is_killed),
+		RIG_TEST(a_person_is_faster_than_a_call_that_was_interrupted),
+		RIG_TEST(a_person_is_faster_than_a_call_that_waits),
 		RIG_TEST(rerun_all_that_did_not_leave_is_sent_again),
 		RIG_TEST(a_damaged_cache_is_deleted_and_made_anew),
 		RIG_TEST(killed_before_anything_was_deleted),

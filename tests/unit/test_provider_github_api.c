@@ -229,6 +229,75 @@ static void reads_a_run(void **state)
 	assert_int_equal(metric_sum("provider_rate_limit_remaining", "host=\"127.0.0.1\""), 4711);
 }
 
+/* Of the run what `body` says; of us, with `status`. */
+static void tells_who(struct fake_request *r, void *arg)
+{
+	struct world *w = arg;
+
+	if (!strstr(r->path, "/user"))
+		fake_http_reply(r, 200, "", w->body);
+	else if (w->status == 200)
+		fake_http_reply(r, 200, "", "{\"login\":\"Guard\"}");
+	else
+		fake_http_reply(r, w->status, "", "{\"message\":\"no\"}");
+}
+
+static void says_whose_rerun_it_is(void **state)
+{
+#define BY(attempt, actor)                                                                       \
+	"{\"id\":7,\"run_attempt\":" attempt ",\"status\":\"in_progress\",\"triggering_actor\":" \
+	"{\"login\":\"" actor "\"}}"
+	static const struct {
+		const char *why, *body;
+		int status;
+		bool foreign;
+		const char *paths; /* below the API's address */
+	} rows[] = {
+		{ "the attempt we know", BY("2", "mira"), 200, false, "/actions/runs/7 " },
+		{ "not to be known now", BY("3", "mira"), 502, false, "/user " },
+		{ "a person's", BY("3", "mira"), 200, true, "/user " },
+		{ "ours", BY("3", "guard"), 200, false, "/actions/runs/7 " },
+		{ "it does not say", "{\"id\":7,\"run_attempt\":3,\"status\":\"queued\"}", 200,
+		  false, "/actions/runs/7 " },
+		{ "we were asked for once", BY("3", "mira"), 403, true, "/actions/runs/7 " },
+	};
+	struct world *w = *state;
+
+	w->special = tells_who;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct seen s = { 0 };
+		size_t n = strlen(rows[i].paths);
+
+		w->body = rows[i].body;
+		w->status = rows[i].status;
+		ask_run(w, &s);
+		assert_case(s.r.fate == API_OK && s.r.generation >= 2, rows[i].why);
+		assert_case(s.r.foreign == rows[i].foreign, rows[i].why);
+		assert_case(*s.status != '\0', rows[i].why);
+		assert_case(strcmp(w->paths + strlen(w->paths) - n, rows[i].paths) == 0,
+			    rows[i].why);
+	}
+#undef BY
+}
+
+static void a_token_that_may_not_know_its_user_is_asked_once(void **state)
+{
+	struct world *w = *state;
+
+	w->special = tells_who;
+	w->body = "{\"id\":7,\"run_attempt\":3,\"triggering_actor\":{\"login\":\"mira\"}}";
+	w->status = 403;
+	for (int i = 0; i < 2; i++) {
+		struct seen s = { 0 };
+
+		ask_run(w, &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_int_equal(s.r.generation, 3);
+		assert_false(s.r.foreign);
+	}
+	assert_string_equal(strstr(w->paths, "/user "), "/user /api/v3/repos/o/r/actions/runs/7 ");
+}
+
 static void does_not_believe_another_run(void **state)
 {
 	static const struct {
@@ -1019,6 +1088,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(reads_a_run),
+		T(says_whose_rerun_it_is),
+		T(a_token_that_may_not_know_its_user_is_asked_once),
 		T(does_not_believe_another_run),
 		T(reruns_the_failed_jobs),
 		T(a_token_shows_a_status),
