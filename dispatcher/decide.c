@@ -95,7 +95,11 @@ static bool no_log(const struct question *q)
 
 static bool no_cause(const struct question *q)
 {
-	return strcmp(q->finding->category, "unknown") == 0 && say(q, "no known cause in the log");
+	bool guessed = strcmp(q->finding->rule, DETECT_BY_WORDS) == 0 &&
+		       q->finding->confidence < DETECT_GUESS;
+
+	return (guessed || strcmp(q->finding->category, "unknown") == 0) &&
+	       say(q, "no known cause in the log");
 }
 
 /* A text model names a cause for people; nothing is done because of it. */

@@ -17,6 +17,8 @@ enum { DETECT_WORDS_MAX = 64 };
 /* What a finding names as its rule when a text model decided: a hint for people, no reason to act.
  */
 #define DETECT_BY_WORDS "text-model"
+/* Less sure than this is a guess, for people to look at. */
+#define DETECT_GUESS 0.4
 
 struct arena;
 struct detector;

@@ -18,8 +18,8 @@ static const double rule_is_sure = 0.75;
 static const double words_are_sure = 0.8, rule_guesses = 0.5;
 /* It has seen few kinds of failures, so it is never surer than a rule that knows the tool. */
 static const double surest = 0.9;
-/* Less likely than this is not worth naming. */
-static const double worth_naming = 0.15;
+/* Less likely than this is not worth naming; of a step that failed, not worth a guess. */
+static const double worth_naming = 0.15, worth_guessing = 0.6, surest_guess = DETECT_GUESS - 0.01;
 
 size_t second_opinion_words(const struct scan *s, const char *lines[static DETECT_WORDS_MAX])
 {
@@ -100,19 +100,51 @@ static void say(const struct text_opinion *o, const struct scan *s, struct arena
 	}
 }
 
-/* Of an unknown finding: what it may be. */
+/* No more than there is room for, and each once. */
+static void add_alternative(struct finding *f, const char *category, double confidence)
+{
+	for (size_t i = 0; i < f->n_alternatives; i++)
+		if (strcmp(f->alternatives[i].category, category) == 0)
+			return;
+	if (f->n_alternatives == FINDING_ALTERNATIVES_MAX)
+		return;
+	f->alternatives[f->n_alternatives].category = category;
+	f->alternatives[f->n_alternatives++].confidence = confidence;
+}
+
+/* Of an unknown finding: what it may be; the words tell more than hits too weak for an answer. */
 static void name_likely(const struct text_opinion *o, struct arena *a, struct finding *f)
 {
-	for (size_t i = 0; i < TEXT_ANSWERS && o->best[i].class; i++) {
-		if (f->n_alternatives == FINDING_ALTERNATIVES_MAX ||
-		    o->best[i].probability < worth_naming)
-			return;
-		if (strcmp(o->best[i].class, TEXT_PASSED) == 0)
-			continue;
-		drop_alternative(f, o->best[i].class);
-		f->alternatives[f->n_alternatives].category = arena_strdup(a, o->best[i].class);
-		f->alternatives[f->n_alternatives++].confidence = round3(o->best[i].probability);
-	}
+	struct finding weak = *f;
+
+	f->n_alternatives = 0;
+	for (size_t i = 0; i < TEXT_ANSWERS && o->best[i].class; i++)
+		if (o->best[i].probability >= worth_naming &&
+		    strcmp(o->best[i].class, TEXT_PASSED) != 0)
+			add_alternative(f, arena_strdup(a, o->best[i].class),
+					round3(o->best[i].probability));
+	for (size_t i = 0; i < weak.n_alternatives; i++)
+		add_alternative(f, weak.alternatives[i].category, weak.alternatives[i].confidence);
+}
+
+/*
+ * What failed is put down to the likeliest all the same, as a guess on which nobody acts; the lines
+ * shown stay the last ones.
+ */
+static void guess(const struct text_opinion *o, struct arena *a, struct finding *f)
+{
+	char words[TEXT_CLASS_NAME_MAX];
+
+	if (!o->best[0].class || o->best[0].probability < worth_guessing ||
+	    strcmp(o->best[0].class, TEXT_PASSED) == 0)
+		return;
+	in_words(o->best[0].class, words);
+	drop_alternative(f, o->best[0].class);
+	f->category = arena_strdup(a, o->best[0].class);
+	f->subcategory = "";
+	f->confidence = round3(fmin(o->best[0].probability / 2, surest_guess));
+	f->rule = DETECT_BY_WORDS;
+	f->title = arena_printf(a, "No rule is sure; the words may say %s", words);
 }
 
 /* A rule that is not sure may be overruled, but not of what the model was never shown. */
@@ -143,5 +175,7 @@ void second_opinion(const struct text_model *m, const struct scan *s, struct are
 			say(&o, s, a, f);
 	} else if (unknown) {
 		name_likely(&o, a, f);
+		if (s->any_failed || s->any_marked)
+			guess(&o, a, f);
 	}
 }

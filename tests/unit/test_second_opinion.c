@@ -80,6 +80,23 @@ static void a_log_that_passed_is_let_alone(void **state)
 	assert_string_equal(reach(shipped, "all is well\n", a).category, "unknown");
 }
 
+static void a_step_that_failed_is_guessed_at(void **state)
+{
+	static const char words[] = "zorg begins\nthe connection to the zorg server was not made\n"
+				    "credentials of zorg are not known\n";
+	OWNED(freep) char *failed = xasprintf("%sERROR: Job failed: exit code 1\n", words);
+	OWNED(arena_freep) struct arena *a = arena_new();
+	struct finding f = reach(shipped, failed, a);
+
+	UNUSED(state);
+	assert_string_not_equal(f.category, "unknown");
+	assert_string_equal(f.rule, DETECT_BY_WORDS);
+	assert_true(f.confidence < 0.4);
+	assert_false(f.transient);
+	assert_string_equal(f.evidence[f.n_evidence - 1].text, "credentials of zorg are not known");
+	assert_string_equal(reach(shipped, words, a).category, "unknown");
+}
+
 static void a_sure_rule_is_believed(void **state)
 {
 	OWNED(freep)
@@ -175,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words_name_what_no_rule_knows),
 		cmocka_unit_test(a_log_that_passed_is_let_alone),
+		cmocka_unit_test(a_step_that_failed_is_guessed_at),
 		cmocka_unit_test(a_sure_rule_is_believed),
 		cmocka_unit_test(what_it_cannot_know_stays),
 		cmocka_unit_test(a_rule_explains_a_run_better_than_words),
