@@ -29,6 +29,14 @@ static uint64_t first_generation(struct rig *r, uint64_t run)
 	return first[n_first++].generation;
 }
 
+#define QUICK "dispatcher.lease=1500ms", "dispatcher.claim_idle=500ms", "heal.settle=300ms"
+
+static const char *rules(struct rig *r)
+{
+	return rules_only(r, "markers.yaml", "limits.yaml", "c_cpp.yaml", "compilers.yaml",
+			  "languages.yaml", NULL);
+}
+
 /* The servers as the guard is told of them. */
 static const char *const *servers(struct rig *r)
 {
@@ -44,8 +52,7 @@ static const char *const *servers(struct rig *r)
 	list[n++] = "dispatcher.lease=1500ms";
 	list[n++] = "dispatcher.claim_idle=500ms";
 	list[n++] = "heal.settle=300ms";
-	list[n++] = rules_only(r, "markers.yaml", "limits.yaml", "c_cpp.yaml", "compilers.yaml",
-			       "languages.yaml", NULL);
+	list[n++] = rules(r);
 	list[n] = NULL;
 	return list;
 }
@@ -468,6 +475,42 @@ static void a_branch_is_updated_once_whoever_is_killed(struct rig *r)
 	}
 }
 
+/* --- with a GitHub App ------------------------------------------------------------------------ */
+
+/* Its tokens are for what is done and no more; what it was not allowed is named. */
+static void an_app_asks_for_what_it_needs(struct rig *r)
+{
+	uint64_t run, broken;
+	const char *detail;
+
+	app_keys(r);
+	rig_write(r, "policy.yaml", "defaults:\n  risk: change\n  larger_runner: ['runner=big']\n",
+		  0644);
+	n_first = 0;
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, "--app-id", "4711", "--app-public-key-file",
+			      rig_path(r, "app.pub"), NULL);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"octo/app\",\"git\":true}");
+	(void)dispatcher_start(r, "dispatcher", "github.app_id=4711",
+			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
+			       rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml")), QUICK,
+			       rules(r), NULL);
+	run = sim_run(r, OOM(""));
+	(void)result_of(r, run, "healed");
+	assert_int_equal(made(r), 1);
+	broken = propose(r, "github", "");
+	mend(r, "github", "src/fix.py");
+	sim_post(r, "/_sim/scopes", "{\"pull_requests\":\"read\"}");
+	run = proposal_fails(r, "github", broken);
+	detail = result_of(r, run, "refused");
+	if (!strstr(detail, "pull requests: write"))
+		fail_msg("\"%s\" does not say what is missing", detail);
+	sim_post(r, "/_sim/scopes", "{\"pull_requests\":\"write\"}");
+	run = proposal_fails(r, "github", broken);
+	(void)result_of(r, run, "healed");
+	assert_int_equal(made(r), 2);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +528,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_branch_of_a_fork_is_its_owners),
 		RIG_TEST(what_both_changed_is_left_to_a_person),
 		RIG_TEST(a_branch_is_updated_once_whoever_is_killed),
+		RIG_TEST(an_app_asks_for_what_it_needs),
 	};
 
 	return rig_main(tests);
