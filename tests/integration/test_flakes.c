@@ -115,14 +115,14 @@ static void owners_come_from_the_repository(struct rig *r)
 
 	start_all(r);
 	all_logs_say(r, LOG(TEST));
-	sim_fault(r, "{\"call\":\"other\",\"kind\":\"status\",\"status\":404,\"times\":1}");
-	sim_fault(r, "{\"call\":\"other\",\"kind\":\"status\",\"status\":200,\"times\":1,"
+	sim_fault(r, "{\"call\":\"git\",\"kind\":\"status\",\"status\":404,\"times\":1}");
+	sim_fault(r, "{\"call\":\"git\",\"kind\":\"status\",\"status\":200,\"times\":1,"
 		     "\"body\":\"* @acme/all\\n/tests/ @acme/tax\\n\"}");
 	run = sim_run(r, RUN("\"rerun\":\"same\""));
 	assert_string_equal(plan_result(r, run, 1), "escalated");
 	assert_string_equal(json_str(record_of(r, TEST), "owner", ""), "@acme/tax");
 	/* Asked for once, not with every failure. */
-	sim_fault(r, "{\"call\":\"other\",\"kind\":\"status\",\"status\":200,\"times\":1,"
+	sim_fault(r, "{\"call\":\"git\",\"kind\":\"status\",\"status\":200,\"times\":1,"
 		     "\"body\":\"* @nobody\\n\"}");
 	run = sim_run(r, RUN("\"rerun\":\"same\""));
 	assert_string_equal(plan_result(r, run, 1), "escalated");
@@ -133,9 +133,9 @@ static void owners_come_from_the_repository(struct rig *r)
 static void trouble_with_owners_holds_nothing_up(struct rig *r)
 {
 	static const char *const faults[] = {
-		"{\"call\":\"other\",\"kind\":\"status\",\"status\":403,\"times\":9}",
-		"{\"call\":\"other\",\"kind\":\"status\",\"status\":503,\"times\":9}",
-		"{\"call\":\"other\",\"kind\":\"drop\",\"times\":9}",
+		"{\"call\":\"git\",\"kind\":\"status\",\"status\":403,\"times\":9}",
+		"{\"call\":\"git\",\"kind\":\"status\",\"status\":503,\"times\":9}",
+		"{\"call\":\"git\",\"kind\":\"drop\",\"times\":9}",
 	};
 
 	start_all(r);
