@@ -49,11 +49,22 @@ static const char *file(const struct edit_facts *facts, unsigned i,
 	return i == 0 && read_name(facts, out, name) ? out : NULL;
 }
 
+static bool begins_line(const char *text, const char *at)
+{
+	return at == text || at[-1] == '\n';
+}
+
+/* Of "def", when it is the first word there, or "async" is; NULL: it is not. */
 static const char *line_of(const char *text, const char *at)
 {
-	while (at > text && at[-1] != '\n')
+	static const char async[] = "async ";
+
+	if ((size_t)(at - text) >= sizeof(async) - 1 &&
+	    strncmp(at - (sizeof(async) - 1), async, sizeof(async) - 1) == 0)
+		at -= sizeof(async) - 1;
+	while (at > text && (at[-1] == ' ' || at[-1] == '\t'))
 		at--;
-	return at;
+	return begins_line(text, at) ? at : NULL;
 }
 
 /* The line of the only function of that name; NULL: there is none, or there are several. */
@@ -63,15 +74,13 @@ static const char *only_def(const char *text, const char *name)
 	size_t n = strlen(name);
 
 	for (const char *at = strstr(text, "def "); at; at = strstr(at + 1, "def ")) {
-		const char *line = line_of(text, at), *p = line + strspn(line, " \t");
+		const char *line = strncmp(at + 4, name, n) == 0 && at[4 + n] == '('
+					   ? line_of(text, at)
+					   : NULL;
 
-		if (strncmp(p, "async ", 6) == 0)
-			p += 6;
-		if (p != at || strncmp(at + 4, name, n) != 0 || at[4 + n] != '(')
-			continue;
-		if (found)
+		if (line && found)
 			return NULL;
-		found = line;
+		found = line ? line : found;
 	}
 	return found;
 }
@@ -83,7 +92,7 @@ static bool imports_pytest(const char *text)
 	for (const char *at = strstr(text, word); at; at = strstr(at + 1, word)) {
 		char next = at[sizeof(word) - 1];
 
-		if (at == line_of(text, at) && (!next || next == '\n' || next == '\r'))
+		if (begins_line(text, at) && (!next || next == '\n' || next == '\r'))
 			return true;
 	}
 	return false;

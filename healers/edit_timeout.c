@@ -141,18 +141,18 @@ static bool read_number(const char *s, double bare_ms, struct number *out)
 		gap = strspn(at + digits, " ");
 		word = letters(at + digits + gap);
 		ms = unit_ms(at + digits + gap, word);
-		if (!(ms > 0) && gap == 0 && word)
+		if (ms <= 0 && gap == 0 && word)
 			return false; /* "30x" */
 		if (!out->len) {
 			out->len = digits;
 			out->value = value;
-		} else if (!ms) {
+		} else if (ms <= 0) {
 			break; /* another number, of something else */
 		} else if (value > 0) {
 			out->more = true;
 		}
-		out->ms += value * (ms ? ms : bare_ms);
-		if (!ms)
+		out->ms += value * (ms > 0 ? ms : bare_ms);
+		if (ms <= 0)
 			break;
 		at += digits + gap + word;
 		at += strspn(at, " ");
@@ -232,18 +232,25 @@ static const char *value_after(const char *text, const char *at, size_t key)
 	return isdigit((unsigned char)*p) ? p : NULL;
 }
 
-/* Whether a comment has begun in that line; a URL has slashes, too, but no limit after them. */
-static bool in_comment(const char *text, const char *at)
-{
-	const char *line = at;
+/* Where a text was read to, and whether that is in a comment. */
+struct reading {
+	const char *text, *at;
+	bool comment;
+};
 
-	while (line > text && line[-1] != '\n')
-		line--;
-	for (; line < at; line++)
-		if (*line == '#' || (line[0] == '/' && (line[1] == '/' || line[1] == '*')) ||
-		    (*line == ';' && (line == text || line[-1] == '\n')))
-			return true;
-	return false;
+/* On to `to`, each byte once. A URL has slashes, too, but no limit after them. */
+static bool in_comment(struct reading *r, const char *to)
+{
+	for (; r->at < to; r->at++) {
+		const char *p = r->at;
+
+		if (*p == '\n')
+			r->comment = false;
+		else if (*p == '#' || (p[0] == '/' && (p[1] == '/' || p[1] == '*')) ||
+			 (*p == ';' && (p == r->text || p[-1] == '\n')))
+			r->comment = true;
+	}
+	return r->comment;
 }
 
 struct place {
@@ -256,6 +263,7 @@ struct place {
 static void find_places(const struct tool *tool, const char *text, double ms, struct place *out)
 {
 	for (size_t i = 0; i < KEYS_MAX && tool->keys[i]; i++) {
+		struct reading read = { text, text, false };
 		size_t key = strlen(tool->keys[i]);
 
 		for (const char *at = strstr(text, tool->keys[i]); at;
@@ -263,7 +271,7 @@ static void find_places(const struct tool *tool, const char *text, double ms, st
 			const char *value = value_after(text, at, key);
 			struct number n;
 
-			if (!value || in_comment(text, at) ||
+			if (!value || in_comment(&read, at) ||
 			    !read_number(value, tool->file_ms, &n) || fabs(n.ms - ms) > 0.5 ||
 			    value == out->at)
 				continue;

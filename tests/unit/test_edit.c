@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/finding.h"
 #include "healers/edit.h"
@@ -275,6 +276,41 @@ static void marks_the_one_flaky_test(void **state)
 	assert_false(edit_quarantine_test.fits(&(struct edit_facts){ &two, &yes, "" }));
 }
 
+/* One that takes the square of a file's length would hold up everybody for minutes. */
+static void a_large_hostile_file_takes_no_time(void **state)
+{
+	static const struct propose_rules yes = { .fewer_tests = true };
+	static const struct {
+		const struct edit *edit;
+		const char *begin, *again;
+	} rows[] = {
+		{ &edit_bump_timeout, "x # ", "timeout=30 " },
+		{ &edit_bump_timeout, "", "timeout=31 " },
+		{ &edit_quarantine_test, "import pytest\nx ", "def test_b(" },
+		{ &edit_quarantine_test, "import pytest\n ", "import pytest" },
+	};
+	struct finding f = finding_of("Failed: Timeout >30.0s", "a/test_b.py::test_b");
+	const struct edit_facts facts = { &f, &yes, "" };
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		clock_t begin = clock();
+		struct edit_result r = { .what = "" };
+		struct buf text;
+
+		buf_init(&text, 2 << 20);
+		buf_puts(&text, rows[i].begin);
+		while (text.len < 1 << 20)
+			buf_puts(&text, rows[i].again);
+		buf_init(&r.text, 2 << 20);
+		assert_false(rows[i].edit->apply(
+			&facts, &(struct edit_file){ "x", buf_text(&text), text.len }, &r));
+		assert_in_range(clock() - begin, 0, CLOCKS_PER_SEC);
+		buf_done(&r.text);
+		buf_done(&text);
+	}
+}
+
 /* Whatever is found and wherever: no edit names a path that no repository can have. */
 static void candidates_are_paths(void **state)
 {
@@ -308,6 +344,7 @@ int main(void)
 		cmocka_unit_test(names_the_mirror_instead),
 		cmocka_unit_test(a_mirror_is_a_host_and_a_url),
 		cmocka_unit_test(marks_the_one_flaky_test),
+		cmocka_unit_test(a_large_hostile_file_takes_no_time),
 		cmocka_unit_test(candidates_are_paths),
 	};
 
