@@ -103,6 +103,13 @@ static void read_proposal(struct api_call *c, struct json_object *o)
 	};
 }
 
+/* Anybody may name a branch of a fork like ours and ask to have it pulled. */
+static bool is_of_our_branch(const struct api_call *c, struct json_object *o)
+{
+	return strcmp(json_str(o, "head.ref", ""), c->change.branch) == 0 &&
+	       json_i64(o, "head.repo.id", 0) == json_i64(o, "base.repo.id", 0);
+}
+
 /* The list is of our branch, when GitHub takes the filter for one. */
 static void take_proposals(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
@@ -111,7 +118,7 @@ static void take_proposals(struct api_call *c, const struct http_reply *r, struc
 	for (size_t i = 0; i < json_object_array_length(o) && !*c->result.proposal.url; i++) {
 		struct json_object *one = json_object_array_get_idx(o, i);
 
-		if (strcmp(json_str(one, "head.ref", ""), c->change.branch) == 0)
+		if (is_of_our_branch(c, one))
 			read_proposal(c, one);
 	}
 	api_report(c);

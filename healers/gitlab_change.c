@@ -95,8 +95,13 @@ static void take_proposals(struct api_call *c, const struct http_reply *r, struc
 {
 	if (api_ended(c, r, json_object_is_type(o, json_type_array), "a list of merge requests"))
 		return;
-	if (json_object_array_length(o))
-		read_proposal(c, json_object_array_get_idx(o, 0));
+	/* Newest first. Anybody may name a branch of a fork like ours and ask to have it merged. */
+	for (size_t i = 0; i < json_object_array_length(o) && !*c->result.proposal.url; i++) {
+		struct json_object *one = json_object_array_get_idx(o, i);
+
+		if (json_i64(one, "source_project_id", 0) == json_i64(one, "target_project_id", 0))
+			read_proposal(c, one);
+	}
 	api_report(c);
 }
 
@@ -107,7 +112,7 @@ struct api_call *gitlab_find_proposal(struct api *api, const struct api_run *run
 	struct buf b;
 
 	buf_init(&b, URL_MAX);
-	buf_puts(&b, "/merge_requests?state=all&order_by=created_at&sort=desc&per_page=1"
+	buf_puts(&b, "/merge_requests?state=all&order_by=created_at&sort=desc&per_page=20"
 		     "&source_branch=");
 	api_put_encoded(&b, branch, strlen(branch));
 	c->request =

@@ -152,6 +152,47 @@ static void github_tells_what_became_of_a_proposal(void **state)
 	HAS(f->asked, "&head=acme:pipeline-guard%2Fbump_timeout-0123456789abcdef");
 }
 
+/* A stranger's, from a branch of a fork that is named like ours: it would be shown as ours. */
+static void what_a_fork_proposes_is_not_ours(void **state)
+{
+	static const char *const github_says[] = {
+		"[{\"html_url\":\"https://x/9\",\"state\":\"open\",\"head\":{\"ref\":\"" BRANCH
+		"\",\"repo\":{\"id\":6}},\"base\":{\"repo\":{\"id\":5}}},",
+		"[{\"html_url\":\"https://x/9\",\"state\":\"open\",\"head\":{\"ref\":\"" BRANCH
+		"\",\"repo\":null},\"base\":{\"repo\":{\"id\":5}}},",
+	};
+	struct fake_api *f = *state;
+	struct fake_report s;
+	char body[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(github_says); i++) {
+		(void)snprintf(body, sizeof(body),
+			       "%s{\"html_url\":\"https://x/2\",\"state\":\"closed\",\"head\":{"
+			       "\"ref\":\"" BRANCH "\",\"repo\":{\"id\":5}},\"base\":{\"repo\":{"
+			       "\"id\":5}}}]",
+			       github_says[i]);
+		SCRIPT(f, { .method = "GET", .path = "/pulls?", .status = 200, .body = body });
+		fake_api_proposal(f, &run, BRANCH, &s);
+		assert_string_equal(s.url, "https://x/2");
+	}
+}
+
+static void what_a_fork_wants_merged_is_not_ours(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/merge_requests?",
+		    .status = 200,
+		    .body = "[{\"web_url\":\"https://x/9\",\"state\":\"opened\","
+			    "\"source_project_id\":6,\"target_project_id\":5},"
+			    "{\"web_url\":\"https://x/2\",\"state\":\"closed\","
+			    "\"source_project_id\":5,\"target_project_id\":5}]" });
+	fake_api_proposal(f, &run, BRANCH, &s);
+	assert_string_equal(s.url, "https://x/2");
+}
+
 static void nothing_proposed_is_an_answer(void **state)
 {
 	struct fake_api *f = *state;
@@ -514,6 +555,8 @@ int main(void)
 		GITHUB(github_tells_what_became_of_a_proposal),
 		GITHUB(nothing_proposed_is_an_answer),
 		GITLAB(nothing_proposed_is_an_answer),
+		GITHUB(what_a_fork_proposes_is_not_ours),
+		GITLAB(what_a_fork_wants_merged_is_not_ours),
 		GITHUB(github_makes_the_branch_last_and_keeps_modes),
 		GITHUB(github_never_writes_to_what_is_no_regular_file),
 		GITHUB(a_branch_that_is_there_is_left_alone),
