@@ -33,45 +33,48 @@
 
 const struct change_tool change_tools[] = {
 	{ "fix_lint", "black", "black|would reformat", LIST("*.py", "pyproject.toml", "setup.cfg"),
-	  FIND(0, "black", "--quiet", "."), LIST(PYTHON), false, false },
+	  FIND(0, "black", "--quiet", "."), LIST(PYTHON), false, false, NULL },
 	{ "fix_lint", "isort", "isort|imports are incorrectly sorted",
 	  LIST("*.py", "pyproject.toml", "setup.cfg"), FIND(0, "isort", "--quiet", "."),
-	  LIST(PYTHON), false, false },
+	  LIST(PYTHON), false, false, NULL },
 	/* 1: something is left that it cannot mend. */
 	{ "fix_lint", "ruff", "ruff", LIST("pyproject.toml", "ruff.toml", ".ruff.toml"),
 	  FIND(1, "ruff", "check", "--fix", "--quiet", "--no-cache", "."), LIST(PYTHON), false,
-	  false },
+	  false, NULL },
 	{ "fix_lint", "eslint", "eslint", LIST(".eslintrc*", "eslint.config.*", "package.json"),
-	  FIND(1, "eslint", "--fix", "--quiet", "."), LIST(SCRIPT), false, false },
+	  FIND(1, "eslint", "--fix", "--quiet", "."), LIST(SCRIPT), false, false, NULL },
 	{ "fix_lint", "prettier", "prettier|code style issues",
 	  LIST(".prettierrc*", "prettier.config.*", "package.json"),
 	  FIND(1, "prettier", "--write", "--list-different", "."),
 	  LIST(SCRIPT, "*.css", "*.scss", "*.less", "*.html", "*.json", "*.md", "*.yml", "*.yaml",
 	       "*.graphql"),
-	  false, false },
+	  false, false, NULL },
 	{ "fix_lint", "clang-format", "clang-format|clang-formatted|Wclang-format-violations",
 	  LIST(".clang-format", "_clang-format"),
-	  NAME(LIST(C_FILES), "clang-format", "-i", "--style=file"), LIST(C_FILES), false, false },
+	  NAME(LIST(C_FILES), "clang-format", "-i", "--style=file"), LIST(C_FILES), false, false,
+	  NULL },
 	{ "fix_lint", "gofmt", "gofmt|goimports|gofumpt", LIST("go.mod", "*.go"),
-	  NAME(LIST("*.go"), "gofmt", "-w"), LIST("*.go"), false, false },
+	  NAME(LIST("*.go"), "gofmt", "-w"), LIST("*.go"), false, false, NULL },
 	{ "fix_lint", "rustfmt", "rustfmt|cargo fmt|cargo-fmt",
 	  LIST("Cargo.toml", "rustfmt.toml", ".rustfmt.toml"),
-	  NAME(LIST("*.rs"), "rustfmt", "--quiet", "--edition", "2021"), LIST("*.rs"), false,
-	  false },
+	  NAME(LIST("*.rs"), "rustfmt", "--quiet", "--edition", "2021"), LIST("*.rs"), false, false,
+	  NULL },
 
 	{ "refresh_lockfile", "npm", "package-lock.json", LIST("package-lock.json"),
 	  FETCH("npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit",
 		"--no-fund"),
-	  LIST("package-lock.json"), false, true },
+	  LIST("package-lock.json"), false, true, NULL },
 	/* Its settings may name a file of code, which then runs: here that is left out. */
 	{ "refresh_lockfile", "pnpm", "pnpm|pnpm-lock.yaml", LIST("pnpm-lock.yaml"),
 	  FETCH("pnpm", "install", "--lockfile-only", "--ignore-scripts", "--ignore-pnpmfile",
 		"--no-frozen-lockfile"),
-	  LIST("pnpm-lock.yaml"), false, true },
+	  LIST("pnpm-lock.yaml"), false, true, NULL },
+	/* Settings of a repository name programs that give out credentials, and git. */
 	{ "refresh_lockfile", "cargo", "cargo|Cargo.lock", LIST("Cargo.lock"),
-	  FETCH("cargo", "update", "--quiet", "--workspace"), LIST("Cargo.lock"), false, true },
+	  FETCH("cargo", "update", "--quiet", "--workspace"), LIST("Cargo.lock"), false, true,
+	  ".cargo" },
 	{ "refresh_lockfile", "go", "go.mod|go.sum|go mod tidy", LIST("go.mod"),
-	  FETCH("go", "mod", "tidy"), LIST("go.mod", "go.sum"), true, true },
+	  FETCH("go", "mod", "tidy"), LIST("go.mod", "go.sum"), true, true, NULL },
 
 	/* The packages come from the network; their scripts, and the tests, have none. */
 	{ "update_snapshots",
@@ -82,12 +85,13 @@ const struct change_tool change_tools[] = {
 	    { LIST("npm", "test", "--", "-u"), NULL, false, 0 } },
 	  LIST("*.snap"),
 	  true,
-	  true },
+	  true,
+	  NULL },
 
 #ifdef GUARD_TEST_HOOKS
 	/* Whatever the repository of a test says; never in a release. */
 	{ "test", "make", "make", LIST("Makefile"), FIND(0, "make", "--silent"), LIST("*"), true,
-	  false },
+	  false, NULL },
 #endif
 	{ .name = NULL },
 };

@@ -27,6 +27,7 @@ struct change_tool {
 	const char *const *paths; /* may be changed, as in change_limits; all else is put back */
 	bool adds;                /* may create and delete those, too */
 	bool home;                /* needs room for what it fetches */
+	const char *not_with; /* at the top: settings that name programs to be run; NULL: none */
 };
 
 /* All of them; ends with a NULL name. */

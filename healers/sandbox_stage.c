@@ -149,6 +149,19 @@ static void add_environment(struct args *a)
 		ADD(a, "--setenv", pairs[i][0], pairs[i][1]);
 }
 
+/*
+ * What a command says that has the network is not for the repository to choose: its .npmrc may name
+ * a program as git, options of node that load code, another pnpm. The environment comes before it.
+ */
+static void add_network(struct args *a)
+{
+	ADD(a, "--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf",
+	    "--ro-bind-try", "/etc/hosts", "/etc/hosts", "--ro-bind-try", "/etc/nsswitch.conf",
+	    "/etc/nsswitch.conf", "--setenv", "npm_config_git", "git", "--setenv",
+	    "npm_config_node_options", "--no-warnings", "--setenv",
+	    "npm_config_manage_package_manager_versions", "false");
+}
+
 static int outside(const char *limits, char **argv)
 {
 	static char tmp_bytes[32], fd_text[16], home[PATH_MAX];
@@ -172,9 +185,7 @@ static int outside(const char *limits, char **argv)
 		ADD(&a, "--setenv", "HOME", home);
 	}
 	if (l.network)
-		ADD(&a, "--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf",
-		    "--ro-bind-try", "/etc/hosts", "/etc/hosts", "--ro-bind-try",
-		    "/etc/nsswitch.conf", "/etc/nsswitch.conf");
+		add_network(&a);
 	ADD(&a, "--proc", "/proc", "--dev", "/dev", "--size", tmp_bytes, "--tmpfs", "/dev/shm",
 	    "--remount-ro", "/dev", "--size", tmp_bytes, "--tmpfs", "/tmp", "--bind", folder,
 	    folder, "--perms", "0555", "--ro-bind-data", fd_text, GUARD, "--remount-ro", "/",

@@ -222,6 +222,10 @@ int tree_run_tool(struct tree *t)
 	if (!has_what_it_needs(t))
 		return tree_stop(t, TREE_NOTHING, "the repository has no %s, so %s is not for it",
 				 tool->needs[0], tool->name);
+	if (tool->not_with && git_tree_entry_byname(t->tree, tool->not_with))
+		return tree_stop(t, TREE_REFUSED,
+				 "it has %s, which may name programs that %s runs with the network",
+				 tool->not_with, tool->name);
 	if (tool->home && mkdirat(t->work_fd, SANDBOX_HOME, 0700) < 0)
 		return tree_stop(t, TREE_REFUSED, "it has a file %s", SANDBOX_HOME);
 	for (size_t i = 0; i < CHANGE_TOOL_COMMANDS_MAX && tool->commands[i].argv; i++) {

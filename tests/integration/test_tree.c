@@ -377,6 +377,42 @@ static void npm_writes_its_lockfile_anew(struct rig *r)
 	writes_its_lockfile(r, &repo, "npm", "package-lock.json", "b-1.2.3.tgz");
 }
 
+/* The command has the network, so no program of the repository may run in its place. */
+static void npm_runs_no_program_of_the_repository(struct rig *r)
+{
+	struct repo repo = repo_with(r, "package.json",
+				     "{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":"
+				     "{\"b\":\"git+http://127.0.0.1:9/b.git\"}}");
+	struct done d;
+
+	needs(r, "npm");
+	put(r, repo.work, "package-lock.json",
+	    "{\"name\":\"a\",\"version\":\"1.0.0\",\"lockfileVersion\":3,\"packages\":{}}");
+	put(r, repo.work, ".npmrc", "git=./mine\nnode-options=--require ./mine\n");
+	put(r, repo.work, "mine", "#!/bin/sh\nexit 7\n");
+	assert_int_equal(chmod(rig_printf(r, "%s/mine", repo.work), 0755), 0);
+	publish(r, &repo);
+	d = change(r, &repo, "refresh_lockfile", "npm", NULL);
+	/* git's own, which finds no server there. */
+	is(&d, "tool_failed", "npm ended with 128:");
+}
+
+/* A registry may ask for credentials; which program has them the repository would say. */
+static void cargo_with_settings_of_the_repository_is_not_run(struct rig *r)
+{
+	struct repo repo =
+		repo_with(r, "Cargo.toml", "[package]\nname = \"a\"\nversion = \"1.0.0\"\n");
+	struct done d;
+
+	put(r, repo.work, "Cargo.lock", "version = 3\n");
+	assert_int_equal(mkdir(rig_printf(r, "%s/.cargo", repo.work), 0755), 0);
+	put(r, repo.work, ".cargo/config.toml",
+	    "[registries.r]\ncredential-provider = [\"./mine\"]\n");
+	publish(r, &repo);
+	d = change(r, &repo, "refresh_lockfile", "cargo", NULL);
+	is(&d, "refused", "it has .cargo");
+}
+
 static void pnpm_writes_its_lockfile_anew(struct rig *r)
 {
 	struct repo repo;
@@ -903,6 +939,8 @@ int main(int argc, char **argv)
 		RIG_TEST(gofmt_mends),
 		RIG_TEST(rustfmt_mends),
 		RIG_TEST(npm_writes_its_lockfile_anew),
+		RIG_TEST(npm_runs_no_program_of_the_repository),
+		RIG_TEST(cargo_with_settings_of_the_repository_is_not_run),
 		RIG_TEST(pnpm_writes_its_lockfile_anew),
 		RIG_TEST(cargo_writes_its_lockfile_anew),
 		RIG_TEST(go_tidies_its_modules),
