@@ -298,7 +298,8 @@ struct proc *simulator_start_list(struct rig *r, const char *const *args)
 	add(&a, "40");
 	for (; *args; args++)
 		add(&a, *args);
-	p = proc_start(r, "simulator", a.arg, NULL);
+	/* What a simulator leaves that is killed goes with the test. */
+	p = proc_start(r, "simulator", a.arg, LIST(rig_printf(r, "TMPDIR=%s", rig_path(r, "."))));
 	r->simulator_port = port_of(proc_line(p, "simulator ready "));
 	return p;
 }
