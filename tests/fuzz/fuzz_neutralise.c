@@ -46,10 +46,24 @@ static void check_slack(const char *text)
 		FUZZ_ASSERT(*text != '@' || !isalnum((unsigned char)text[1]));
 }
 
+struct whole {
+	const char *s;
+	size_t n;
+};
+
+static void check_found(const char *secret, size_t n, bool sure, void *arg)
+{
+	const struct whole *w = arg;
+
+	(void)sure;
+	FUZZ_ASSERT(secret >= w->s && n <= w->n && secret + n <= w->s + w->n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	OWNED(freep) char *text = xstrndup((const char *)data, size);
 	OWNED(buf_done) struct buf plain, markdown, slack;
+	struct whole whole = { (const char *)data, size };
 	char masked[ROOM];
 
 	buf_init(&plain, 1 << 20);
@@ -68,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_shown(buf_text(&slack), true);
 		check_slack(buf_text(&slack));
 	}
+	mask_each((const char *)data, size, check_found, &whole);
 	FUZZ_ASSERT(mask_text((const char *)data, size, masked, sizeof(masked)) < sizeof(masked));
 	check_shown(masked, false);
 	return 0;
