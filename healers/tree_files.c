@@ -37,11 +37,10 @@ static int add_file(struct tree *t, const char *root, const git_tree_entry *e)
 	if (git_odb_read_header(&len, &type, t->odb, git_tree_entry_id(e)) < 0)
 		return tree_git_stop(t, TREE_BROKEN, git_tree_entry_name(e));
 	t->bytes += (int64_t)len;
-	if (t->n_files == ENTRIES_MAX || t->bytes > conf_int(t->conf, "change.max_repository"))
+	if (t->bytes > conf_int(t->conf, "change.max_repository"))
 		return tree_stop(t, TREE_TOO_LARGE,
-				 "its files are over %" PRId64
-				 " MiB (change.max_repository), or more than %d",
-				 conf_int(t->conf, "change.max_repository") >> 20, ENTRIES_MAX);
+				 "its files are over %" PRId64 " MiB (change.max_repository)",
+				 conf_int(t->conf, "change.max_repository") >> 20);
 	if (git_tree_entry_filemode(e) == GIT_FILEMODE_LINK)
 		return 0;
 	if (t->n_files == t->cap_files) {
@@ -63,6 +62,10 @@ static int on_entry(const char *root, const git_tree_entry *e, void *arg)
 
 	if (strlen(root) > CHANGE_PATH_MAX)
 		return tree_stop(t, TREE_REFUSED, "a path of it is too long");
+	/* Each takes its place on the disk, empty or not. */
+	if (t->n_entries++ == ENTRIES_MAX)
+		return tree_stop(t, TREE_TOO_LARGE, "it has more than %d files and folders",
+				 ENTRIES_MAX);
 	/* Submodules are not fetched. */
 	return git_tree_entry_type(e) == GIT_OBJECT_BLOB ? add_file(t, root, e) : 0;
 }
@@ -105,20 +108,33 @@ static int add_change(struct tree *t, const struct change_file *f)
 	return 0;
 }
 
+/* Before it is taken: of files with holes a thousand are made at no cost. */
+static int take_room(struct tree *t, const char *path, size_t n)
+{
+	if (n > CHANGE_BYTES_MAX)
+		return tree_stop(t, TREE_REFUSED, "%.150s is over %d MiB", path,
+				 CHANGE_BYTES_MAX >> 20);
+	t->held += n;
+	return t->held <= 2 * (size_t)CHANGE_BYTES_MAX
+		       ? 0
+		       : tree_stop(t, TREE_REFUSED, "what differs is over %d MiB",
+				   CHANGE_BYTES_MAX >> 20);
+}
+
 static int read_blob(struct tree *t, const char *path, const git_oid *id, const char **out,
 		     size_t *n)
 {
 	git_blob *blob = NULL;
+	int rc;
 
 	if (git_blob_lookup(&blob, t->repo, id) < 0)
 		return tree_git_stop(t, TREE_BROKEN, path);
 	*n = (size_t)git_blob_rawsize(blob);
-	if (*n <= CHANGE_BYTES_MAX)
+	rc = take_room(t, path, *n);
+	if (rc == 0)
 		*out = arena_strndup(t->arena, git_blob_rawcontent(blob), *n);
 	git_blob_free(blob);
-	return *n > CHANGE_BYTES_MAX ? tree_stop(t, TREE_REFUSED, "%.150s is over %d MiB", path,
-						 CHANGE_BYTES_MAX >> 20)
-				     : 0;
+	return rc;
 }
 
 /* No link on the way to it nor it: the program may have put one there. -1: none, or no file. */
@@ -146,10 +162,9 @@ static int read_file(struct tree *t, const char *path, const char **out, size_t 
 
 	if (fd < 0)
 		return tree_stop(t, TREE_REFUSED, "%.150s is no file any more", path);
-	if (st.st_size > CHANGE_BYTES_MAX) {
+	if (take_room(t, path, (size_t)st.st_size) < 0) {
 		(void)close(fd);
-		return tree_stop(t, TREE_REFUSED, "%.150s is over %d MiB", path,
-				 CHANGE_BYTES_MAX >> 20);
+		return -1;
 	}
 	data = arena_alloc(t->arena, (size_t)st.st_size + 1);
 	while (have < (size_t)st.st_size &&
@@ -191,6 +206,7 @@ static int collect_file(struct tree *t, const struct tree_file *f)
 		return -1;
 	} else if (git_odb_hash(&id, c.after, c.n_after, GIT_OBJECT_BLOB) == 0 &&
 		   git_oid_equal(&id, &f->id)) {
+		t->held -= (size_t)st.st_size;
 		return 0;
 	}
 	if (read_blob(t, f->path, &f->id, &c.before, &c.n_before) < 0)

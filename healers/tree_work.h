@@ -36,11 +36,13 @@ struct tree {
 	git_commit *commit; /* head */
 	git_tree *tree;     /* its files */
 	int64_t bytes;      /* taken by them */
+	size_t n_entries;   /* with folders, links and submodules */
 	struct tree_file *files;
 	size_t n_files, cap_files;
 
 	struct change change;
 	unsigned cap_change;
+	size_t held; /* bytes of what differs, before and after */
 };
 
 /* Ends it: -1, so that `return tree_stop(...)` is a whole path. */

@@ -695,6 +695,35 @@ static void a_repository_over_the_cap_is_not_copied(struct rig *r)
 	is(&d, "pushed", "");
 }
 
+/* Four objects, 216,000 links: each would take its place on the disk. */
+static void nor_is_one_of_ever_so_many_links(struct rig *r)
+{
+	struct repo repo = repo_that(r, "echo new >a.txt");
+	struct done d;
+
+	publish(r, &repo);
+	fill(r, &repo,
+	     "t=$(printf x | git hash-object -w --stdin); m='120000 blob'; for n in 1 2 3; do "
+	     "t=$(for i in $(seq 60); do printf \"$m $t\\t$i\\n\"; done | git mktree); "
+	     "m='040000 tree'; done; git update-ref refs/heads/main $(git -c user.name=a -c "
+	     "user.email=a@example.org commit-tree -m links -p main $t)");
+	repo.sha = GIT_SAYS(r, repo.work, "rev-parse", "main");
+	update(r, &repo);
+	d = make(r, &repo, NULL);
+	is_refused(r, &repo, &d, "too_large", "more than 200000");
+}
+
+/* A file with a hole takes no room on the disk, and all of it in memory. */
+static void what_differs_is_not_held_beyond_the_cap(struct rig *r)
+{
+	struct repo repo = repo_that(r, "for i in $$(seq 500); do truncate -s 8M $$i.txt; done");
+	struct done d;
+
+	publish(r, &repo);
+	d = make(r, &repo, NULL);
+	is_refused(r, &repo, &d, "refused", "what differs is over 8 MiB");
+}
+
 /* Little to fetch, much to write: 3 MiB of nothing, and one file in two thousand places. */
 static void nor_is_one_that_grows(struct rig *r)
 {
@@ -954,6 +983,8 @@ int main(int argc, char **argv)
 		RIG_TEST(so_is_a_merge),
 		RIG_TEST(not_everything_is_taken_back),
 		RIG_TEST(a_repository_over_the_cap_is_not_copied),
+		RIG_TEST(nor_is_one_of_ever_so_many_links),
+		RIG_TEST(what_differs_is_not_held_beyond_the_cap),
 		RIG_TEST(nor_is_one_that_grows),
 		RIG_TEST(what_a_change_may_not_do_is_refused),
 		RIG_TEST(a_program_that_goes_wild_is_ended),
