@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -410,6 +411,21 @@ static int repair(const struct cli *cli, const char *problem)
 	return r->failed ? CLI_NO : CLI_OK;
 }
 
+/* What a repository's owner cannot read or write, its remotes and links do not lead us to. */
+static int become_owner(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || stat(path, &st) < 0 || st.st_uid == 0)
+		return 0;
+	if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
+	    setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
+		return err_set(err, ERR_CONFIG, "cannot become the owner of %.150s: %s", path,
+			       strerror(errno));
+	(void)unsetenv("HOME"); /* root's */
+	return 0;
+}
+
 static int run(int argc, char **argv)
 {
 	const char *problem = NULL;
@@ -431,12 +447,15 @@ static int run(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (!isatty(STDOUT_FILENO))
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (cli.argc != 1 || cli.argv[0][0] != '/') {
 		err_format(&err, ERR_CONFIG, "one repository, by its absolute path");
 		status = cli_fail(&cmd_git_repair, &err);
+	} else if (become_owner(cli.argv[0], &err) < 0) {
+		status = cli_fail(&cmd_git_repair, &err);
 	} else {
+		/* After the change of user, which would forget it. */
+		if (!isatty(STDOUT_FILENO))
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		status = repair(&cli, problem);
 	}
 	cli_end(&cli);

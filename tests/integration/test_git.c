@@ -795,6 +795,28 @@ static void what_no_remote_has_stays_lost(struct rig *r)
 		    strstr(proc_output(p), "put back from a remote"));
 }
 
+/* They name as a remote what root may read and they may not. */
+static void a_repository_reaches_no_further_than_its_owner(struct rig *r)
+{
+	const char *folder = repository(r, "work"), *up = upstream_of(r, folder);
+	const char *argv[] = { "/usr/bin/env", "chown", "-R", "65534:65534", folder, NULL };
+	struct proc *p;
+
+	if (geteuid() != 0)
+		rig_skip(r, "only root could reach further");
+	lose_a_file(r, folder);
+	assert_int_equal(proc_wait(proc_start(r, "chown", argv, NULL), PATIENCE_MS), 0);
+	assert_int_equal(chmod(rig_path(r, "."), 0755), 0);
+	assert_int_equal(chmod(up, 0700), 0);
+	put(r, up, ".gitconfig",
+	    rig_printf(r, "[safe]\n\tdirectory = %s/\n\tdirectory = %s\n", folder, folder));
+	p = guard_start(r, "repair", LIST("git-repair", "--problem", "corrupt", folder),
+			LIST(rig_printf(r, "HOME=%s", up)));
+	proc_may_die(p);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 1);
+	assert_non_null(strstr(proc_output(p), "it has no remote on this machine"));
+}
+
 static void references_are_set_to_where_they_were(struct rig *r)
 {
 	const char *folder = repository(r, "work");
@@ -919,6 +941,7 @@ int main(int argc, char **argv)
 		RIG_TEST(every_operation_is_taken_back_in_the_sandbox),
 		RIG_TEST(what_is_lost_comes_back_from_a_remote),
 		RIG_TEST(what_no_remote_has_stays_lost),
+		RIG_TEST(a_repository_reaches_no_further_than_its_owner),
 		RIG_TEST(references_are_set_to_where_they_were),
 		RIG_TEST(an_index_is_made_anew),
 		RIG_TEST(git_cleans_up_again),
