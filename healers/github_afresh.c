@@ -189,17 +189,20 @@ static void take_pull(struct api_call *c, const struct http_reply *r, struct jso
 		       });
 }
 
-/* Of a commit there may be several; the open one is meant. */
+/* Others contain the commit, too: those of branches that were made from this one. */
 static void take_pulls(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
+	const struct api_afresh *wish = c->work;
 	int64_t number = 0;
 
 	if (api_ended(c, r, json_object_is_type(o, json_type_array), "a list of pull requests"))
 		return;
-	for (size_t i = 0; i < json_object_array_length(o) && !number; i++) {
+	for (size_t i = 0; i < json_object_array_length(o); i++) {
 		struct json_object *one = json_object_array_get_idx(o, i);
 
-		if (strcmp(json_str(one, "state", ""), "open") == 0)
+		if (strcmp(json_str(one, "state", ""), "open") == 0 &&
+		    strcmp(json_str(one, "head.ref", ""), wish->branch) == 0 &&
+		    (!number || strcmp(json_str(one, "head.sha", ""), wish->sha) == 0))
 			number = json_i64(one, "number", 0);
 	}
 	if (number <= 0) {

@@ -189,14 +189,18 @@ static void ask_request(struct api_call *c)
 		       });
 }
 
+/* Others contain the commit, too: those of branches that were made from this one. */
 static void take_requests(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
+	const struct api_afresh *wish = c->work;
+
 	if (api_ended(c, r, json_object_is_type(o, json_type_array), "a list of merge requests"))
 		return;
 	for (size_t i = 0; i < json_object_array_length(o) && !c->run.merge_request; i++) {
 		struct json_object *one = json_object_array_get_idx(o, i);
 
-		if (strcmp(json_str(one, "state", ""), "opened") == 0)
+		if (strcmp(json_str(one, "state", ""), "opened") == 0 &&
+		    strcmp(json_str(one, "source_branch", ""), wish->branch) == 0)
 			c->run.merge_request = (uint64_t)json_i64(one, "iid", 0);
 	}
 	if (c->run.merge_request)

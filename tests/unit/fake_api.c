@@ -239,6 +239,14 @@ void fake_api_change(struct fake_api *f, api_change_fn *fn, const struct api_run
 	wait_report(f, out);
 }
 
+void fake_api_afresh(struct fake_api *f, api_afresh_fn *fn, const struct api_run *run,
+		     const struct api_afresh *wish, struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)fn(f->api, run, wish, on_result, out);
+	wait_report(f, out);
+}
+
 int fake_api_setup(void **state, const struct provider_api *ops, const char *token_name,
 		   const char *token, const char *const *sets)
 {

@@ -97,5 +97,7 @@ void fake_api_proposal(struct fake_api *, const struct api_run *, const char *br
 		       struct fake_report *out);
 void fake_api_change(struct fake_api *, api_change_fn *, const struct api_run *,
 		     const struct api_change *, struct fake_report *out);
+void fake_api_afresh(struct fake_api *, api_afresh_fn *, const struct api_run *,
+		     const struct api_afresh *, struct fake_report *out);
 
 #endif

@@ -543,6 +543,58 @@ static void a_provider_without_repositories_has_none_of_it(void **state)
 	assert_null(provider_api_jenkins.open_proposal);
 }
 
+/* --- bringing a branch up to date ---------------------------------------------------------- */
+
+static const struct api_afresh update = {
+	.branch = "work", .sha = SHA, .trigger = "", .updated = true
+};
+
+/* The first has another branch made from this one, the second is a stranger's of the same name. */
+static void github_updates_the_pull_request_of_the_branch(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "GET",
+		 .path = "/commits/" SHA "/pulls",
+		 .status = 200,
+		 .body = "[{\"number\":1,\"state\":\"open\",\"head\":{\"ref\":\"later\",\"sha\":"
+			 "\"aa\"}},"
+			 "{\"number\":2,\"state\":\"open\",\"head\":{\"ref\":\"work\",\"sha\":"
+			 "\"bb\"}},"
+			 "{\"number\":3,\"state\":\"open\",\"head\":{\"ref\":\"work\",\"sha\":"
+			 "\"" SHA "\"}}]" },
+	       { .method = "GET",
+		 .path = "/pulls/3",
+		 .status = 200,
+		 .body = "{\"number\":3,\"state\":\"open\",\"head\":{\"sha\":\"" SHA
+			 "\",\"repo\":{\"id\":5}},\"base\":{\"repo\":{\"id\":5}}}" },
+	       { .method = "PUT", .path = "/pulls/3/update-branch", .status = 202, .body = "{}" });
+	fake_api_afresh(f, f->ops->update_branch, &run, &update, &s);
+	assert_int_equal(s.r.fate, API_OK);
+}
+
+static void gitlab_rebases_the_merge_request_of_the_branch(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "GET",
+		 .path = "/commits/" SHA "/merge_requests",
+		 .status = 200,
+		 .body = "[{\"iid\":1,\"state\":\"opened\",\"source_branch\":\"later\"},"
+			 "{\"iid\":3,\"state\":\"opened\",\"source_branch\":\"work\"}]" },
+	       { .method = "GET",
+		 .path = "/merge_requests/3?",
+		 .status = 200,
+		 .body = "{\"iid\":3,\"state\":\"merged\"}" });
+	fake_api_afresh(f, f->ops->update_branch, &run, &update, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	HAS(s.r.why, "not open any more");
+}
+
 int main(void)
 {
 #define GITHUB(test) cmocka_unit_test_setup_teardown(test, github, fake_api_teardown)
@@ -569,6 +621,8 @@ int main(void)
 		GITHUB(says_how_git_gets_in),
 		GITLAB(says_how_git_gets_in),
 		GITHUB(no_secret_goes_over_plain_http),
+		GITHUB(github_updates_the_pull_request_of_the_branch),
+		GITLAB(gitlab_rebases_the_merge_request_of_the_branch),
 		cmocka_unit_test(a_provider_without_repositories_has_none_of_it),
 	};
 
