@@ -50,6 +50,7 @@ static const char usage[] =
 
 enum { FOUND_MAX = 50, MAX_OUTPUT = 64 << 10, MAX_PROCESSES = 64 };
 #define MAX_BYTES (INT64_C(1) << 30)
+#define MAX_FILES 500000
 
 struct one {
 	char problem[24], subject[256];
@@ -165,6 +166,7 @@ static bool sandboxed(struct repair *r, const struct security_verdict *v, const 
 		.timeout_ms = conf_int(r->cli->conf, "git.timeout"),
 		.max_output = MAX_OUTPUT,
 		.max_disk_bytes = MAX_BYTES,
+		.max_files = MAX_FILES,
 		.max_file_bytes = MAX_BYTES,
 		.max_memory_bytes = 2 * MAX_BYTES,
 		.max_processes = MAX_PROCESSES,

@@ -16,11 +16,15 @@
 
 enum { DISK_LOOK_MS = 50, ARGS_MAX = 128 };
 
+struct room {
+	int64_t bytes, files; /* files: as many as there can be more of; some filesystems say 0 */
+};
+
 struct sandbox {
 	struct child *child;
 	struct event *look;
 	char *folder;
-	int64_t free_at_start, max_disk_bytes;
+	struct room at_start, max;
 	sandbox_fn *fn;
 	void *arg;
 };
@@ -40,13 +44,15 @@ static void report(struct sandbox *s, const struct sandbox_end *end)
 	sandbox_free(s);
 }
 
-static int64_t free_bytes(const char *folder)
+static bool look_for_room(const char *folder, struct room *out)
 {
 	struct statvfs st;
 
+	*out = (struct room){ 0, 0 };
 	if (statvfs(folder, &st) < 0)
-		return -1;
-	return (int64_t)(st.f_bavail * st.f_frsize);
+		return false;
+	*out = (struct room){ (int64_t)(st.f_bavail * st.f_frsize), (int64_t)st.f_favail };
+	return true;
 }
 
 static void on_child(const struct child_end *e, void *arg)
@@ -72,11 +78,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	static const struct sandbox_end end = { .fate = SANDBOX_DISK, .status = -1, .out = "" };
 	struct sandbox *s = arg;
 	struct timeval soon = clock_timeval(DISK_LOOK_MS);
-	int64_t left = free_bytes(s->folder);
+	struct room left;
 
 	UNUSED(fd);
 	UNUSED(what);
-	if (left < 0 || s->free_at_start - left <= s->max_disk_bytes) {
+	if (!look_for_room(s->folder, &left) || (s->at_start.bytes - left.bytes <= s->max.bytes &&
+						 s->at_start.files - left.files <= s->max.files)) {
 		(void)evtimer_add(s->look, &soon);
 		return;
 	}
@@ -122,8 +129,8 @@ int sandbox_start(struct event_base *base, const struct sandbox_options *o, sand
 	s->fn = fn;
 	s->arg = arg;
 	s->folder = xstrdup(o->folder);
-	s->max_disk_bytes = o->max_disk_bytes;
-	s->free_at_start = free_bytes(o->folder);
+	s->max = (struct room){ o->max_disk_bytes, o->max_files };
+	(void)look_for_room(o->folder, &s->at_start);
 	s->look = evtimer_new(base, on_look, s);
 	if (!s->look)
 		abort();

@@ -27,6 +27,7 @@ struct sandbox_options {
 	int64_t timeout_ms;       /* of the whole, by the clock on the wall */
 	size_t max_output;        /* of both outputs together */
 	int64_t max_disk_bytes;   /* how much less its filesystem may have left */
+	int64_t max_files;        /* ... and so many files: empty ones take no bytes */
 	int64_t max_file_bytes;   /* of one file */
 	int64_t max_memory_bytes; /* of address space, per process */
 	unsigned max_processes;   /* threads included */

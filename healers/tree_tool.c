@@ -23,7 +23,8 @@ enum {
 	WORDS_MAX = 16,
 	MAX_OUTPUT = 256 << 10,
 	MAX_PROCESSES = 128,
-	MARGIN_MS = 5000, /* for the commit and the push */
+	MAX_FILES = 500000, /* node_modules has many */
+	MARGIN_MS = 5000,   /* for the commit and the push */
 	SAID_MAX = 240,
 };
 #define MAX_MEMORY (INT64_C(4) << 30)
@@ -146,6 +147,7 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 		.timeout_ms = left > 1000 ? left : 1000,
 		.max_output = MAX_OUTPUT,
 		.max_disk_bytes = room,
+		.max_files = MAX_FILES,
 		.max_file_bytes = room,
 		.max_memory_bytes = MAX_MEMORY,
 		.max_processes = MAX_PROCESSES,

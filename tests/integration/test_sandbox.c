@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -225,6 +226,7 @@ static struct sandbox_options usual(const struct world *w, const char *const *ar
 		.timeout_ms = PATIENCE_MS,
 		.max_output = OUTPUT,
 		.max_disk_bytes = INT64_C(1) << 40,
+		.max_files = INT64_C(1) << 40,
 		.max_file_bytes = 16 << 20,
 		.max_memory_bytes = MEMORY,
 		.max_processes = PROCESSES,
@@ -434,6 +436,7 @@ static void a_fork_bomb_ends(void **state)
 		.timeout_ms = 5000,
 		.max_output = OUTPUT,
 		.max_disk_bytes = INT64_C(1) << 40,
+		.max_files = INT64_C(1) << 40,
 		.max_file_bytes = 1 << 20,
 		.max_memory_bytes = MEMORY,
 		.max_processes = PROCESSES,
@@ -471,6 +474,23 @@ static void the_disk_is_not_filled(void **state)
 	o = usual(w, ARGV("/bin/sh", "-c",
 			  "i=0; while :; do head -c 1M /dev/zero > f$i; i=$((i+1)); done"));
 	o.max_disk_bytes = 8 << 20;
+	run(w, &o);
+	assert_int_equal(w->fate, SANDBOX_DISK);
+	nothing_is_left(w->folder);
+}
+
+/* Empty files take no bytes, and no one else can make any when there are too many. */
+static void nor_are_all_its_files_taken(void **state)
+{
+	struct world *w = *state;
+	struct sandbox_options o =
+		usual(w, ARGV("/bin/sh", "-c", "i=0; while :; do : >f$i; i=$((i+1)); done"));
+	struct statvfs st;
+
+	if (statvfs(w->folder, &st) < 0 || !st.f_files)
+		skip();
+	o.max_files = 1000;
+	o.timeout_ms = 5000;
 	run(w, &o);
 	assert_int_equal(w->fate, SANDBOX_DISK);
 	nothing_is_left(w->folder);
@@ -574,6 +594,7 @@ int main(int argc, char **argv)
 		T(a_fork_bomb_ends),
 		T(memory_ends),
 		T(the_disk_is_not_filled),
+		T(nor_are_all_its_files_taken),
 		T(who_never_stops_is_stopped),
 		T(what_stays_behind_ends_with_the_command),
 		T(one_that_was_cancelled_is_not_heard_of),
