@@ -327,6 +327,18 @@ static void ask_whose(struct task *t, const char *why)
 	t->call = a->ops->get_run(a->api, &run, on_whose, t);
 }
 
+static void acted(struct task *t, const char *why)
+{
+	const struct act *a = t->state;
+
+	if (a->healer->awaits)
+		await_outcome(t, why);
+	else if (healer_proposes(a->healer))
+		proposed(t, why);
+	else
+		finish(t, a->healer->done_as, t->plan.reason);
+}
+
 static void on_attempt(struct attempt *at, enum heal_status status, int64_t retry_after_ms,
 		       const char *detail)
 {
@@ -340,18 +352,13 @@ static void on_attempt(struct attempt *at, enum heal_status status, int64_t retr
 	(void)text_copy(why, sizeof(why), detail, strlen(detail));
 	switch (status) {
 	case HEAL_WAIT:
-		if (a->healer->awaits && a->healer->acts_on_provider) {
+		if (a->healer->awaits && a->healer->acts_on_provider)
 			ask_whose(t, why);
-			return;
-		}
-		/* fall through */
-	case HEAL_OK:
-		if (a->healer->awaits)
-			await_outcome(t, why);
-		else if (healer_proposes(a->healer))
-			proposed(t, why);
 		else
-			finish(t, a->healer->done_as, t->plan.reason);
+			acted(t, why);
+		return;
+	case HEAL_OK:
+		acted(t, why);
 		return;
 	case HEAL_STOPPING:
 	case HEAL_TEMPFAIL:

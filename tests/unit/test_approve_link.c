@@ -60,7 +60,7 @@ static void it_says_what_it_was_made_of(void **state)
 	struct approve_link l;
 
 	UNUSED(state);
-	assert_int_equal(strncmp(text, APPROVE_LINK_PATH + 1, strlen(APPROVE_LINK_PATH) - 1), 0);
+	assert_int_equal(strncmp(text, &APPROVE_LINK_PATH[1], strlen(APPROVE_LINK_PATH) - 1), 0);
 	assert_null(strchr(text, ' '));
 	assert_int_equal(read_at(NEW_KEY, text, 999, &l), APPROVE_LINK_GOOD);
 	assert_string_equal(l.plan, link_of_all.plan);
