@@ -57,11 +57,13 @@ void answer_take(struct engine *e, const struct ci_event *ev)
 	char ref[RUN_REF_MAX], who[WHO_MAX];
 	struct approve a;
 
-	if ((!approve && strcmp(ev->answer, "reject") != 0) || ev->kind != CI_CHECK || !colon ||
+	if (!conf_bool(e->conf, "approve.buttons") ||
+	    (!approve && strcmp(ev->answer, "reject") != 0) || ev->kind != CI_CHECK || !colon ||
 	    !is_of_repository(ev) || !is_of_our_app(e, ev) ||
 	    !text_copy(ref, sizeof(ref), ev->plan, (size_t)(colon - ev->plan))) {
 		metrics_add("security_violations_total", "reason=\"check_button\"", 1);
-		log_warn("a button of a check was pressed that is not one of ours",
+		log_warn("a button of a check was pressed that is not one of ours, or "
+			 "approve.buttons is off",
 			 KV("repo", ev->repo), KV("plan", ev->plan), KV("answer", ev->answer));
 		return;
 	}

@@ -549,6 +549,7 @@ struct json_object *notify_format(const struct notify *n, const struct notify_ch
 		.channel = c->name,
 		.link_key = c->approve_links ? conf_secret(n->conf, "approve.key", 0) : NULL,
 		.link_valid_ms = conf_int(n->conf, "approve.links_valid"),
+		.buttons = conf_bool(n->conf, "approve.buttons"),
 		.notices = notices,
 		.n = count,
 		.more = more,

@@ -34,6 +34,7 @@ struct notify_view {
 	const char *channel;               /* its name */
 	const char *link_key; /* that links are signed with which answer; NULL: there are none */
 	int64_t link_valid_ms;
+	bool buttons; /* on a check of GitHub's */
 	struct json_object *const *notices;
 	size_t n;      /* more than one: a digest */
 	uint64_t more; /* wait beyond these */

@@ -74,7 +74,7 @@ static struct json_object *format(const struct notify_view *v)
 	put_brief(o, v, notice);
 	json_add_str(o, "url", *v->page_url ? v->page_url : "");
 	json_add_bool(o, "good", !w->person);
-	if (json_i64(notice, "answer_until_ms", 0)) {
+	if (v->buttons && json_i64(notice, "answer_until_ms", 0)) {
 		json_add_str(o, "answers", json_str(notice, "plan", ""));
 		json_add_str(o, "approve", notify_label(v->language, LABEL_APPROVE));
 		json_add_str(o, "reject", notify_label(v->language, LABEL_REJECT));

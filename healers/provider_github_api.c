@@ -936,7 +936,7 @@ static void ask_token(struct api_call *c)
 
 /* --- the table ---------------------------------------------------------- */
 
-/* GitHub shows buttons to those who may write to the repository, and sends us what they press. */
+/* GitHub sends us which button was pressed, and by whom. */
 static void add_actions(struct json_object *o, const struct api_note *n)
 {
 	const char *const rows[][2] = { { "approve", n->approve }, { "reject", n->reject } };

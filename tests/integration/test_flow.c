@@ -170,16 +170,16 @@ static void a_large_log_holds_nothing_up(struct rig *r)
 static void what_fails_for_good_is_left_to_people(struct rig *r)
 {
 	static const struct {
-		const char *run, *reason;
+		const char *run, *reason, *also;
 	} rows[] = {
-		{ "{\"cause\":\"build_compile\"}", "will fail again without a change" },
-		{ "{\"cause\":\"unknown_exit\"}", "no known cause" },
-		{ "{\"cause\":\"startup_failure\"}", "definition has to change" },
-		{ "{\"cause\":\"deploy_rollout\"}", "deploys or publishes" },
+		{ "{\"cause\":\"build_compile\"}", "will fail again without a change", NULL },
+		{ "{\"cause\":\"unknown_exit\"}", "no known cause", "only the words say" },
+		{ "{\"cause\":\"startup_failure\"}", "definition has to change", NULL },
+		{ "{\"cause\":\"deploy_rollout\"}", "deploys or publishes", NULL },
 		{ "{\"cause\":\"network_dns\",\"workflow\":\"Release\","
 		  "\"failing_job\":\"deploy to production\"}",
-		  "deploys or publishes" },
-		{ "{\"cause\":\"network_dns\",\"logs_expired\":true}", "could not be read" },
+		  "deploys or publishes", NULL },
+		{ "{\"cause\":\"network_dns\",\"logs_expired\":true}", "could not be read", NULL },
 	};
 
 	start_all(r);
@@ -189,7 +189,8 @@ static void what_fails_for_good_is_left_to_people(struct rig *r)
 
 		assert_case(strcmp(plan_result(r, run, 1), "escalated") == 0, rows[i].run);
 		reason = run_field(r, run, "plan_reason");
-		if (!strstr(reason, rows[i].reason))
+		if (!strstr(reason, rows[i].reason) &&
+		    !(rows[i].also && strstr(reason, rows[i].also)))
 			fail_msg("%s: \"%s\" does not say %s", rows[i].run, reason, rows[i].reason);
 		assert_case(rerun_calls(r, run) == 0, rows[i].run);
 		assert_case(outcomes_of(r, run, 1) == 1, rows[i].run);

@@ -521,7 +521,7 @@ static void a_button_of_a_check_answers(struct rig *r)
 	(void)dispatcher_start(r, "dispatcher", few_rules(r), "github.app_id=4711",
 			       rig_printf(r, "github.app_key_file=%s", rig_path(r, "app.pem")),
 			       rig_printf(r, "policy_file=%s", rig_path(r, "policy.yaml")),
-			       "notify.run.events=all", NULL);
+			       "notify.run.events=all", "approve.buttons=true", NULL);
 	run = sim_run(r, HEALABLE);
 	WAIT(r, strcmp(state_of(r, run), "suggested") == 0 && sim_total(r, "checks_buttons") == 1);
 	mine = rig_printf(r, "%s", run_field(r, run, "repo_id"));
