@@ -65,15 +65,17 @@ const struct change_tool change_tools[] = {
 		"--no-fund"),
 	  LIST("package-lock.json"), false, true, NULL },
 	/* Its settings may name a file of code, which then runs: here that is left out. */
-	{ "refresh_lockfile", "pnpm", "pnpm|pnpm-lock.yaml", LIST("pnpm-lock.yaml"),
+	{ "refresh_lockfile", "pnpm",
+	  "pnpm-lock.yaml|ERR_PNPM_OUTDATED_LOCKFILE|ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
+	  LIST("pnpm-lock.yaml"),
 	  FETCH("pnpm", "install", "--lockfile-only", "--ignore-scripts", "--ignore-pnpmfile",
 		"--no-frozen-lockfile"),
 	  LIST("pnpm-lock.yaml"), false, true, NULL },
 	/* Settings of a repository name programs that give out credentials, and git. */
-	{ "refresh_lockfile", "cargo", "cargo|Cargo.lock", LIST("Cargo.lock"),
-	  FETCH("cargo", "update", "--quiet", "--workspace"), LIST("Cargo.lock"), false, true,
-	  ".cargo" },
-	{ "refresh_lockfile", "go", "go.mod|go.sum|go mod tidy", LIST("go.mod"),
+	{ "refresh_lockfile", "cargo", "Cargo.lock|lock file needs to be updated",
+	  LIST("Cargo.lock"), FETCH("cargo", "update", "--quiet", "--workspace"),
+	  LIST("Cargo.lock"), false, true, ".cargo" },
+	{ "refresh_lockfile", "go", "go.sum|go mod tidy|updates to go.mod needed", LIST("go.mod"),
 	  FETCH("go", "mod", "tidy"), LIST("go.mod", "go.sum"), true, true, NULL },
 
 	/* The packages come from the network; their scripts, and the tests, have none. */

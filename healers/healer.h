@@ -151,6 +151,7 @@ extern const struct healer healer_use_mirror;
 extern const struct healer healer_quarantine_test;
 extern const struct healer healer_fix_lint;
 extern const struct healer healer_refresh_lockfile;
+extern const struct healer healer_update_snapshots;
 extern const struct healer healer_revert_commit;
 extern const struct healer healer_repair_local_git;
 extern const struct healer healer_escalate;

@@ -23,6 +23,7 @@ const struct healer *const healers[] = {
 	&healer_quarantine_test,
 	&healer_fix_lint,
 	&healer_refresh_lockfile,
+	&healer_update_snapshots,
 	&healer_revert_commit,
 	&healer_repair_local_git,
 	&healer_escalate,

@@ -46,6 +46,7 @@ const STRATEGIES = {
 	quarantine_test: 'Propose to quarantine a flaky test',
 	fix_lint: 'Propose what the formatter makes of it',
 	refresh_lockfile: 'Propose a new lock file',
+	update_snapshots: 'Propose new snapshots',
 	revert_commit: 'Propose to take the commit back',
 	escalate: 'Ask a person',
 };

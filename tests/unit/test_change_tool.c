@@ -45,6 +45,38 @@ static void the_tool_that_complained_is_found(void **state)
 	}
 }
 
+static void lock_files_are_named_by_who_complains(void **state)
+{
+	static const struct {
+		const char *evidence, *tool;
+	} rows[] = {
+		{ "`npm ci` can only install packages when your package.json and "
+		  "package-lock.json are in sync",
+		  "npm" },
+		{ "ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with \"frozen-lockfile\"", "pnpm" },
+		{ "error: the lock file /src/Cargo.lock needs to be updated but --locked was "
+		  "passed",
+		  "cargo" },
+		{ "missing go.sum entry for module providing package a.example/b", "go" },
+		{ "error: failed to download from `a.example`: cargo gave up", NULL },
+		{ "go: a.example/b@v1.2.3: unknown revision v1.2.3 in go.mod", NULL },
+		{ "pnpm: command not found", NULL },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct change_tool *t;
+		struct finding f;
+
+		finding_init(&f);
+		f.evidence[0].text = rows[i].evidence;
+		f.n_evidence = 1;
+		t = change_tool_for("refresh_lockfile", &f);
+		assert_case(rows[i].tool ? t && strcmp(t->name, rows[i].tool) == 0 : !t,
+			    rows[i].evidence);
+	}
+}
+
 static void every_row_is_whole(void **state)
 {
 	char branch[CHANGE_BRANCH_MAX];
@@ -63,6 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_tool_that_complained_is_found),
+		cmocka_unit_test(lock_files_are_named_by_who_complains),
 		cmocka_unit_test(every_row_is_whole),
 	};
 

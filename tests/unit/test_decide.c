@@ -630,6 +630,41 @@ static void quarantine_is_never_decided_without_a_person(void **state)
 	assert_string_equal(d.mode, "suggest");
 }
 
+/* A snapshot that is wrong would be right from then on. */
+static void snapshots_are_never_decided_without_a_person(void **state)
+{
+	static const struct {
+		const char *line, *strategy, *mode;
+	} rows[] = {
+		{ " \u203a 1 snapshot failed.", "update_snapshots", "suggest" },
+		{ "Expected: 3, Received: 4", "escalate", "act" },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct policy_answer policy = acting;
+		struct decide_facts facts = {
+			.conclusion = "failure",
+			.policy = &policy,
+			.provider = &provider_api_github,
+			.person_minutes = 15,
+		};
+		struct finding f;
+		struct decision d;
+
+		policy.risk = RISK_CHANGE;
+		finding_init(&f);
+		f.category = "test_failure";
+		f.subcategory = "assertion";
+		f.confidence = 0.9;
+		f.evidence[0] = (struct finding_line){ 1, rows[i].line };
+		f.n_evidence = 1;
+		decide(&facts, &f, &d);
+		assert_string_equal(d.healer->name, rows[i].strategy);
+		assert_string_equal(d.mode, rows[i].mode);
+	}
+}
+
 static void all_jobs_are_not_repeated_when_one_deployed(void **state)
 {
 	static const char *const only[] = { "rerun_all" };
@@ -793,6 +828,7 @@ int main(void)
 		cmocka_unit_test(what_fits_the_failure_best_is_chosen),
 		cmocka_unit_test(a_change_is_proposed_where_that_can_help),
 		cmocka_unit_test(quarantine_is_never_decided_without_a_person),
+		cmocka_unit_test(snapshots_are_never_decided_without_a_person),
 		cmocka_unit_test(all_jobs_are_not_repeated_when_one_deployed),
 		cmocka_unit_test(nobody_waits_for_a_suggestion),
 		cmocka_unit_test(what_is_wrong_with_a_local_repository_may_be_repaired),
