@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "healers/healer_calls.h"
+
 api_afresh_fn *healer_afresh_call(const struct provider_api *provider, size_t call)
 {
 	api_afresh_fn *fn;
@@ -16,20 +18,7 @@ static void on_started(const struct api_result *r, void *arg)
 	struct healer_afresh *s = attempt->state;
 
 	s->call = NULL;
-	switch (r->fate) {
-	case API_OK:
-		attempt->done(attempt, HEAL_OK, -1, attempt->healer->did);
-		return;
-	case API_WAIT:
-		attempt->done(attempt, HEAL_WAIT, -1, r->why);
-		return;
-	case API_RETRY:
-		attempt->done(attempt, HEAL_TEMPFAIL, r->retry_after_ms, r->why);
-		return;
-	case API_REFUSED:
-		attempt->done(attempt, HEAL_PERMFAIL, -1, r->why);
-		return;
-	}
+	healer_end(attempt, r);
 }
 
 static void begin(struct attempt *attempt)
@@ -59,12 +48,8 @@ int healer_afresh_start(struct attempt *attempt, struct err *err)
 	const struct healer *h = attempt->healer;
 	struct healer_afresh *s = attempt->state;
 
-	if (!attempt->api)
-		return err_set(err, ERR_CONFIG, "no access to the provider is configured");
-	/* A person may ask for it where it is not. */
-	if (!healer_works_on(h, attempt->provider))
-		return err_set(err, ERR_CONFIG, "%s cannot be done with %s", h->name,
-			       attempt->provider->name);
+	if (healer_usable(attempt, err) < 0)
+		return -1;
 	if (h->wants_inputs && !attempt->afresh->n_inputs)
 		return err_set(err, ERR_CONFIG,
 			       "the policy has no larger_runner for this run: nothing says what "

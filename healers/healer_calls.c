@@ -12,20 +12,21 @@ api_act_fn *healer_call(const struct provider_api *provider, size_t call)
 	return fn;
 }
 
-static void on_result(const struct api_result *r, void *arg)
+int healer_usable(const struct attempt *attempt, struct err *err)
 {
-	struct attempt *attempt = arg;
-	struct healer_calls *s = attempt->state;
+	if (!attempt->api)
+		return err_set(err, ERR_CONFIG, "no access to the provider is configured");
+	if (!healer_works_on(attempt->healer, attempt->provider))
+		return err_set(err, ERR_CONFIG, "%s cannot be done with %s", attempt->healer->name,
+			       attempt->provider->name);
+	return 0;
+}
 
-	s->call = NULL;
+void healer_end(struct attempt *attempt, const struct api_result *r)
+{
 	switch (r->fate) {
 	case API_OK:
-		if (attempt->healer->of_running && s->at == 0)
-			attempt->done(attempt, HEAL_STOPPING, -1, "it was told to stop");
-		else if (attempt->healer->calls[++s->at])
-			ask(attempt);
-		else
-			attempt->done(attempt, HEAL_OK, -1, attempt->healer->did);
+		attempt->done(attempt, HEAL_OK, -1, attempt->healer->did);
 		return;
 	case API_WAIT:
 		attempt->done(attempt, HEAL_WAIT, -1, r->why);
@@ -39,6 +40,20 @@ static void on_result(const struct api_result *r, void *arg)
 	}
 }
 
+static void on_result(const struct api_result *r, void *arg)
+{
+	struct attempt *attempt = arg;
+	struct healer_calls *s = attempt->state;
+
+	s->call = NULL;
+	if (r->fate == API_OK && attempt->healer->of_running && s->at == 0)
+		attempt->done(attempt, HEAL_STOPPING, -1, "it was told to stop");
+	else if (r->fate == API_OK && attempt->healer->calls[++s->at])
+		ask(attempt);
+	else
+		healer_end(attempt, r);
+}
+
 static void ask(struct attempt *attempt)
 {
 	struct healer_calls *s = attempt->state;
@@ -49,12 +64,8 @@ static void ask(struct attempt *attempt)
 
 int healer_calls_start(struct attempt *attempt, struct err *err)
 {
-	if (!attempt->api)
-		return err_set(err, ERR_CONFIG, "no access to the provider is configured");
-	/* A person may ask for it where it is not. */
-	if (!healer_works_on(attempt->healer, attempt->provider))
-		return err_set(err, ERR_CONFIG, "%s cannot be done with %s", attempt->healer->name,
-			       attempt->provider->name);
+	if (healer_usable(attempt, err) < 0)
+		return -1;
 	if (attempt->healer->of_running && attempt->run.stopped)
 		((struct healer_calls *)attempt->state)->at = 1;
 	ask(attempt);

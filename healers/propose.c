@@ -21,6 +21,7 @@
 #include "healers/change_tree.h"
 #include "healers/edit.h"
 #include "healers/healer.h"
+#include "healers/healer_calls.h"
 
 enum { FILES_MAX = 32, LOOKED_MAX = 64, BODY_MAX = 32 << 10, WHY_MAX = 240 };
 
@@ -560,11 +561,8 @@ int propose_start(struct attempt *at, struct err *err)
 {
 	struct propose *s = state_of(at);
 
-	if (!at->api)
-		return err_set(err, ERR_CONFIG, "no access to the provider is configured");
-	if (!healer_works_on(at->healer, at->provider))
-		return err_set(err, ERR_CONFIG, "%s cannot be done with %s", at->healer->name,
-			       at->provider->name);
+	if (healer_usable(at, err) < 0)
+		return -1;
 	if (!at->finding || !*at->branch || !*at->sha)
 		return err_set(err, ERR_INPUT, "branch, commit or finding of the run is not known");
 	if (!healer_fits(at->healer, at->finding, at->rules))

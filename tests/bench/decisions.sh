@@ -28,18 +28,10 @@ data=${GUARD_DATA:-$(dirname "$0")/../../../shared/data}/gha_reruns
 url=http://127.0.0.1:$port
 work=$build/bench-decisions
 
-for tool in redis-server curl; do
-	command -v "$tool" >/dev/null || {
-		echo "bench: $tool is needed" >&2
-		exit 77
-	}
-done
-for program in "$guard" "$simulator" "$world"; do
-	[ -x "$program" ] || {
-		echo "bench: no $program" >&2
-		exit 2
-	}
-done
+# shellcheck source=tests/bench/setup.sh
+. "$(dirname "$0")/setup.sh"
+need redis-server curl
+need_built "$guard" "$simulator" "$world"
 
 # The share of re-run sets that ended well, and of those the share that did at the first re-run.
 transient=0.356 heals=0.789 rates="built in"
@@ -53,42 +45,14 @@ if [ -r "$data/flakiness_workflow_rerun.csv" ]; then
 fi
 transient=${TRANSIENT:-$transient} heals=${HEALS:-$heals}
 
-pids=()
-stop() {
-	local pid
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null
-	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" 2>/dev/null
-	done
-	pids=()
-}
-trap stop EXIT
-
-# wait_for PATTERN FILE
-wait_for() {
-	local _
-	for _ in $(seq 400); do
-		grep -qm1 "$1" "$2" 2>/dev/null && return
-		sleep 0.05
-	done
-	echo "bench: \"$1\" did not come:" >&2
-	tail -n 5 "$2" >&2
-	exit 2
-}
-
 reruns() { curl -s "$url/_sim/summary" | grep -o '"rerun_accepted":[0-9]*' | cut -d: -f2; }
 
 start_guard() { # start_guard SETTINGS
-	redis-server --port 0 --unixsocket "$work/redis.sock" --dir "$work" --save '' \
-		--appendonly no >"$work/redis.log" 2>&1 &
-	pids+=("$!")
-	wait_for 'ready to accept' "$work/redis.log"
+	start_redis "$work"
 	export PIPELINE_GUARD_REDIS_URL="unix://$work/redis.sock" PIPELINE_GUARD_DATA_DIR="$work/data"
 	PIPELINE_GUARD_GITHUB_WEBHOOK_SECRET_FILE=$work/secret \
 		"$guard" receiver --listen 127.0.0.1:0 --admin-listen none >"$work/receiver.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'ready http' "$work/receiver.log"
 	# Limits that protect a real server would decide the comparison. Times are the defaults, shortened.
 	local sets=(heal.per_pipeline_hour=1000 github.write_interval=0s monitor.enabled=false
@@ -97,7 +61,7 @@ start_guard() { # start_guard SETTINGS
 		incident.release_per_minute=3000 incident.quiet=1s "$@" "${more_sets[@]}")
 	PIPELINE_GUARD_GITHUB_TOKEN_FILE=$work/token PIPELINE_GUARD_GITHUB_API_URL=$url \
 		"$guard" dispatcher --admin-listen none "${sets[@]/#/--set=}" >"$work/dispatcher.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'dispatcher ready' "$work/dispatcher.log"
 }
 
@@ -133,12 +97,12 @@ once() { # once POLICY SEED OUTAGE
 	printf token-for-benchmarks-only >"$work/token"
 	if [[ $1 == ours* ]]; then
 		start_guard "heal.reruns_per_run=$([ "$1" = ours ] && echo 1 || echo 2)"
-		hook=(--webhook-url "$(grep -om1 'http://[0-9.:]*' "$work/receiver.log")/webhooks/github")
+		hook=(--webhook-url "$(wait_for_url "$work/receiver.log")/webhooks/github")
 	fi
 	"$simulator" --listen "127.0.0.1:$port" --token-file "$work/token" --secret-file "$work/secret" \
 		"${hook[@]}" --rate "$rate" --count "$runs" --transient-rate "$transient" --heal-rate "$heals" \
 		--seed "$2" --job-ms "$job_ms" >"$work/simulator.log" 2>&1 &
-	pids+=("$!")
+	started
 	wait_for 'ready http' "$work/simulator.log"
 	outage "$3" &
 	case $1 in
@@ -193,7 +157,8 @@ summary() {
 	}' "$1"
 }
 
-echo "load average $(cut -d' ' -f1-3 /proc/loadavg), $(nproc) processors; $runs runs, $rate a second;" \
+conditions
+echo "$runs runs, $rate a second;" \
 	"transient $transient, of which $heals pass a re-run ($rates)"
 lines=$build/bench-decisions.lines
 : >"$lines"
