@@ -363,6 +363,11 @@ void sim_fault(struct rig *r, const char *json)
 	sim_post(r, "/_sim/faults", json);
 }
 
+void sim_faults_happened(struct rig *r)
+{
+	WAIT(r, sim_total(r, "faults_left") == 0);
+}
+
 void sim_no_faults(struct rig *r)
 {
 	(void)sim_ask(r, "DELETE", "/_sim/faults", "");

@@ -83,6 +83,8 @@ const char *sim_word(struct rig *, uint64_t run, const char *member);
 int64_t sim_total(struct rig *, const char *member);
 void sim_post(struct rig *, const char *path, const char *json); /* fails unless 2xx */
 void sim_fault(struct rig *, const char *json);
+/* Waits until each of them met its call. */
+void sim_faults_happened(struct rig *);
 void sim_no_faults(struct rig *);
 
 /* --- what the guard knows ---------------------------------------------------------------- */

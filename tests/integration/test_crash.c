@@ -124,7 +124,8 @@ static void killed_while_the_call_hangs(struct rig *r)
 	doomed = dispatcher_start(r, "doomed", QUICK, rules(r), NULL);
 	sim_fault(r, "{\"call\":\"rerun\",\"kind\":\"hang\",\"times\":1}");
 	run = sim_run(r, HEALABLE);
-	WAIT(r, sent(r, run));
+	sim_faults_happened(r);
+	assert_true(sent(r, run));
 	proc_kill(doomed);
 	(void)dispatcher_start(r, "heir", QUICK, rules(r), NULL);
 	healed_once(r, run);

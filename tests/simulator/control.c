@@ -348,6 +348,7 @@ static void get_summary(struct sim *sim, struct http_request *http)
 	js_u64(&b, "log_reads", t.log_reads);
 	js_u64(&b, "log_auth_leaks", sim->auth_leaks);
 	js_u64(&b, "api_requests", sim->api_requests);
+	js_u64(&b, "faults_left", faults_left(&sim->faults));
 	js_u64(&b, "renewals", sim->renewals);
 	js_u64(&b, "checks", sim->checks);
 	js_u64(&b, "checks_neutral", sim->checks_neutral);

@@ -121,3 +121,12 @@ struct fault *faults_take(struct faults *all, enum call call, uint64_t run)
 	}
 	return NULL;
 }
+
+uint64_t faults_left(const struct faults *all)
+{
+	uint64_t left = 0;
+
+	for (const struct fault *f = all->first; f; f = f->next)
+		left += f->times;
+	return left;
+}

@@ -72,5 +72,7 @@ void faults_clear(struct faults *);
 /* The first one for this call, and one time less; NULL: all goes well. fault_put() it. */
 struct fault *faults_take(struct faults *, enum call, uint64_t run);
 void fault_put(struct fault *);
+/* Calls that are still to go wrong. */
+uint64_t faults_left(const struct faults *);
 
 #endif
