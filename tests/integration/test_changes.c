@@ -443,8 +443,8 @@ static void what_cannot_be_made_says_why(struct rig *r)
 	uint64_t run;
 
 	start_ugly_world(r);
-	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"size\":2048}");
-	(void)dispatcher(r, "dispatcher", allowed, "change.max_repository=1m", NULL);
+	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"size\":614400}");
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
 	run = sim_run(r, UGLY);
 	assert_string_equal(plan_result(r, run, 1), "refused");
 	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "too_large"));
