@@ -40,10 +40,9 @@ static const struct conf_option options[] = {
 	  "during rotation; unset: `start` makes one, other roles make no such links." },
 	{ "approve.links_valid", CONF_DURATION, "1d", "1m", "30d",
 	  "How long such a link can be used; never longer than its plan waits." },
-	{ "approve.buttons", CONF_BOOL, "false", NULL, NULL,
-	  "The check that a GitHub App shows of a suggestion has buttons that answer it. GitHub "
-	  "does not document who may press them: only where all who see the repository may "
-	  "answer." },
+	{ "approve.buttons", CONF_BOOL, "true", NULL, NULL,
+	  "The check that a GitHub App shows of a suggestion has buttons that answer it, for "
+	  "whoever may write to the repository." },
 	{ "locale", CONF_STR, "en", NULL, NULL,
 	  "Language in which causes are explained: en or de." },
 	{ "knowledge_dir", CONF_STR, NULL, NULL, NULL,

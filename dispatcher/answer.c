@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/approve.h"
@@ -9,11 +10,39 @@
 #include "core/ci_event.h"
 #include "core/conf.h"
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/metrics.h"
 #include "core/text.h"
 #include "dispatcher/engine.h"
 
-enum { WHO_MAX = 80 };
+/* Asked at the same time; whoever may press could press all day. */
+enum { WHO_MAX = 80, ASKED_MAX = 16 };
+
+struct press {
+	struct answers *of;
+	bool busy, approve;
+	char ref[RUN_REF_MAX], plan[sizeof(((struct ci_event *)NULL)->plan)], who[WHO_MAX];
+};
+
+struct answers {
+	struct engine *e;
+	struct press asked[ASKED_MAX];
+};
+
+struct answers *answers_new(struct engine *e)
+{
+	struct answers *a = xcalloc(1, sizeof(*a));
+
+	a->e = e;
+	for (size_t i = 0; i < ASKED_MAX; i++)
+		a->asked[i].of = a;
+	return a;
+}
+
+void answers_free(struct answers *a)
+{
+	free(a);
+}
 
 static void on_answered(const struct redisReply *reply, void *arg)
 {
@@ -50,24 +79,75 @@ static bool is_of_our_app(const struct engine *e, const struct ci_event *ev)
 	return id && (!text_to_u64(id, &n) || n == ev->pipeline_id);
 }
 
-void answer_take(struct engine *e, const struct ci_event *ev)
+static void does_not_count(const char *why, const char *plan, const char *who)
 {
-	bool approve = strcmp(ev->answer, "approve") == 0;
-	const char *colon = strrchr(ev->plan, ':');
-	char ref[RUN_REF_MAX], who[WHO_MAX];
+	metrics_add("security_violations_total", "reason=\"check_button\"", 1);
+	log_warn("a pressed button of a check does not count", KV("why", why), KV("plan", plan),
+		 KV("by", who));
+}
+
+static void on_right(const struct api_result *r, void *arg)
+{
+	struct press *p = arg;
+	struct engine *e = p->of->e;
 	struct approve a;
 
-	if (!conf_bool(e->conf, "approve.buttons") ||
-	    (!approve && strcmp(ev->answer, "reject") != 0) || ev->kind != CI_CHECK || !colon ||
-	    !is_of_repository(ev) || !is_of_our_app(e, ev) ||
-	    !text_copy(ref, sizeof(ref), ev->plan, (size_t)(colon - ev->plan))) {
-		metrics_add("security_violations_total", "reason=\"check_button\"", 1);
-		log_warn("a button of a check was pressed that is not one of ours, or "
-			 "approve.buttons is off",
-			 KV("repo", ev->repo), KV("plan", ev->plan), KV("answer", ev->answer));
+	p->busy = false;
+	if (r->fate != API_OK && r->http_status != 404) {
+		log_warn(
+			"a pressed button of a check does not count this time: nobody said whether "
+			"who pressed it may",
+			KV("why", r->why), KV("plan", p->plan), KV("by", p->who));
+	} else if (!r->may_write) {
+		does_not_count("who pressed it may not write to the repository", p->plan, p->who);
+	} else {
+		approve_cmd(&a, &e->ks, p->ref, p->plan, p->who, p->approve);
+		redis_send_script(e->writer, &approve_script, &a.cmd, on_answered, e);
+	}
+}
+
+static struct press *place_for(struct answers *a)
+{
+	for (size_t i = 0; i < ASKED_MAX; i++)
+		if (!a->asked[i].busy)
+			return &a->asked[i];
+	return NULL;
+}
+
+static const char *wrong_with(const struct engine *e, const struct ci_event *ev)
+{
+	if (!conf_bool(e->conf, "approve.buttons"))
+		return "approve.buttons is off";
+	if (strcmp(ev->answer, "approve") != 0 && strcmp(ev->answer, "reject") != 0)
+		return "it is none of ours";
+	if (!is_of_repository(ev) || !is_of_our_app(e, ev))
+		return "it is of another repository or App";
+	return *ev->actor ? NULL : "nobody pressed it";
+}
+
+void answer_take(struct answers *answers, const struct ci_event *ev)
+{
+	const struct engine *e = answers->e;
+	const char *colon = strrchr(ev->plan, ':'), *wrong = wrong_with(e, ev);
+	const struct provider_api *ops = NULL;
+	struct api *api = engine_api(e, ev->provider, &ops);
+	struct press *p = place_for(answers);
+	const struct api_run run = { .repo = ev->repo,
+				     .repo_id = ev->repo_id,
+				     .installation = ev->installation };
+
+	if (!wrong && (!api || !ops->get_right || !engine_serves(e, ops, ev->source)))
+		wrong = "nobody here can ask who may press it";
+	if (!wrong && !p)
+		wrong = "too many are pressed at once";
+	if (wrong || !colon ||
+	    !text_copy(p->ref, sizeof(p->ref), ev->plan, (size_t)(colon - ev->plan))) {
+		does_not_count(wrong ? wrong : "it names no plan", ev->plan, ev->actor);
 		return;
 	}
-	(void)snprintf(who, sizeof(who), "%.40s on GitHub", *ev->actor ? ev->actor : "somebody");
-	approve_cmd(&a, &e->ks, ref, ev->plan, who, approve);
-	redis_send_script(e->writer, &approve_script, &a.cmd, on_answered, e);
+	(void)snprintf(p->plan, sizeof(p->plan), "%s", ev->plan);
+	(void)snprintf(p->who, sizeof(p->who), "%.40s on GitHub", ev->actor);
+	p->approve = strcmp(ev->answer, "approve") == 0;
+	p->busy = true;
+	(void)ops->get_right(api, &run, ev->actor, on_right, p);
 }

@@ -258,7 +258,7 @@ static void record(struct consumer *c, unsigned partition, const char *id,
 /* Whoever lost it on its way presses again: it is still suggested then. */
 static void take_answer(struct consumer *c, const char *id, const struct ci_event *ev)
 {
-	answer_take(c->e, ev);
+	answer_take(c->e->answers, ev);
 	batch_ack(&c->batch, id);
 }
 

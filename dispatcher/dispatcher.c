@@ -1,4 +1,5 @@
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/answer.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -586,6 +587,7 @@ static int set_up(struct daemon *d, struct err *err)
 		abort();
 	e->logs = log_reader_new(e->base, e->detector);
 	e->owners = owners_new();
+	e->answers = answers_new(e);
 	e->trust = trust_new(e);
 	e->work = work_new(e);
 	e->consumer = consumer_new(e, on_ready, d);
@@ -620,6 +622,7 @@ static void tear_down(struct daemon *d)
 		e->providers[i].ops->close(e->providers[i].api);
 	http_client_free(e->http);
 	owners_free(e->owners);
+	answers_free(e->answers);
 	knowledge_free(e->knowledge);
 	detector_free(e->detector);
 	policy_free(e->policy);

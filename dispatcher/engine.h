@@ -11,6 +11,7 @@
 #include "core/keys.h"
 #include "healers/provider_api.h"
 
+struct answers;
 struct audit;
 struct audit_trim;
 struct conf;
@@ -76,6 +77,7 @@ struct engine {
 	struct policy *policy;
 	struct notify *notify; /* who is told */
 	struct owners *owners;
+	struct answers *answers;     /* from buttons */
 	struct knowledge *knowledge; /* what to say of a cause */
 	struct trust_watch *trust;   /* in the rules */
 

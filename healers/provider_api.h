@@ -191,6 +191,8 @@ struct api_result {
 	struct api_branch branch;
 	/* get_clone */
 	struct api_clone clone;
+	/* get_right */
+	bool may_write;
 	/* find_proposal: the newest from that branch; open_proposal */
 	struct api_proposal proposal;
 
@@ -315,6 +317,13 @@ struct provider_api {
 	 */
 	struct api_call *(*show)(struct api *, const struct api_run *, const struct api_note *,
 				 api_fn *, void *arg);
+
+	/*
+	 * Whether the person of that name may write to the repository, and so could do all that we
+	 * do. NULL: nobody can be asked that.
+	 */
+	struct api_call *(*get_right)(struct api *, const struct api_run *, const char *person,
+				      api_fn *, void *arg);
 
 	/*
 	 * For proposals; NULL, all of them, where a provider keeps no repositories. API_OK with

@@ -463,6 +463,35 @@ static void self_refused(struct api_call *c, const struct http_reply *r)
 	api_report(c);
 }
 
+/* Roles of an organisation's own making are told as what they are made from, maintain as write. */
+static void take_right(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *may = json_str(o, "permission", "");
+
+	if (api_ended(c, r, *may, "a permission"))
+		return;
+	c->result.may_write = strcmp(may, "admin") == 0 || strcmp(may, "write") == 0;
+	api_report(c);
+}
+
+static struct api_call *get_right(struct api *api, const struct api_run *run, const char *person,
+				  api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_requests(api, run, fn, arg);
+	struct buf b;
+
+	buf_init(&b, FILE_URL_MAX);
+	buf_puts(&b, "/collaborators/");
+	api_put_encoded(&b, person, strlen(person));
+	buf_puts(&b, "/permission");
+	c->of_runs = true;
+	c->request = (struct api_request){ .method = "GET",
+					   .path = api_body(c, &b),
+					   .need = "metadata: read",
+					   .take = take_right };
+	return api_submit(c);
+}
+
 /* --- the caches of a run ------------------------------------------------- */
 
 /* What it could restore: of its own branch, of its pull request, of the default branch. */
@@ -1123,6 +1152,7 @@ const struct provider_api provider_api_github = {
 	.update_branch = github_update_branch,
 	.find_afresh = github_find_afresh,
 	.show = show,
+	.get_right = get_right,
 	.get_branch = github_get_branch,
 	.find_proposal = github_find_proposal,
 	.get_clone = github_get_clone,

@@ -9,7 +9,7 @@
 static const char *const calls[] = { "get_run", "list_jobs", "log",        "log_file", "rerun",
 				     "token",   "list_runs", "list_repos", "hooks",    "caches",
 				     "cancel",  "git",       "pulls",      "dispatch", "push",
-				     "renew",   "other" };
+				     "renew",   "right",     "other" };
 static const char *const kinds[] = { "status",     "hang",           "drop",
 				     "garbage",    "redirect",       "apply_then_drop",
 				     "slow",       "truncate",       "truncated_zip",

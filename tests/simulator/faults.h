@@ -26,6 +26,7 @@ enum call {
 	CALL_DISPATCH, /* a new run by hand */
 	CALL_PUSH,     /* git itself, over HTTP */
 	CALL_RENEW,    /* of credentials, by whoever looks after them */
+	CALL_RIGHT,    /* what a person may do */
 	CALL_OTHER,
 };
 

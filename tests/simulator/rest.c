@@ -495,6 +495,44 @@ static void get_user(struct ask *a)
 	buf_done(&b);
 }
 
+/* The role has the organisation's own word for it, the permission what that comes to. */
+static void get_right(struct ask *a)
+{
+	static const struct {
+		const char *login, *role, *permission;
+	} rows[] = {
+		{ "olga-owner", "admin", "admin" },     { "max-maintainer", "maintain", "write" },
+		{ "tina-triage", "triage", "read" },    { "rita-reader", "read", "read" },
+		{ "cora-custom", "releaser", "write" }, { "nils-nobody", "none", "none" },
+	};
+	const char *role = world_knows(a->rest) ? "write" : NULL, *permission = role;
+	char why[1100];
+	struct buf b;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (strcasecmp(rows[i].login, a->rest) == 0) {
+			role = rows[i].role;
+			permission = rows[i].permission;
+		}
+	}
+	if (!role) {
+		(void)snprintf(why, sizeof(why), "%s is not a user", a->rest);
+		ask_refuse(a, 404, why, "rest/collaborators/collaborators");
+		return;
+	}
+	buf_init(&b, ANSWER_MAX);
+	js_open(&b, NULL, '{');
+	js_str(&b, "permission", permission);
+	js_str(&b, "role_name", role);
+	js_open(&b, "user", '{');
+	js_str(&b, "login", a->rest);
+	js_str(&b, "type", "User");
+	js_close(&b, '}');
+	js_close(&b, '}');
+	ask_reply_json(a, 200, js_done(&b));
+	buf_done(&b);
+}
+
 static void get_app(struct ask *a)
 {
 	struct buf b;
@@ -877,6 +915,8 @@ static const struct route routes[] = {
 	  SCOPE_NONE },
 	{ "GET", "/app/hook/deliveries", CALL_HOOKS, list_deliveries, false, true, SCOPE_NONE },
 	{ "POST", "/app/hook/deliveries/{n}/attempts", CALL_HOOKS, redeliver, true, true,
+	  SCOPE_NONE },
+	{ "GET", REPO "/collaborators/{p}/permission", CALL_RIGHT, get_right, false, false,
 	  SCOPE_NONE },
 	{ "GET", "/user", CALL_OTHER, get_user, false, false, SCOPE_NONE },
 	{ "GET", "/app", CALL_OTHER, get_app, false, true, SCOPE_NONE },

@@ -74,6 +74,14 @@ static const struct workflow workflows[] = {
 };
 
 static const char *const people[] = { "mira-k", "tomasz-w", "jun-ito", "adaobi-n", "sven-l" };
+
+bool world_knows(const char *person)
+{
+	for (size_t i = 0; i < ARRAY_LEN(people); i++)
+		if (strcasecmp(people[i], person) == 0)
+			return true;
+	return false;
+}
 static const char *const branches[] = {
 	"main", "main", "main", "feat/basket-notes", "fix/flaky-login", "renovate/lockfile"
 };

@@ -201,6 +201,8 @@ bool repo_seen_by(const struct repo *, enum flavour);
 struct repo *world_repo_by_name(struct world *, const char *name);
 
 /* Until then every run fails because of it, at first and when it is run again. */
+/* Whether it is one of the people who push; they may write everywhere. */
+bool world_knows(const char *person);
 void world_outage(struct world *, const struct cause *, int64_t ms);
 
 /*

@@ -204,6 +204,14 @@ void fake_api_show(struct fake_api *f, const struct api_run *run, const struct a
 	wait_report(f, out);
 }
 
+void fake_api_right(struct fake_api *f, const struct api_run *run, const char *person,
+		    struct fake_report *out)
+{
+	*out = (struct fake_report){ 0 };
+	(void)f->ops->get_right(f->api, run, person, on_result, out);
+	wait_report(f, out);
+}
+
 void fake_api_list(struct fake_api *f, enum fake_list list, const struct api_scan *scan,
 		   struct fake_report *out)
 {

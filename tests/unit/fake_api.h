@@ -88,6 +88,8 @@ void fake_api_act(struct fake_api *, size_t call, const struct api_run *, struct
 void fake_api_show(struct fake_api *, const struct api_run *, const struct api_note *,
 		   struct fake_report *out);
 enum fake_list { FAKE_RUNS, FAKE_REPOS };
+void fake_api_right(struct fake_api *, const struct api_run *, const char *person,
+		    struct fake_report *out);
 void fake_api_list(struct fake_api *, enum fake_list, const struct api_scan *,
 		   struct fake_report *out);
 

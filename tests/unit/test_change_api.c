@@ -543,6 +543,40 @@ static void a_provider_without_repositories_has_none_of_it(void **state)
 	assert_null(provider_api_jenkins.open_proposal);
 }
 
+/* --- who may answer ------------------------------------------------------------------------ */
+
+static void only_who_may_write_may_answer(void **state)
+{
+	static const struct {
+		const char *body;
+		bool may;
+	} rows[] = {
+		{ "{\"permission\":\"admin\",\"role_name\":\"admin\"}", true },
+		{ "{\"permission\":\"write\",\"role_name\":\"maintain\"}", true },
+		{ "{\"permission\":\"write\",\"role_name\":\"releaser\"}", true },
+		{ "{\"permission\":\"read\",\"role_name\":\"triage\"}", false },
+		{ "{\"permission\":\"read\",\"role_name\":\"write\"}", false }, /* a name */
+		{ "{\"permission\":\"none\",\"role_name\":\"none\"}", false },
+		{ "{\"permission\":\"Write \"}", false },
+	};
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCRIPT(f, { .method = "GET",
+			    .path = "/repos/acme/shop/collaborators/ada%2F..%3F/permission",
+			    .status = 200,
+			    .body = rows[i].body });
+		fake_api_right(f, &run, "ada/..?", &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_case(s.r.may_write == rows[i].may, rows[i].body);
+	}
+	SCRIPT(f, { .method = "GET", .path = "/permission", .status = 200, .body = "{}" });
+	fake_api_right(f, &run, "ada", &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	assert_false(s.r.may_write);
+}
+
 /* --- bringing a branch up to date ---------------------------------------------------------- */
 
 static const struct api_afresh update = {
@@ -621,6 +655,7 @@ int main(void)
 		GITHUB(says_how_git_gets_in),
 		GITLAB(says_how_git_gets_in),
 		GITHUB(no_secret_goes_over_plain_http),
+		GITHUB(only_who_may_write_may_answer),
 		GITHUB(github_updates_the_pull_request_of_the_branch),
 		GITLAB(gitlab_rebases_the_merge_request_of_the_branch),
 		cmocka_unit_test(a_provider_without_repositories_has_none_of_it),
