@@ -90,6 +90,7 @@ static const struct field {
 	F(job, FIELD_TEXT, false),
 	F(branch, FIELD_TEXT, false),
 	F(default_branch, FIELD_TEXT, false),
+	F(base, FIELD_TEXT, false),
 	F(sha, FIELD_TEXT, false),
 	F(trigger, FIELD_TEXT, false),
 	F(plan, FIELD_TEXT, false),

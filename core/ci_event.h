@@ -57,6 +57,7 @@ struct ci_event {
 	char job[120];          /* job or check name */
 	char branch[120];
 	char default_branch[64];
+	char base[64]; /* branch that its pull or merge request is for, "" when none or unknown */
 	char sha[41];
 	char trigger[24]; /* event that started the run: "push" */
 	char plan[96];    /* CI_CHECK of ours whose button somebody pressed: of what plan it is */

@@ -112,20 +112,11 @@ void enqueue_fit(struct ci_event *ev)
 		char *text;
 		size_t keep;
 	} cuts[] = {
-		{ ev->job, 60 },
-		{ ev->pipeline, 60 },
-		{ ev->url, 0 },
-		{ ev->actor, 20 },
-		{ ev->job, 20 },
-		{ ev->pipeline, 20 },
-		{ ev->branch, 60 },
-		{ ev->actor, 0 },
-		{ ev->job, 0 },
-		{ ev->pipeline, 0 },
-		{ ev->default_branch, 20 },
-		{ ev->head_repo, 0 },
-		{ ev->branch, 20 },
-		{ ev->failure_reason, 0 },
+		{ ev->job, 60 },      { ev->pipeline, 60 }, { ev->url, 0 },
+		{ ev->actor, 20 },    { ev->job, 20 },      { ev->pipeline, 20 },
+		{ ev->base, 0 },      { ev->branch, 60 },   { ev->actor, 0 },
+		{ ev->job, 0 },       { ev->pipeline, 0 },  { ev->default_branch, 20 },
+		{ ev->head_repo, 0 }, { ev->branch, 20 },   { ev->failure_reason, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cuts) && enqueue_entry_bytes(ev) > ENQUEUE_ENTRY_BYTES_MAX;

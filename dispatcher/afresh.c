@@ -6,6 +6,7 @@
 
 #include "core/mem.h"
 #include "core/redis.h"
+#include "dispatcher/base_watch.h"
 #include "dispatcher/policy.h"
 #include "dispatcher/work.h"
 
@@ -30,6 +31,8 @@ void afresh_wish(struct task *t, const struct policy_answer *policy, struct api_
 		.sha = t->run.sha,
 		.pipeline_id = t->run.pipeline_id,
 		.trigger = t->run.trigger,
+		.head_repo = t->run.head_repo,
+		.base = base_watch_base(&t->run),
 		.inputs = policy ? policy->larger_runner : NULL,
 		.n_inputs = policy ? policy->n_larger_runner : 0,
 		.since_ms = (int64_t)t->plan.created_at_ms,

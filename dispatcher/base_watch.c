@@ -12,7 +12,7 @@
 #include "core/text.h"
 #include "dispatcher/work.h"
 
-enum { KEEP_S = 14 * 24 * 3600, KEPT_MAX = 500, MEMBER_MAX = 200, REST_MAX = 160 };
+enum { KEEP_S = 14 * 24 * 3600, KEPT_MAX = 500, MEMBER_MAX = 200, REST_MAX = 240 };
 
 /*
  * KEYS base; ARGV at_ms keep_s kept, failed, fingerprint, passed. One sorted set by time: when the
@@ -31,11 +31,11 @@ static struct redis_script failed_script = {
 };
 
 static void key_of(const struct engine *e, unsigned partition, const char *source, uint64_t repo,
-		   char out[static KEY_MAX])
+		   const char *branch, char out[static KEY_MAX])
 {
 	char rest[REST_MAX];
 
-	(void)snprintf(rest, sizeof(rest), "%.100s:%" PRIu64, source, repo);
+	(void)snprintf(rest, sizeof(rest), "%.40s:%" PRIu64 ":%.120s", source, repo, branch);
 	key_part_of(&e->ks, partition, "base", rest, out);
 }
 
@@ -53,9 +53,16 @@ static bool of_proposal(const char *trigger)
 	       text_starts(trigger, "external_pull_request");
 }
 
-static bool of_base(const char *branch, const char *base, const char *trigger)
+/* Any branch may be one that something is proposed for. */
+static bool of_base(const char *branch, const char *trigger)
 {
-	return *base && strcmp(branch, base) == 0 && !of_proposal(trigger);
+	return *branch && !of_proposal(trigger);
+}
+
+/* GitHub does not tell it of what a fork proposes; then it is seen when the provider is asked. */
+const char *base_watch_base(const struct run *r)
+{
+	return *r->base ? r->base : r->default_branch;
 }
 
 void base_watch_passed(struct engine *e, unsigned partition, const struct ci_event *ev)
@@ -63,9 +70,9 @@ void base_watch_passed(struct engine *e, unsigned partition, const struct ci_eve
 	char key[KEY_MAX], passed[MEMBER_MAX], at[24];
 
 	if (ev->status != CI_COMPLETED || strcmp(ev->conclusion, "success") != 0 ||
-	    !of_base(ev->branch, ev->default_branch, ev->trigger))
+	    !of_base(ev->branch, ev->trigger))
 		return;
-	key_of(e, partition, ev->source, ev->repo_id, key);
+	key_of(e, partition, ev->source, ev->repo_id, ev->branch, key);
 	member(passed, ev->pipeline_id, "passed", "", "");
 	(void)snprintf(at, sizeof(at), "%" PRIu64, (uint64_t)ev->at_ms);
 	redis_send_args(e->writer, NULL, NULL, "ZADD", key, "XX", "GT", at, passed, (char *)NULL);
@@ -77,9 +84,9 @@ void base_watch_failed(struct task *t, const struct finding *f)
 	char key[KEY_MAX], names[3][MEMBER_MAX];
 	struct redis_cmd cmd;
 
-	if (!of_base(r->branch, r->default_branch, r->trigger) || !*f->fingerprint)
+	if (!of_base(r->branch, r->trigger) || !*f->fingerprint)
 		return;
-	key_of(t->e, t->partition, r->source, r->repo_id, key);
+	key_of(t->e, t->partition, r->source, r->repo_id, r->branch, key);
 	member(names[0], r->pipeline_id, "failed", "", "");
 	member(names[1], r->pipeline_id, "of", f->fingerprint, "");
 	member(names[2], r->pipeline_id, "passed", "", "");
@@ -121,13 +128,13 @@ void base_watch_ask(struct task *t, const struct finding *f, void (*then)(struct
 	char key[KEY_MAX], names[4][MEMBER_MAX];
 	struct asked *q;
 
-	if (!of_proposal(r->trigger) || !*f->fingerprint) {
+	if (!of_proposal(r->trigger) || !*f->fingerprint || !*base_watch_base(r)) {
 		then(t, false);
 		return;
 	}
 	q = arena_alloc(t->arena, sizeof(*q));
 	*q = (struct asked){ t, then };
-	key_of(t->e, t->partition, r->source, r->repo_id, key);
+	key_of(t->e, t->partition, r->source, r->repo_id, base_watch_base(r), key);
 	member(names[0], r->pipeline_id, "failed", "", "");
 	member(names[1], r->pipeline_id, "passed", "", "");
 	member(names[2], r->pipeline_id, "of", f->fingerprint, "");
@@ -142,7 +149,7 @@ void base_watch_tried(struct task *t)
 	const struct run *r = &t->run;
 	char key[KEY_MAX], tried[MEMBER_MAX], at[24];
 
-	key_of(t->e, t->partition, r->source, r->repo_id, key);
+	key_of(t->e, t->partition, r->source, r->repo_id, base_watch_base(r), key);
 	member(tried, r->pipeline_id, "tried", t->plan.fingerprint, r->branch);
 	(void)snprintf(at, sizeof(at), "%" PRId64, task_now_ms(t));
 	redis_send_args(t->e->writer, NULL, NULL, "ZADD", key, at, tried, (char *)NULL);

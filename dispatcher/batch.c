@@ -192,6 +192,7 @@ void batch_record(struct batch *b, const char *id, const struct ci_event *ev)
 		{ "pipeline", ev->pipeline },
 		{ "branch", ev->branch },
 		{ "default_branch", ev->default_branch },
+		{ "base", ev->base },
 		{ "trigger", ev->trigger },
 		{ "actor", ev->actor },
 		{ "head_repo", ev->head_repo },

@@ -41,6 +41,7 @@ static const struct column run_columns[] = {
 	NUMBER(run, at_ms),       TEXT(run, failure_reason),
 	TEXT(run, trigger),       NUMBER(run, merge_request),
 	NUMBER(run, began_ms),    NUMBER(run, hang),
+	TEXT(run, base),          TEXT(run, head_repo),
 };
 
 static const struct column plan_columns[] = {

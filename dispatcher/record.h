@@ -13,7 +13,7 @@ struct redisReply;
 struct run {
 	const char *provider, *source, *repo, *pipeline, *branch, *default_branch, *sha, *url,
 		*conclusion, *trace, *finding, *fingerprint, *category, *awaiting, *failure_reason,
-		*trigger;
+		*trigger, *base, *head_repo;
 	uint64_t repo_id, run_id, pipeline_id, installation, merge_request, generation, rank,
 		diagnosed, finding_generation, failed, reruns, excused, updated_at_ms, at_ms,
 		began_ms, hang;

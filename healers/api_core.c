@@ -336,6 +336,8 @@ struct api_call *api_begin_afresh(struct api *api, bool writes, const struct api
 	copy->branch = arena_strdup(a, wish->branch);
 	copy->sha = arena_strdup(a, wish->sha);
 	copy->trigger = arena_strdup(a, wish->trigger);
+	copy->head_repo = arena_strdup(a, wish->head_repo);
+	copy->base = arena_strdup(a, wish->base);
 	copy->inputs = inputs;
 	c->work = copy;
 	return c;
@@ -353,6 +355,35 @@ void api_request(struct api_call *c, const struct api_request *next)
 {
 	c->request = *next;
 	c->api->kind->start(c);
+}
+
+bool api_ask_self(struct api_call *c, void (*knowing)(struct api_call *), const char *path,
+		  void (*take)(struct api_call *, const struct http_reply *, struct json_object *),
+		  struct api_request *request)
+{
+	if (*c->api->self || c->api->self_unknown)
+		return false;
+	c->knowing = knowing;
+	*request = (struct api_request){ .method = "GET", .path = path, .take = take };
+	return true;
+}
+
+/* What this call is about can be told all the same. */
+void api_take_self(struct api_call *c, const struct http_reply *r, const char *name)
+{
+	struct api *api = c->api;
+
+	if (c->result.fate == API_OK)
+		(void)snprintf(api->self, sizeof(api->self), "%.79s", name);
+	else if (r->status == 403 || r->status == 404)
+		api->self_unknown = true;
+	api_say(&c->result, API_OK, r->status, -1, "%s", "");
+	c->knowing(c);
+}
+
+bool api_is_foreign(const struct api *api, const char *name)
+{
+	return *api->self && strcasecmp(api->self, name) != 0;
 }
 
 void api_take(struct api_call *c, const struct http_reply *r)
@@ -537,6 +568,7 @@ bool api_next_secret(struct api_call *c, const struct http_reply *r)
 	    !conf_secret(api->conf, api->kind->token_key, 1))
 		return false;
 	c->refused_once = true;
+	*api->self = '\0'; /* it may be another user's */
 	api->token++;
 	if (!conf_secret(api->conf, api->kind->token_key, api->token))
 		api->token = 0;

@@ -32,7 +32,6 @@ enum {
 /* What a table asks for, one for each of its functions. */
 enum api_ask {
 	ASK_RUN,
-	ASK_SELF,
 	ASK_JOBS,
 	ASK_LOG,
 	ASK_ARCHIVE,
@@ -58,7 +57,7 @@ enum api_ask {
  */
 struct api_request {
 	const char *method;
-	/* Below the repository's address, or with ~ in front below the API's own (GitLab). */
+	/* Below the repository's address, or with ~ in front below the API's own. */
 	const char *path; /* in the call's arena, as is the body */
 	const char *body; /* JSON; NULL: none */
 	const char *need; /* the permission, for words */
@@ -93,6 +92,9 @@ struct api {
 	char *url;    /* without a slash at its end */
 	size_t token; /* index in the list of the kind's token_key */
 	struct api_limit limits[API_LIMITS_MAX];
+	/* Who our calls are by, "" until that was asked for; a token may not be allowed to know. */
+	char self[80];
+	bool self_unknown;
 
 	struct api_call *calls;             /* all that have not reported */
 	struct api_call *late, **late_tail; /* ended before anything was asked */
@@ -130,8 +132,9 @@ struct api_call {
 
 	struct api_request request; /* the one that is under way */
 	bool of_runs; /* ... is about runs: the token of an App need not be for changes */
-	struct api_change change; /* a copy in the arena, but for its files */
-	void *work;               /* of the request's, in the arena */
+	struct api_change change;           /* a copy in the arena, but for its files */
+	void *work;                         /* of the request's, in the arena */
+	void (*knowing)(struct api_call *); /* what goes on once it is known who we are */
 
 	struct http_call *http;
 	char *authorization; /* as sent, to say which one was refused */
@@ -175,6 +178,17 @@ void api_input(struct api_call *, const char *input, const char **name, const ch
 void api_take(struct api_call *, const struct http_reply *);
 /* The next one. Only from `take`. */
 void api_request(struct api_call *, const struct api_request *);
+/*
+ * True: somebody has to be asked who we are; `request` does, and its answer is for api_take_self(),
+ * after which it goes on with `knowing`. False: it is known, or nobody will say.
+ */
+bool api_ask_self(struct api_call *, void (*knowing)(struct api_call *), const char *path,
+		  void (*take)(struct api_call *, const struct http_reply *, struct json_object *),
+		  struct api_request *request);
+/* `name` as it was told, "" when it was not. */
+void api_take_self(struct api_call *, const struct http_reply *, const char *name);
+/* True: that is somebody else, for certain. */
+bool api_is_foreign(const struct api *, const char *name);
 /*
  * For `take`. True: the answer was refused, or is not what was asked for (not `good`), and that was
  * reported.

@@ -189,6 +189,13 @@ static void take_pull(struct api_call *c, const struct http_reply *r, struct jso
 		       });
 }
 
+/* Another repository has a branch of the same name. */
+static bool is_of_branch(const struct api_afresh *wish, const char *branch, const char *repo)
+{
+	return strcmp(branch, wish->branch) == 0 &&
+	       (!*wish->head_repo || strcasecmp(repo, wish->head_repo) == 0);
+}
+
 /* Others contain the commit, too: those of branches that were made from this one. */
 static void take_pulls(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
@@ -201,12 +208,17 @@ static void take_pulls(struct api_call *c, const struct http_reply *r, struct js
 		struct json_object *one = json_object_array_get_idx(o, i);
 
 		if (strcmp(json_str(one, "state", ""), "open") == 0 &&
-		    strcmp(json_str(one, "head.ref", ""), wish->branch) == 0 &&
+		    is_of_branch(wish, json_str(one, "head.ref", ""),
+				 json_str(one, "head.repo.full_name", "")) &&
+		    (!*wish->base || strcmp(json_str(one, "base.ref", ""), wish->base) == 0) &&
 		    (!number || strcmp(json_str(one, "head.sha", ""), wish->sha) == 0))
 			number = json_i64(one, "number", 0);
 	}
 	if (number <= 0) {
-		refuse(c, "there is no open pull request of that commit");
+		api_refuse(&c->result, 0,
+			   "there is no open pull request of that commit for the branch %.80s",
+			   wish->base);
+		api_report(c);
 		return;
 	}
 	api_request(c, &(struct api_request){
@@ -241,7 +253,12 @@ static bool is_it(const struct api_call *c, struct json_object *run)
 	int64_t at = text_iso8601_ms(json_str(run, "created_at", ""));
 	uint64_t workflow = (uint64_t)json_i64(run, "workflow_id", 0);
 
-	if (wish->updated && strcmp(json_str(run, "head_sha", ""), wish->sha) == 0)
+	if (wish->updated && (strcmp(json_str(run, "head_sha", ""), wish->sha) == 0 ||
+			      !is_of_branch(wish, json_str(run, "head_branch", ""),
+					    json_str(run, "head_repository.full_name", ""))))
+		return false;
+	/* Whoever runs it again is its triggering actor. */
+	if (api_is_foreign(c->api, json_str(run, "actor.login", "")))
 		return false;
 	/* Two clocks. */
 	return at >= wish->since_ms - OURS_AND_THEIRS_MS &&
@@ -270,13 +287,11 @@ static void take_list(struct api_call *c, const struct http_reply *r, struct jso
 	api_report(c);
 }
 
-struct api_call *github_find_afresh(struct api *api, const struct api_run *run,
-				    const struct api_afresh *wish, api_fn *fn, void *arg)
+static struct api_request list_of(struct api_call *c)
 {
-	struct api_call *c = api_begin_afresh(api, false, run, wish, fn, arg);
+	const struct api_afresh *wish = c->work;
 	struct buf b;
 
-	c->of_runs = true;
 	buf_init(&b, URL_MAX);
 	buf_printf(&b, "/actions/runs?exclude_pull_requests=true&per_page=%d&event=", LIST_MAX);
 	if (wish->updated) {
@@ -287,8 +302,25 @@ struct api_call *github_find_afresh(struct api *api, const struct api_run *run,
 		buf_puts(&b, "workflow_dispatch&head_sha=");
 		api_put_encoded(&b, wish->sha, strlen(wish->sha));
 	}
-	c->request = (struct api_request){
+	return (struct api_request){
 		.method = "GET", .path = api_body(c, &b), .need = need_read, .take = take_list
 	};
+}
+
+static void ask_list(struct api_call *c)
+{
+	const struct api_request list = list_of(c);
+
+	api_request(c, &list);
+}
+
+struct api_call *github_find_afresh(struct api *api, const struct api_run *run,
+				    const struct api_afresh *wish, api_fn *fn, void *arg)
+{
+	struct api_call *c = api_begin_afresh(api, false, run, wish, fn, arg);
+
+	c->of_runs = true;
+	if (!github_ask_self(c, ask_list, &c->request))
+		c->request = list_of(c);
 	return api_submit(c);
 }

@@ -4,6 +4,12 @@
 
 #include "healers/provider_api.h"
 
+struct api_request;
+
+/* api_ask_self() at GitHub; the client has it. */
+bool github_ask_self(struct api_call *, void (*knowing)(struct api_call *),
+		     struct api_request *request);
+
 api_afresh_fn github_start_afresh, github_update_branch, github_find_afresh;
 
 #endif

@@ -78,6 +78,7 @@ bool github_run_event(struct json_object *o, struct ci_event *out)
 	COPY(trigger, "event");
 	COPY(actor, "triggering_actor.login");
 	COPY(head_repo, "head_repository.full_name");
+	COPY(base, "pull_requests.0.base.ref");
 	COPY(url, "html_url");
 	if (!out->generation)
 		out->generation = 1;

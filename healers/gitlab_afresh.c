@@ -163,6 +163,8 @@ static void take_request(struct api_call *c, const struct http_reply *r, struct 
 		return;
 	if (strcmp(json_str(o, "state", ""), "opened") != 0)
 		refuse(c, "the merge request is not open any more");
+	else if (*wish->base && strcmp(json_str(o, "target_branch", ""), wish->base) != 0)
+		refuse(c, "the merge request is for another branch than the one that was mended");
 	else if (strcmp(json_str(o, "sha", ""), wish->sha) != 0)
 		went_on(c);
 	else if (!ours && !json_flag(o, "allow_maintainer_to_push", false))
@@ -189,7 +191,10 @@ static void ask_request(struct api_call *c)
 		       });
 }
 
-/* Others contain the commit, too: those of branches that were made from this one. */
+/*
+ * Others contain the commit, too: those of branches that were made from this one, or of the same
+ * name in a fork.
+ */
 static void take_requests(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
 	const struct api_afresh *wish = c->work;
@@ -200,7 +205,8 @@ static void take_requests(struct api_call *c, const struct http_reply *r, struct
 		struct json_object *one = json_object_array_get_idx(o, i);
 
 		if (strcmp(json_str(one, "state", ""), "opened") == 0 &&
-		    strcmp(json_str(one, "source_branch", ""), wish->branch) == 0)
+		    strcmp(json_str(one, "source_branch", ""), wish->branch) == 0 &&
+		    (uint64_t)json_i64(one, "source_project_id", 0) == c->run.repo_id)
 			c->run.merge_request = (uint64_t)json_i64(one, "iid", 0);
 	}
 	if (c->run.merge_request)
@@ -257,14 +263,20 @@ static void take_list(struct api_call *c, const struct http_reply *r, struct jso
 	api_report(c);
 }
 
-static const char *list_path(struct api_call *c, const char *source, const char *sha)
+static struct api_request list_of(struct api_call *c, const char *source, const char *sha)
 {
 	struct buf b;
 
 	buf_init(&b, URL_MAX);
 	buf_printf(&b, "/pipelines?%sper_page=%d&sha=", source, LIST_MAX);
 	api_put_encoded(&b, sha, strlen(sha));
-	return api_body(c, &b);
+	if (*c->api->self) {
+		buf_puts(&b, "&username=");
+		api_put_encoded(&b, c->api->self, strlen(c->api->self));
+	}
+	return (struct api_request){
+		.method = "GET", .path = api_body(c, &b), .need = need_read, .take = take_list
+	};
 }
 
 /* Pipelines of a merge request are at another reference than its branch, but of its commit. */
@@ -272,6 +284,7 @@ static void take_new_head(struct api_call *c, const struct http_reply *r, struct
 {
 	const struct api_afresh *wish = c->work;
 	const char *sha = json_str(o, "commit.id", json_str(o, "sha", ""));
+	struct api_request list;
 
 	if (api_ended(c, r, *sha, "a branch"))
 		return;
@@ -280,10 +293,34 @@ static void take_new_head(struct api_call *c, const struct http_reply *r, struct
 		api_report(c);
 		return;
 	}
-	api_request(c, &(struct api_request){ .method = "GET",
-					      .path = list_path(c, "", sha),
-					      .need = need_read,
-					      .take = take_list });
+	list = list_of(c, "", sha);
+	api_request(c, &list);
+}
+
+static struct api_request first_of(struct api_call *c)
+{
+	const struct api_afresh *wish = c->work;
+
+	if (!wish->updated)
+		return list_of(c, "source=api&", wish->sha);
+	return (struct api_request){
+		.method = "GET",
+		.path = c->run.merge_request ? request_path(c, "") : branch_path(c),
+		.need = need_read,
+		.take = take_new_head,
+	};
+}
+
+static void ask_first(struct api_call *c)
+{
+	const struct api_request first = first_of(c);
+
+	api_request(c, &first);
+}
+
+static void take_self(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	api_take_self(c, r, json_str(o, "username", ""));
 }
 
 struct api_call *gitlab_find_afresh(struct api *api, const struct api_run *run,
@@ -291,13 +328,7 @@ struct api_call *gitlab_find_afresh(struct api *api, const struct api_run *run,
 {
 	struct api_call *c = api_begin_afresh(api, false, run, wish, fn, arg);
 
-	c->request = (struct api_request){
-		.method = "GET",
-		.path = !wish->updated       ? list_path(c, "source=api&", wish->sha)
-			: run->merge_request ? request_path(c, "")
-					     : branch_path(c),
-		.need = need_read,
-		.take = wish->updated ? take_new_head : take_list,
-	};
+	if (!api_ask_self(c, ask_first, "~/user", take_self, &c->request))
+		c->request = first_of(c);
 	return api_submit(c);
 }

@@ -1,4 +1,4 @@
-/* What failed on the default branch too, and is mended there, is mended in a branch that has it. */
+/* What failed on the branch that it is for too, and is mended there, is mended once it has that. */
 #include "healers/healer_afresh.h"
 
 static const struct heal_target targets[] = {
@@ -13,7 +13,7 @@ const struct healer healer_update_branch = {
 	.risk = RISK_CHANGE,
 	.targets = targets,
 	.of_proposals = true,
-	.because = "was on the default branch too, and is mended there",
+	.because = "was on the branch that this is for too, and is mended there",
 	.afresh = HEALER_CALL(update_branch),
 	.did = "the branch is brought up to date",
 	.acts_on_provider = true,

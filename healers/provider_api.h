@@ -134,6 +134,8 @@ struct api_branch {
  */
 struct api_afresh {
 	const char *branch, *sha;
+	const char *head_repo;     /* that the branch is in; "" when not known */
+	const char *base;          /* branch that its proposal is for; "" when not known */
 	uint64_t pipeline_id;      /* 0: not known */
 	const char *trigger;       /* what started the failed one, in the provider's words */
 	const char *const *inputs; /* "name=value": of a run by hand */

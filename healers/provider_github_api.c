@@ -35,9 +35,6 @@ struct github {
 	struct api api;
 	struct github_auth *auth;
 	bool app;
-	/* Who we are to GitHub, "" until that was asked for; a token may not be allowed to know. */
-	char self[80];
-	bool self_unknown;
 };
 
 struct github_call {
@@ -56,13 +53,15 @@ struct github_call {
 	unsigned n_caches, deleted;
 
 	const char *body, *sha; /* ASK_SHOW; in the arena */
-	const char *actor;      /* ASK_SELF: who ran it again; in the arena */
+	const char *actor;      /* ASK_RUN: who ran it again; in the arena */
 
 	/* ASK_ARCHIVE: what it is unpacked from and into, a step in each turn of the loop. */
 	struct tail_buf zip, log;
 	struct run_archive *archive;
 	struct event *turn;
 };
+
+static const char path_app[] = "~/app"; /* which an App asks in its own name */
 
 static struct github_call *github_call(struct api_call *c)
 {
@@ -80,7 +79,6 @@ static const char *need_of(const struct api_call *c)
 		return c->request.need;
 	switch (c->ask) {
 	case ASK_RUN:
-	case ASK_SELF:
 	case ASK_JOBS:
 	case ASK_LOG:
 	case ASK_ARCHIVE:
@@ -130,8 +128,8 @@ static bool for_app(const struct api_call *c)
 {
 	if (c->ask == ASK_REPOS)
 		return !((const struct github_call *)c)->listed;
-	if (c->ask == ASK_SELF)
-		return true;
+	if (c->ask == ASK_REQUEST)
+		return strcmp(c->request.path, path_app) == 0;
 	return (c->ask == ASK_DELIVERIES || c->ask == ASK_REDELIVER) && !c->scan.hook;
 }
 
@@ -412,55 +410,52 @@ static void next_request(struct api_call *c)
 
 /* --- whose re-run it is ---------------------------------------------------- */
 
+static void take_self(struct api_call *c, const struct http_reply *r, struct json_object *o)
+{
+	const char *slug = json_str(o, "slug", "");
+	char bot[80] = "";
+
+	if (*slug)
+		(void)snprintf(bot, sizeof(bot), "%.70s[bot]", slug);
+	api_take_self(c, r, github_of(c)->app ? bot : json_str(o, "login", ""));
+}
+
+bool github_ask_self(struct api_call *c, void (*knowing)(struct api_call *),
+		     struct api_request *request)
+{
+	c->of_runs = true;
+	return api_ask_self(c, knowing, github_of(c)->app ? path_app : "~/user", take_self,
+			    request);
+}
+
 static void compare_actor(struct api_call *c)
 {
-	const char *self = github_of(c)->self;
-
-	c->result.foreign = *self && strcasecmp(github_call(c)->actor, self) != 0;
+	c->result.foreign = api_is_foreign(c->api, github_call(c)->actor);
+	api_report(c);
 }
 
 /* True: another answer is needed before it can be said. */
 static bool ask_whose(struct api_call *c, struct json_object *o)
 {
 	const char *actor = json_str(o, "triggering_actor.login", "");
-	const struct github *g = github_of(c);
+	struct api_request who;
 
-	if (!*actor || !c->run.generation || c->result.generation <= c->run.generation ||
-	    g->self_unknown)
+	if (!*actor || !c->run.generation || c->result.generation <= c->run.generation)
 		return false;
 	if (!c->arena)
 		c->arena = arena_new();
 	github_call(c)->actor = arena_strdup(c->arena, actor);
-	if (*g->self) {
-		compare_actor(c);
+	if (!github_ask_self(c, compare_actor, &who)) {
+		c->result.foreign = api_is_foreign(c->api, actor);
 		return false;
 	}
 	/* They belong to this answer, and the report comes after another. */
 	c->result.status = arena_strdup(c->arena, c->result.status);
 	c->result.conclusion = arena_strdup(c->arena, c->result.conclusion);
 	c->result.ci_file = NULL;
-	c->ask = ASK_SELF;
-	next_request(c);
+	c->ask = ASK_REQUEST;
+	api_request(c, &who);
 	return true;
-}
-
-static void take_self(struct api_call *c, struct json_object *o)
-{
-	struct github *g = github_of(c);
-
-	if (g->app && *json_str(o, "slug", ""))
-		(void)snprintf(g->self, sizeof(g->self), "%.70s[bot]", json_str(o, "slug", ""));
-	else if (!g->app)
-		(void)snprintf(g->self, sizeof(g->self), "%.79s", json_str(o, "login", ""));
-	compare_actor(c);
-}
-
-/* Then nothing can be said about it, and the run is known all the same. */
-static void self_refused(struct api_call *c, const struct http_reply *r)
-{
-	github_of(c)->self_unknown = r->status == 403 || r->status == 404;
-	api_say(&c->result, API_OK, r->status, -1, "%s", "");
-	api_report(c);
 }
 
 /* Roles of an organisation's own making are told as what they are made from, maintain as write. */
@@ -640,8 +635,6 @@ static void take_json(struct api_call *c, const struct http_reply *r)
 	} else if (c->ask == ASK_RUN) {
 		if (read_run(c, r, o) && ask_whose(c, o))
 			return;
-	} else if (c->ask == ASK_SELF) {
-		take_self(c, o);
 	} else if (c->ask == ASK_CLEAR) {
 		take_used(c, r, o);
 		return;
@@ -674,7 +667,6 @@ static void take_answer(struct api_call *c, const struct http_reply *r)
 {
 	switch (c->ask) {
 	case ASK_RUN:
-	case ASK_SELF:
 	case ASK_CLEAR:
 	case ASK_CACHES:
 	case ASK_JOBS:
@@ -755,12 +747,8 @@ static void on_reply(const struct http_reply *r, void *arg)
 	if (r->status == 401 && !c->refused_once && api_from_origin(c->api, r) &&
 	    github_auth_reject(github_of(c)->auth, c->authorization)) {
 		c->refused_once = true;
-		*github_of(c)->self = '\0'; /* the next token may be another user's */
+		*c->api->self = '\0'; /* the next token may be another user's */
 		next_request(c);
-		return;
-	}
-	if (c->ask == ASK_SELF) {
-		self_refused(c, r);
 		return;
 	}
 	/* Somebody else was faster, or GitHub made room; or the run is over already. */
@@ -831,8 +819,6 @@ static char *url_of(const struct api_call *c)
 	case ASK_RUN:
 	case ASK_CLEAR:
 		return xasprintf("%s/runs/%" PRIu64, runs, c->run.run_id);
-	case ASK_SELF:
-		return xasprintf("%s/%s", c->api->url, github_of(c)->app ? "app" : "user");
 	case ASK_CACHES:
 		return xasprintf("%s/caches?sort=last_accessed_at&direction=desc&per_page=%d", runs,
 				 PAGE_MAX);
@@ -854,6 +840,8 @@ static char *url_of(const struct api_call *c)
 	case ASK_FILE:
 		return file_url(c);
 	case ASK_REQUEST:
+		if (*c->request.path == '~')
+			return xasprintf("%s%s", c->api->url, c->request.path + 1);
 		return xasprintf("%s/repos/%s%s", c->api->url, c->repo, c->request.path);
 	case ASK_RUNS:
 		return runs_url(c);

@@ -36,6 +36,7 @@ static const struct field run_fields[] = {
 	EV("workflow_run.event", FIELD_TEXT, false, trigger),
 	EV("workflow_run.triggering_actor.login", FIELD_TEXT, false, actor),
 	EV("workflow_run.head_repository.full_name", FIELD_TEXT, false, head_repo),
+	EV("workflow_run.pull_requests[].base.ref", FIELD_TEXT, false, base),
 	EV("workflow_run.html_url", FIELD_TEXT, false, url),
 	DRAFT("workflow_run.status", FIELD_TEXT, status),
 	DRAFT("workflow_run.actor.login", FIELD_TEXT, first_actor),

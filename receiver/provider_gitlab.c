@@ -51,6 +51,7 @@ static const struct field pipeline_fields[] = {
 	DRAFT("object_attributes.finished_at", FIELD_TIME, finished),
 	DRAFT("object_attributes.finished_at_iso", FIELD_TIME, finished_iso),
 	EV("merge_request.iid", FIELD_NUM, false, merge_request),
+	EV("merge_request.target_branch", FIELD_TEXT, false, base),
 	EV("source_pipeline.pipeline_id", FIELD_NUM, false, parent_run),
 	/* A pipeline has no attempt, but a retried job gets a new and higher id. */
 	EV("builds[].id", FIELD_MAX, false, generation),

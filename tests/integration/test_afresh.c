@@ -338,30 +338,42 @@ static const char *head_of(struct rig *r, const char *provider)
 	return answer_str(&a, "proposals.0.sha");
 }
 
-/* A branch from main with one commit, proposed; then main breaks. */
-static uint64_t propose(struct rig *r, const char *provider, const char *more)
+/* A branch from the base with one commit, proposed; then the base breaks. */
+static uint64_t propose_for(struct rig *r, const char *provider, const char *base, const char *more)
 {
 	uint64_t broken;
 
 	sim_post(r, "/_sim/repos",
 		 rig_printf(r, "{\"repo\":\"octo/%s\",\"provider\":\"%s\",\"git\":true}", provider,
 			    provider));
+	(void)commit_to(r, provider, base, "src/old.py");
 	(void)commit_to(r, provider, "work", "src/new.py");
 	sim_post(r, "/_sim/pulls",
-		 rig_printf(r, "{\"repo\":\"octo/%s\",\"head\":\"work\"%s}", provider, more));
-	broken = run_on(r, provider, "main", BROKEN);
+		 rig_printf(r, "{\"repo\":\"octo/%s\",\"head\":\"work\",\"base\":\"%s\"%s}",
+			    provider, base, more));
+	broken = run_on(r, provider, base, BROKEN);
 	(void)plan_result(r, broken, first_generation(r, broken));
 	return broken;
 }
 
+static uint64_t propose(struct rig *r, const char *provider, const char *more)
+{
+	return propose_for(r, provider, "main", more);
+}
+
 /* ... and is mended. */
-static void mend(struct rig *r, const char *provider, const char *file)
+static void mend_on(struct rig *r, const char *provider, const char *branch, const char *file)
 {
 	uint64_t good;
 
-	(void)commit_to(r, provider, "main", file);
-	good = run_on(r, provider, "main", "\"passes\":true,\"workflow\":\"CI\",\"job_ms\":20");
+	(void)commit_to(r, provider, branch, file);
+	good = run_on(r, provider, branch, "\"passes\":true,\"workflow\":\"CI\",\"job_ms\":20");
 	WAIT(r, strcmp(run_field(r, good, "conclusion"), "success") == 0);
+}
+
+static void mend(struct rig *r, const char *provider, const char *file)
+{
+	mend_on(r, provider, "main", file);
 }
 
 static uint64_t proposal_fails(struct rig *r, const char *provider, uint64_t like)
@@ -393,6 +405,31 @@ static void a_branch_gets_what_was_mended(struct rig *r)
 		/* Once: what fails alike after that is no matter of the branch. */
 		run = proposal_fails(r, provider, broken);
 		(void)result_of(r, run, "escalated");
+	}
+}
+
+/* Where it is for another branch than the default one, that branch counts, and no other. */
+static void the_branch_that_it_is_for_counts(struct rig *r)
+{
+	start_world(r, CHANGES);
+	(void)dispatcher(r, "dispatcher");
+	for (size_t i = 0; i < ARRAY_LEN(with_proposals); i++) {
+		const char *provider = with_proposals[i], *before;
+		uint64_t run, broken, other = 0;
+
+		broken = propose_for(r, provider, "release", "");
+		mend(r, provider, "src/elsewhere.py");
+		before = head_of(r, provider);
+		run = proposal_fails(r, provider, broken);
+		(void)result_of(r, run, "escalated");
+		assert_string_equal(head_of(r, provider), before);
+		mend_on(r, provider, "release", "src/fix.py");
+		run = proposal_fails(r, provider, broken);
+		(void)result_of(r, run, "healed");
+		assert_string_equal(plan_field(r, run, first_generation(r, run), "strategy"),
+				    "update_branch");
+		assert_string_not_equal(head_of(r, provider), before);
+		assert_int_equal(made_for(r, run, &other), 1);
 	}
 }
 
@@ -523,6 +560,7 @@ int main(int argc, char **argv)
 		RIG_TEST(it_is_made_once_whoever_is_killed),
 		RIG_TEST(trouble_at_the_provider_makes_no_second_run),
 		RIG_TEST(a_branch_gets_what_was_mended),
+		RIG_TEST(the_branch_that_it_is_for_counts),
 		RIG_TEST(what_is_not_mended_is_left_alone),
 		RIG_TEST(a_person_is_asked_unless_the_policy_says_otherwise),
 		RIG_TEST(a_branch_of_a_fork_is_its_owners),

@@ -196,6 +196,15 @@ void github_repo(struct buf *b, const struct github *g, const char *key, const s
 	js_close(b, '}');
 }
 
+void github_fork(struct buf *b, const char *key, const struct repo *of)
+{
+	js_open(b, key, '{');
+	js_u64(b, "id", of->id + 1);
+	js_url(b, "full_name", "%s/%s", GITHUB_FORK_OWNER, strchr(of->full_name, '/') + 1);
+	js_bool(b, "fork", true);
+	js_close(b, '}');
+}
+
 /* --- runs and jobs -------------------------------------------------------- */
 
 static void put_head_commit(struct buf *b, const struct run *r, const char *author)
@@ -251,7 +260,7 @@ const char *github_event(const struct run *r)
 static void put_pull_requests(struct buf *b, const struct github *g, const struct run *r)
 {
 	js_open(b, "pull_requests", '[');
-	if (r->proposal) {
+	if (r->proposal && !r->of_fork) {
 		js_open(b, NULL, '{');
 		js_u64(b, "id", r->repo->id * 1000 + r->proposal);
 		js_u64(b, "number", r->proposal);
@@ -262,7 +271,7 @@ static void put_pull_requests(struct buf *b, const struct github *g, const struc
 		js_str(b, "sha", r->sha);
 		js_close(b, '}');
 		js_open(b, "base", '{');
-		js_str(b, "ref", "main");
+		js_str(b, "ref", r->base);
 		js_close(b, '}');
 		js_close(b, '}');
 	}
@@ -303,7 +312,10 @@ void github_run(struct buf *b, const struct github *g, const char *key, const st
 	github_user(b, "triggering_actor", a->actor);
 	put_head_commit(b, r, author);
 	github_repo(b, g, "repository", r->repo, false);
-	github_repo(b, g, "head_repository", r->repo, false);
+	if (r->of_fork)
+		github_fork(b, "head_repository", r->repo);
+	else
+		github_repo(b, g, "head_repository", r->repo, false);
 	js_close(b, '}');
 }
 

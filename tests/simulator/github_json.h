@@ -20,6 +20,9 @@ enum { PAYLOAD_MAX = 1 << 20 };
 void github_user(struct buf *, const char *key, const char *login);
 void github_repo(struct buf *, const struct github *, const char *key, const struct repo *,
 		 bool full);
+/* Somebody's copy of it. */
+#define GITHUB_FORK_OWNER "mallory"
+void github_fork(struct buf *, const char *key, const struct repo *of);
 /* `attempt` is 1-based. */
 void github_run(struct buf *, const struct github *, const char *key, const struct run *,
 		unsigned attempt);

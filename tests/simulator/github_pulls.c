@@ -14,8 +14,7 @@
 #include "tests/simulator/rest.h"
 
 enum { ANSWER_MAX = 64 << 20, PER_PAGE = 30, TITLE_MAX = 256 };
-#define DOCS       "rest/pulls/pulls"
-#define FORK_OWNER "mallory"
+#define DOCS "rest/pulls/pulls"
 
 static void owner_of(const struct ask *a, char out[static NAME_MAX_BYTES])
 {
@@ -39,7 +38,7 @@ static void put_side(struct buf *b, const struct ask *a, const struct depot *d, 
 		     const char *branch, const git_oid *at, bool of_fork)
 {
 	char owner[NAME_MAX_BYTES], hex[GIT_OID_HEXSZ + 1];
-	const char *login = of_fork ? FORK_OWNER : owner;
+	const char *login = of_fork ? GITHUB_FORK_OWNER : owner;
 
 	owner_of(a, owner);
 	js_open(b, key, '{');
@@ -48,11 +47,7 @@ static void put_side(struct buf *b, const struct ask *a, const struct depot *d, 
 	js_str(b, "sha", at ? git_oid_tostr(hex, sizeof(hex), at) : "");
 	github_user(b, "user", login);
 	if (of_fork) {
-		js_open(b, "repo", '{');
-		js_u64(b, "id", d->repo->id + 1);
-		js_url(b, "full_name", "%s/%s", login, strchr(a->repo, '/') + 1);
-		js_bool(b, "fork", true);
-		js_close(b, '}');
+		github_fork(b, "repo", d->repo);
 	} else {
 		github_repo(b, &a->sim->github, "repo", d->repo, false);
 	}
@@ -179,7 +174,8 @@ static bool passes(const struct ask *a, const struct proposal *p, const struct f
 	char owner[NAME_MAX_BYTES], label[2 * NAME_MAX_BYTES];
 
 	owner_of(a, owner);
-	(void)snprintf(label, sizeof(label), "%s:%s", p->of_fork ? FORK_OWNER : owner, p->head);
+	(void)snprintf(label, sizeof(label), "%s:%s", p->of_fork ? GITHUB_FORK_OWNER : owner,
+		       p->head);
 	if (strcmp(f->state, "all") != 0 && p->closed != (strcmp(f->state, "closed") == 0))
 		return false;
 	return (!*f->head || strcmp(f->head, label) == 0) &&

@@ -213,6 +213,23 @@ static void put_pipeline(struct buf *b, const struct sim *sim, const struct run 
 	js_close(b, '}');
 }
 
+static void put_merge_request(struct buf *b, const struct run *r)
+{
+	if (!r->proposal) {
+		js_null(b, "merge_request");
+		return;
+	}
+	js_open(b, "merge_request", '{');
+	js_u64(b, "id", r->repo->id * 1000 + r->proposal);
+	js_u64(b, "iid", r->proposal);
+	js_str(b, "source_branch", r->branch);
+	js_u64(b, "source_project_id", r->repo->id + r->of_fork);
+	js_str(b, "target_branch", r->base);
+	js_u64(b, "target_project_id", r->repo->id);
+	js_str(b, "state", "opened");
+	js_close(b, '}');
+}
+
 void gitlab_pipeline_hook(struct buf *b, const struct sim *sim, const struct run *r)
 {
 	const struct attempt *a = run_last(r);
@@ -220,7 +237,7 @@ void gitlab_pipeline_hook(struct buf *b, const struct sim *sim, const struct run
 	js_open(b, NULL, '{');
 	js_str(b, "object_kind", "pipeline");
 	put_pipeline(b, sim, r);
-	js_null(b, "merge_request");
+	put_merge_request(b, r);
 	put_user(b, a);
 	put_project(b, sim, r);
 	js_open(b, "commit", '{');
@@ -460,7 +477,8 @@ static void list_pipelines(struct ask *a, struct run *none, unsigned job)
 
 		if (r->flavour == FLAVOUR_GITLAB && r->repo->id == a->ids[0] &&
 		    run_last(r)->updated_ms >= since && passes(a, "sha", r->sha) &&
-		    passes(a, "ref", r->branch) && passes(a, "source", gitlab_source(r)))
+		    passes(a, "ref", r->branch) && passes(a, "source", gitlab_source(r)) &&
+		    passes(a, "username", r->attempts[0]->actor))
 			runs[n++] = r;
 	}
 	qsort(runs, n, sizeof(struct run *), by_update);

@@ -241,29 +241,28 @@ static void on_forgotten(const struct run *r, void *arg)
 	add_run(r, &sim->past);
 }
 
+/* The branch is made when there is none. False: it cannot be. */
+static bool branch_head(struct depot *d, const char *branch, git_oid *out)
+{
+	return depot_branch(d, branch, out) || (depot_branch(d, FORGE_DEFAULT_BRANCH, out) &&
+						depot_move_branch(d, branch, out) == 0);
+}
+
 /* A run in a repository that git knows is of a commit that is there. */
-static bool head_of(const struct repo *repo, const char *branch, uint64_t proposal,
-		    char sha[static 41], void *arg)
+static void head_of(struct run *r, void *arg)
 {
 	struct sim *sim = arg;
-	struct depot *d = forge_has_all(sim->forge) ? forge_depot(sim->forge, repo, false)
-						    : forge_find(sim->forge, repo);
-	const struct proposal *p;
+	struct depot *d = forge_has_all(sim->forge) ? forge_depot(sim->forge, r->repo, false)
+						    : forge_find(sim->forge, r->repo);
+	const struct proposal *p = d && r->proposal ? depot_proposal(d, r->proposal) : NULL;
+	const char *base = p ? p->base : r->proposal ? FORGE_DEFAULT_BRANCH : "";
 	git_oid id;
 
-	if (!d || depot_is_empty(d))
-		return false;
-	p = proposal ? depot_proposal(d, proposal) : NULL;
-	if (p) {
-		if (!proposal_head(d, p, &id))
-			return false;
-	} else if (!depot_branch(d, branch, &id)) {
-		if (!depot_branch(d, FORGE_DEFAULT_BRANCH, &id) ||
-		    depot_move_branch(d, branch, &id) < 0)
-			return false;
-	}
-	(void)git_oid_tostr(sha, 41, &id);
-	return true;
+	(void)text_copy(r->base, sizeof(r->base), base, strlen(base));
+	r->of_fork = p && p->of_fork;
+	if (d && !depot_is_empty(d) &&
+	    (p ? proposal_head(d, p, &id) : branch_head(d, r->branch, &id)))
+		(void)git_oid_tostr(r->sha, sizeof(r->sha), &id);
 }
 
 void sim_totals(struct sim *sim, struct totals *out)

@@ -521,9 +521,16 @@ static struct job *victim(const struct run *r, struct attempt *a)
 	return &a->jobs[a->n_jobs - 1];
 }
 
-static void first_attempt(struct run *r)
+/* Whose the token is. */
+static const char *api_user(const struct run *r)
 {
-	struct attempt *a = add_attempt(r, people[rng_below(&r->world->rng, ARRAY_LEN(people))]);
+	return r->flavour == FLAVOUR_GITLAB ? "pipeline-guard" : "pipeline-guard[bot]";
+}
+
+static void first_attempt(struct run *r, bool by_api)
+{
+	const char *person = people[rng_below(&r->world->rng, ARRAY_LEN(people))];
+	struct attempt *a = add_attempt(r, by_api ? api_user(r) : person);
 
 	if (r->cause && r->cause->place == IN_NO_JOB)
 		return;
@@ -674,7 +681,7 @@ enum rerun_answer run_rerun(struct run *r, bool only_failed, enum actor actor)
 	cause = next_cause(r);
 	if (only_failed && r->cause && r->cause->upstream)
 		cause = r->cause;
-	a = add_attempt(r, actor == ACTOR_PERSON ? people[0] : "pipeline-guard[bot]");
+	a = add_attempt(r, actor == ACTOR_PERSON ? people[0] : api_user(r));
 	for (unsigned i = 0; i < old->n_jobs; i++)
 		copy_job(r, a, &old->jobs[i],
 			 !only_failed || strcmp(old->jobs[i].conclusion, "success") != 0, cause);
@@ -837,7 +844,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	rng_hex(&w->rng, r->sha, 40);
 	copy_text(r->branch, wish->branch, branches[rng_below(&w->rng, ARRAY_LEN(branches))]);
 	if (w->watch.head)
-		(void)w->watch.head(repo, r->branch, r->proposal, r->sha, w->watch.arg);
+		w->watch.head(r, w->watch.arg);
 	copy_text(r->title, NULL, titles[rng_below(&w->rng, ARRAY_LEN(titles))]);
 	copy_text(r->failing_job, wish->failing_job, "");
 	r->caches = cause && cause->cached ? (1U << RUN_CACHES) - 1 : 0;
@@ -848,7 +855,7 @@ int world_create(struct world *w, const struct run_wish *wish, struct run **out,
 	if (!r->timer)
 		abort();
 	w->runs[w->n_runs++ % w->opt.runs_max] = r;
-	first_attempt(r);
+	first_attempt(r, wish->by_api);
 	begin(r);
 	*out = r;
 	return 0;
@@ -888,6 +895,7 @@ int world_run_again(struct world *w, const struct run *r, enum run_event event, 
 		.inputs = inputs,
 		.job_ms = r->job_ms,
 		.passes = passes,
+		.by_api = true,
 	};
 
 	return world_create(w, &wish, out, err);

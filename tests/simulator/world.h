@@ -103,6 +103,8 @@ struct run {
 	enum rerun_rule afresh; /* how a new run in its place ends */
 	enum run_event event;
 	uint64_t proposal;           /* of EVENT_PULL: its number */
+	char base[NAME_MAX_BYTES];   /* ... the branch that it is for */
+	bool of_fork;                /* ... its branch is in somebody else's repository */
 	uint64_t in_place_of;        /* the run that it was made for by hand; 0: none */
 	char inputs[RUN_INPUTS_MAX]; /* what it was given then */
 	unsigned story;
@@ -146,6 +148,7 @@ struct run_wish {
 	int64_t story;  /* which of the cause's, from 1; 0: by chance */
 	bool silent, logs_expired, stubborn;
 	bool passes, fails; /* neither: by chance */
+	bool by_api;        /* nobody else started it */
 };
 
 struct world_options {
@@ -166,10 +169,9 @@ struct world_watch {
 			    void *arg);
 	/* Its place in the ring is needed; it is freed after this. */
 	void (*run_forgotten)(const struct run *, void *arg);
-	/* Where the branch is, or that of the proposal, which may be a fork's; false or NULL:
-	 * nobody knows, and the run is of some commit. */
-	bool (*head)(const struct repo *, const char *branch, uint64_t proposal,
-		     char sha[static 41], void *arg);
+	/* Sets where the run's branch is, or that of its proposal, and what that is; otherwise the
+	 * run is of some commit. NULL: nobody knows. */
+	void (*head)(struct run *, void *arg);
 	void *arg;
 };
 
@@ -200,14 +202,15 @@ bool repo_seen_by(const struct repo *, enum flavour);
 /* By the part after the slash. */
 struct repo *world_repo_by_name(struct world *, const char *name);
 
-/* Until then every run fails because of it, at first and when it is run again. */
 /* Whether it is one of the people who push; they may write everywhere. */
 bool world_knows(const char *person);
+/* Until then every run fails because of it, at first and when it is run again. */
 void world_outage(struct world *, const struct cause *, int64_t ms);
 
 /*
  * A new run of the same workflow at the branch's head: by hand with these inputs, or because the
- * branch of a proposal moved. The newest run of that branch says how it ends.
+ * branch of a proposal moved. The API was asked for it. The newest run of that branch says how it
+ * ends.
  */
 int world_run_again(struct world *, const struct run *, enum run_event, const char *inputs,
 		    struct run **out, struct err *) MUST_CHECK;

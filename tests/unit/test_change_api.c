@@ -579,54 +579,196 @@ static void only_who_may_write_may_answer(void **state)
 
 /* --- bringing a branch up to date ---------------------------------------------------------- */
 
-static const struct api_afresh update = {
-	.branch = "work", .sha = SHA, .trigger = "", .updated = true
-};
+static const struct api_afresh update = { .branch = "work",
+					  .sha = SHA,
+					  .head_repo = "acme/shop",
+					  .base = "release",
+					  .trigger = "pull_request",
+					  .updated = true };
 
-/* The first has another branch made from this one, the second is a stranger's of the same name. */
+#define OF_BRANCH(number, ref, sha, repo, base)                                                  \
+	"{\"number\":" number ",\"state\":\"open\",\"head\":{\"ref\":\"" ref "\",\"sha\":\"" sha \
+	"\",\"repo\":{\"id\":5,\"full_name\":\"" repo "\"}},\"base\":{\"ref\":\"" base           \
+	"\",\"repo\":{\"id\":5}}}"
+
+/*
+ * The first has another branch made from this one, the second is a stranger's of the same name,
+ * the third is for another branch, the fourth went on.
+ */
 static void github_updates_the_pull_request_of_the_branch(void **state)
 {
+	/* clang-format off */
+	static const char pulls[] = "["
+		OF_BRANCH("1", "later", "aa", "acme/shop", "release") ","
+		OF_BRANCH("2", "work", SHA, "eve/shop", "release") ","
+		OF_BRANCH("3", "work", SHA, "acme/shop", "main") ","
+		OF_BRANCH("4", "work", "bb", "acme/shop", "release") ","
+		OF_BRANCH("5", "work", SHA, "Acme/shop", "release") "]";
+	/* clang-format on */
 	struct fake_api *f = *state;
 	struct fake_report s;
 
 	SCRIPT(f,
+	       { .method = "GET", .path = "/commits/" SHA "/pulls", .status = 200, .body = pulls },
 	       { .method = "GET",
-		 .path = "/commits/" SHA "/pulls",
+		 .path = "/pulls/5",
 		 .status = 200,
-		 .body = "[{\"number\":1,\"state\":\"open\",\"head\":{\"ref\":\"later\",\"sha\":"
-			 "\"aa\"}},"
-			 "{\"number\":2,\"state\":\"open\",\"head\":{\"ref\":\"work\",\"sha\":"
-			 "\"bb\"}},"
-			 "{\"number\":3,\"state\":\"open\",\"head\":{\"ref\":\"work\",\"sha\":"
-			 "\"" SHA "\"}}]" },
-	       { .method = "GET",
-		 .path = "/pulls/3",
-		 .status = 200,
-		 .body = "{\"number\":3,\"state\":\"open\",\"head\":{\"sha\":\"" SHA
-			 "\",\"repo\":{\"id\":5}},\"base\":{\"repo\":{\"id\":5}}}" },
-	       { .method = "PUT", .path = "/pulls/3/update-branch", .status = 202, .body = "{}" });
+		 .body = OF_BRANCH("5", "work", SHA, "acme/shop", "release") },
+	       { .method = "PUT", .path = "/pulls/5/update-branch", .status = 202, .body = "{}" });
 	fake_api_afresh(f, f->ops->update_branch, &run, &update, &s);
 	assert_int_equal(s.r.fate, API_OK);
 }
 
+static void github_updates_none_for_another_branch(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET",
+		    .path = "/commits/" SHA "/pulls",
+		    .status = 200,
+		    .body = "[" OF_BRANCH("3", "work", SHA, "acme/shop", "main") "]" });
+	fake_api_afresh(f, f->ops->update_branch, &run, &update, &s);
+	assert_int_equal(s.r.fate, API_REFUSED);
+	HAS(s.r.why, "for the branch release");
+}
+
+#define REQUEST(iid, state, branch, project, base)                                               \
+	"{\"iid\":" iid ",\"state\":\"" state "\",\"source_branch\":\"" branch                   \
+	"\",\"source_project_id\":" project ",\"target_project_id\":5,\"target_branch\":\"" base \
+	"\",\"sha\":\"" SHA "\"}"
+
 static void gitlab_rebases_the_merge_request_of_the_branch(void **state)
+{
+	static const struct {
+		const char *body, *says;
+	} rows[] = {
+		{ REQUEST("3", "merged", "work", "5", "release"), "not open any more" },
+		{ REQUEST("3", "opened", "work", "5", "main"), "for another branch" },
+	};
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		SCRIPT(f,
+		       { .method = "GET",
+			 .path = "/commits/" SHA "/merge_requests",
+			 .status = 200,
+			 .body = "[" REQUEST("1", "opened", "later", "5", "release") "," REQUEST(
+				 "2", "opened", "work", "6",
+				 "release") "," REQUEST("3", "opened", "work", "5",
+							"release") "]" },
+		       { .method = "GET",
+			 .path = "/merge_requests/3?",
+			 .status = 200,
+			 .body = rows[i].body });
+		fake_api_afresh(f, f->ops->update_branch, &run, &update, &s);
+		assert_int_equal(s.r.fate, API_REFUSED);
+		HAS(s.r.why, rows[i].says);
+	}
+}
+
+/* --- finding what was started -------------------------------------------------------------- */
+
+#define NOW "\"created_at\":\"2026-11-26T05:00:00Z\""
+#define RUN_OF(id, actor, repo, more)                                                              \
+	"{\"id\":" id ",\"workflow_id\":9,\"head_branch\":\"work\",\"head_sha\":\"" more           \
+	"\",\"status\":\"completed\",\"conclusion\":\"success\",\"actor\":{\"login\":\"" actor     \
+	"\"},\"triggering_actor\":{\"login\":\"mira\"},\"head_repository\":{\"full_name\":\"" repo \
+	"\"}," NOW "}"
+
+static void find(struct fake_api *f, const struct api_afresh *wish, struct fake_report *out)
+{
+	struct api_afresh w = *wish;
+
+	w.since_ms = 1795669200000;
+	w.pipeline_id = 9;
+	fake_api_afresh(f, f->ops->find_afresh, &run, &w, out);
+}
+
+static const struct api_afresh by_hand = {
+	.branch = "work", .sha = SHA, .head_repo = "acme/shop", .base = "", .trigger = "push"
+};
+
+/* The newest is a person's, of the same minute. */
+static void github_takes_for_ours_what_we_started(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "GET", .path = "/user", .status = 200, .body = "{\"login\":\"Guard\"}" },
+	       { .method = "GET",
+		 .path = "event=workflow_dispatch&head_sha=" SHA,
+		 .status = 200,
+		 .body = "{\"workflow_runs\":[" RUN_OF("12", "mira", "acme/shop", SHA) "," RUN_OF(
+			 "11", "guard", "acme/shop", SHA) "]}" });
+	for (int i = 0; i < 2; i++) {
+		find(f, &by_hand, &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_int_equal(s.r.other_run, 11);
+	}
+	assert_int_equal(fake_api_asked(f, "/user"), 1);
+}
+
+/* A token that may not know whose it is: then the newest counts, and it is not asked again. */
+static void github_takes_the_newest_when_nobody_says_who_we_are(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f, { .method = "GET", .path = "/user", .status = 403, .body = "{}" },
+	       { .method = "GET",
+		 .path = "/actions/runs?",
+		 .status = 200,
+		 .body = "{\"workflow_runs\":[" RUN_OF("12", "mira", "acme/shop", SHA) "]}" });
+	for (int i = 0; i < 2; i++) {
+		find(f, &by_hand, &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_int_equal(s.r.other_run, 12);
+	}
+	assert_int_equal(fake_api_asked(f, "/user"), 1);
+}
+
+static void a_fork_s_run_of_the_same_branch_is_none_of_ours(void **state)
+{
+	struct fake_api *f = *state;
+	struct fake_report s;
+
+	SCRIPT(f,
+	       { .method = "GET", .path = "/user", .status = 200, .body = "{\"login\":\"guard\"}" },
+	       { .method = "GET",
+		 .path = "event=pull_request&branch=work",
+		 .status = 200,
+		 .body = "{\"workflow_runs\":[" RUN_OF("13", "guard", "eve/shop", "cc") "," RUN_OF(
+			 "11", "guard", "acme/shop", "bb") "," RUN_OF("10", "guard", "acme/shop",
+								      SHA) "]}" });
+	find(f, &update, &s);
+	assert_int_equal(s.r.fate, API_OK);
+	assert_int_equal(s.r.other_run, 11);
+}
+
+/* GitLab leaves out the others' itself. */
+static void gitlab_is_asked_for_what_we_started(void **state)
 {
 	struct fake_api *f = *state;
 	struct fake_report s;
 
 	SCRIPT(f,
 	       { .method = "GET",
-		 .path = "/commits/" SHA "/merge_requests",
+		 .path = "/user",
 		 .status = 200,
-		 .body = "[{\"iid\":1,\"state\":\"opened\",\"source_branch\":\"later\"},"
-			 "{\"iid\":3,\"state\":\"opened\",\"source_branch\":\"work\"}]" },
+		 .body = "{\"username\":\"guard\"}" },
 	       { .method = "GET",
-		 .path = "/merge_requests/3?",
+		 .path = "source=api&per_page=20&sha=" SHA "&username=guard",
 		 .status = 200,
-		 .body = "{\"iid\":3,\"state\":\"merged\"}" });
-	fake_api_afresh(f, f->ops->update_branch, &run, &update, &s);
-	assert_int_equal(s.r.fate, API_REFUSED);
-	HAS(s.r.why, "not open any more");
+		 .body = "[{\"id\":11,\"status\":\"success\"," NOW "}]" });
+	for (int i = 0; i < 2; i++) {
+		find(f, &by_hand, &s);
+		assert_int_equal(s.r.fate, API_OK);
+		assert_int_equal(s.r.other_run, 11);
+	}
+	assert_int_equal(fake_api_asked(f, "/user"), 1);
 }
 
 int main(void)
@@ -657,7 +799,12 @@ int main(void)
 		GITHUB(no_secret_goes_over_plain_http),
 		GITHUB(only_who_may_write_may_answer),
 		GITHUB(github_updates_the_pull_request_of_the_branch),
+		GITHUB(github_updates_none_for_another_branch),
 		GITLAB(gitlab_rebases_the_merge_request_of_the_branch),
+		GITHUB(github_takes_for_ours_what_we_started),
+		GITHUB(github_takes_the_newest_when_nobody_says_who_we_are),
+		GITHUB(a_fork_s_run_of_the_same_branch_is_none_of_ours),
+		GITLAB(gitlab_is_asked_for_what_we_started),
 		cmocka_unit_test(a_provider_without_repositories_has_none_of_it),
 	};
 

@@ -269,6 +269,7 @@ static void anything_fits_the_entry(void **state)
 	END(job);
 	END(branch);
 	END(default_branch);
+	END(base);
 	END(sha);
 	END(trigger);
 	END(plan);
