@@ -219,14 +219,23 @@ static double calibrated(double weight)
 					    (curve[i].weight - curve[i - 1].weight);
 }
 
-/* The best score that says something else. */
-static double best_rival(const struct verdict *v, const char *category)
+/*
+ * The best score that says something else. What only sums up, such as a target of make, is no rival
+ * to a line that says why.
+ */
+static double best_rival(const struct verdict *v, size_t winner)
 {
+	const struct rule_spec *won = spec_of(v, winner);
 	double best = 0;
 
-	for (size_t i = 0; i < v->n; i++)
-		if (v->scores[i].value > best && strcmp(spec_of(v, i)->category, category) != 0)
+	for (size_t i = 0; i < v->n; i++) {
+		const struct rule_spec *spec = spec_of(v, i);
+		bool rival = won->class == RULE_CONSEQUENCE || spec->class != RULE_CONSEQUENCE;
+
+		if (rival && v->scores[i].value > best &&
+		    strcmp(spec->category, won->category) != 0)
 			best = v->scores[i].value;
+	}
 	return best;
 }
 
@@ -236,7 +245,7 @@ static double best_rival(const struct verdict *v, const char *category)
  */
 static double confidence_of(const struct verdict *v, double weight)
 {
-	double rival = best_rival(v, spec_of(v, 0)->category);
+	double rival = best_rival(v, 0);
 
 	return calibrated(weight) * (1 - 0.15 * pow(fmin(rival / v->scores[0].value, 1), 4));
 }
@@ -245,7 +254,7 @@ static double confidence_of(const struct verdict *v, double weight)
 static double weight_of(const struct verdict *v, size_t winner)
 {
 	const char *category = spec_of(v, winner)->category;
-	double value = v->scores[winner].value, support = 0, rival = best_rival(v, category);
+	double value = v->scores[winner].value, support = 0, rival = best_rival(v, winner);
 
 	/* Two guesses are no surer than one. */
 	if (spec_of(v, winner)->command && !v->scores[winner].hit)
