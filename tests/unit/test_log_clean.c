@@ -85,6 +85,9 @@ static void every_ci_system_is_read_alike(void **state)
 		  "[Pipeline] { (Test)\n[Pipeline] sh\n+ make test\n[2026-03-01T10:11:12.123Z] "
 		  "no\n",
 		  "1:8:\n3:4:+ make test\n4:0:no\n" },
+		{ "jenkins: two spaces after the hour, more belong to the line",
+		  "10:11:12  + make\n10:11:13  error: no\n10:11:14    at tax.c\n10:11:15 ok\n",
+		  "1:4:+ make\n2:0:error: no\n3:0:  at tax.c\n4:0:ok\n" },
 		{ "jenkins: tidying up is no stage, a block no step",
 		  "[Pipeline] stage\n[Pipeline] { (Declarative: Post Actions)\n[Pipeline] {\nno\n",
 		  "4:0:no\n" },
