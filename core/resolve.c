@@ -1,5 +1,6 @@
 #include "core/resolve.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -124,6 +125,23 @@ static void on_found(void *arg, int status, int timeouts, struct ares_addrinfo *
 		ares_freeaddrinfo(found);
 }
 
+/* Some versions of c-ares ask a name server for the address of 127.0.0.1. */
+static bool is_number(struct resolve *r, const char *host, int port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+
+	if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+		r->len = sizeof(in);
+		memcpy(&r->addr, &in, sizeof(in));
+	} else if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
+		r->len = sizeof(in6);
+		memcpy(&r->addr, &in6, sizeof(in6));
+	}
+	r->done = r->len != 0;
+	return r->done;
+}
+
 struct resolve *resolve_new(struct event_base *base, const char *host, int port, resolve_fn *fn,
 			    void *arg)
 {
@@ -147,7 +165,8 @@ struct resolve *resolve_new(struct event_base *base, const char *host, int port,
 	     ares_set_servers_ports_csv(r->channel, server_of_tests) != ARES_SUCCESS))
 		abort();
 	(void)snprintf(service, sizeof(service), "%d", port);
-	ares_getaddrinfo(r->channel, host, service, &hints, on_found, r);
+	if (!is_number(r, host, port))
+		ares_getaddrinfo(r->channel, host, service, &hints, on_found, r);
 	arm(r);
 	return r;
 }
