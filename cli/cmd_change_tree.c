@@ -106,6 +106,7 @@ static int change(const struct cli *cli, struct tree_request *r)
 	json_add_str(o, "result", tree_result_name(end.result));
 	json_add_str(o, "detail", end.detail);
 	json_add_str(o, "commit", end.commit);
+	json_add_str(o, "refused", end.refused);
 	json_add_i64(o, "files", end.n_files);
 	json_add_i64(o, "lines", end.n_lines);
 	printf("%s\n", json_text(o));

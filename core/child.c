@@ -184,8 +184,8 @@ static int input_file(const void *input, size_t n, struct err *err)
 	return -1;
 }
 
-static int start(struct event_base *base, const char *const *argv, int in_fd, int64_t timeout_ms,
-		 size_t max_out, child_fn *fn, void *arg, struct child **out, struct err *err)
+int child_start_on(struct event_base *base, const char *const *argv, int in_fd, int64_t timeout_ms,
+		   size_t max_out, child_fn *fn, void *arg, struct child **out, struct err *err)
 {
 	struct timeval tv = clock_timeval(timeout_ms);
 	struct child *c;
@@ -219,7 +219,7 @@ static int start(struct event_base *base, const char *const *argv, int in_fd, in
 int child_start(struct event_base *base, const char *const *argv, int64_t timeout_ms,
 		size_t max_out, child_fn *fn, void *arg, struct child **out, struct err *err)
 {
-	return start(base, argv, -1, timeout_ms, max_out, fn, arg, out, err);
+	return child_start_on(base, argv, -1, timeout_ms, max_out, fn, arg, out, err);
 }
 
 int child_start_fed(struct event_base *base, const char *const *argv, const void *input, size_t n,
@@ -230,7 +230,7 @@ int child_start_fed(struct event_base *base, const char *const *argv, const void
 
 	if (fd < 0)
 		return -1;
-	rc = start(base, argv, fd, timeout_ms, max_out, fn, arg, out, err);
+	rc = child_start_on(base, argv, fd, timeout_ms, max_out, fn, arg, out, err);
 	(void)close(fd);
 	return rc;
 }

@@ -29,6 +29,10 @@ typedef void child_fn(const struct child_end *, void *arg);
  */
 int child_start(struct event_base *, const char *const *argv, int64_t timeout_ms, size_t max_out,
 		child_fn *, void *arg, struct child **out, struct err *) MUST_CHECK;
+/* The same with a descriptor of the caller's, who closes it, as its standard input. */
+int child_start_on(struct event_base *, const char *const *argv, int in_fd, int64_t timeout_ms,
+		   size_t max_out, child_fn *, void *arg, struct child **out,
+		   struct err *) MUST_CHECK;
 /* The same with something on its standard input: for what must be in no argv, as a password. */
 int child_start_fed(struct event_base *, const char *const *argv, const void *input, size_t n,
 		    int64_t timeout_ms, size_t max_out, child_fn *, void *arg, struct child **out,

@@ -32,6 +32,15 @@ unsigned process_files_max(void)
 	return (unsigned)files.rlim_cur;
 }
 
+void process_ignore_sigpipe(void)
+{
+	struct sigaction now;
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		(void)sigaction(SIGPIPE, &ignore, NULL);
+}
+
 void process_daemon(void)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };

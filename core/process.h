@@ -11,6 +11,11 @@
  * the end of the process. And it may open as many files as it is allowed to, within reason.
  */
 void process_daemon(void);
+/*
+ * libevent writes without MSG_NOSIGNAL: with the default a peer that has just died would take us
+ * along. Leaves a handler of the program's own alone.
+ */
+void process_ignore_sigpipe(void);
 /* Descriptors this process may have open. */
 unsigned process_files_max(void);
 

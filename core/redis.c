@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "core/clock.h"
 #include "core/crypto.h"
 #include "core/mem.h"
+#include "core/process.h"
 #include "core/resolve.h"
 #include "core/text.h"
 
@@ -568,19 +568,6 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 /* --- public ------------------------------------------------------------- */
 
-/*
- * libevent writes without MSG_NOSIGNAL: with the default a Redis that has just died would take
- * us along.
- */
-static void ignore_sigpipe(void)
-{
-	struct sigaction now;
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-
-	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-		(void)sigaction(SIGPIPE, &ignore, NULL);
-}
-
 int redis_new(struct event_base *base, const char *url, int64_t timeout_ms, struct redis **out,
 	      struct err *err)
 {
@@ -592,7 +579,7 @@ int redis_new(struct event_base *base, const char *url, int64_t timeout_ms, stru
 	r->late_tail = &r->late;
 	if (parse_url(r, url, err) < 0)
 		return -1;
-	ignore_sigpipe();
+	process_ignore_sigpipe();
 	r->retry = evtimer_new(base, on_retry, r);
 	r->deadline = evtimer_new(base, on_deadline, r);
 	r->flush = evtimer_new(base, flush_late, r);

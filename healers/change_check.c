@@ -33,6 +33,11 @@ static const struct conf_option options[] = {
 	  "Time for a copy of a repository, the program that mends it, and the push." },
 	{ "change.folder", CONF_STR, "/var/tmp", NULL, NULL,
 	  "Where copies of repositories are made; they are removed afterwards." },
+	{ "change.network_hosts", CONF_STR, NULL, NULL, NULL,
+	  "Hosts that such a program may talk to where it needs the network: a list of `host`, "
+	  "`*.domain`, `host:port`; without a port 80 and 443. Unset: any public address." },
+	{ "change.network_private", CONF_STR, NULL, NULL, NULL,
+	  "... and hosts whose address need not be public: a registry of your own." },
 	{ "change.ci_files", CONF_BOOL, "false", NULL, NULL,
 	  "Proposed changes may touch the files that say what the CI server runs." },
 	{ "change.fewer_tests", CONF_BOOL, "false", NULL, NULL,

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audit.h"
 #include "core/child.h"
 #include "core/conf.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/metrics.h"
 #include "core/text.h"
 #include "healers/change_tool.h"
 #include "healers/command_report.h"
@@ -19,9 +21,11 @@ enum { OUTPUT_MAX = 256 << 10, MARGIN_MS = 10000 };
 
 /* Handed on as they are here: the child reads no file of ours. */
 static const char *const handed_on[] = {
-	"security.threshold",    "security.commands",  "change.max_files",   "change.max_lines",
-	"change.max_repository", "change.timeout",     "change.author_name", "change.author_email",
-	"change.ci_files",       "change.fewer_tests", "change.folder",
+	"security.threshold",     "security.commands",     "change.max_files",
+	"change.max_lines",       "change.max_repository", "change.timeout",
+	"change.author_name",     "change.author_email",   "change.ci_files",
+	"change.fewer_tests",     "change.folder",         "change.network_hosts",
+	"change.network_private",
 };
 
 static const char *const names[] = {
@@ -41,6 +45,7 @@ const char *tree_result_name(enum tree_result r)
 struct change_tree {
 	struct attempt *at;
 	struct child *child;
+	const char *tool;
 	change_tree_fn *fn;
 	void *arg;
 };
@@ -48,7 +53,7 @@ struct change_tree {
 static void on_line(struct change_tree *c, struct json_object *o, struct tree_end *end)
 {
 	const char *word = json_str(o, "result", ""), *commit = json_str(o, "commit", "");
-	const char *detail = json_str(o, "detail", "");
+	const char *detail = json_str(o, "detail", ""), *refused = json_str(o, "refused", "");
 
 	if (command_report_audit(c->at, o))
 		return;
@@ -59,6 +64,15 @@ static void on_line(struct change_tree *c, struct json_object *o, struct tree_en
 	end->n_lines = (unsigned)json_i64(o, "lines", 0);
 	(void)text_copy(end->commit, sizeof(end->commit), commit, strlen(commit));
 	(void)text_copy(end->detail, sizeof(end->detail), detail, strlen(detail));
+	(void)text_copy(end->refused, sizeof(end->refused), refused, strlen(refused));
+}
+
+/* Of a tool that tried to get where it may not. */
+static void audit_refused(const struct attempt *at, const char *tool, const char *refused)
+{
+	audit_write(at->audit, "network", "repo", at->run.repo, "strategy", at->healer->name,
+		    "tool", tool, "verdict", "refused", "why", refused, (char *)NULL);
+	metrics_add("security_violations_total", "reason=\"network\"", 1);
 }
 
 static void on_end(const struct child_end *e, void *arg)
@@ -78,6 +92,8 @@ static void on_end(const struct child_end *e, void *arg)
 		if (json_parse(p, len, &o, &err) == 0)
 			on_line(c, o, &end);
 	}
+	if (*end.refused)
+		audit_refused(c->at, c->tool, end.refused);
 	c->fn(&end, c->arg);
 	free(c);
 }
@@ -136,6 +152,7 @@ int change_tree_start(struct attempt *at, const struct tree_request *req, change
 		return -1;
 	c = xcalloc(1, sizeof(*c));
 	*c = (struct change_tree){ .at = at, .fn = fn, .arg = arg };
+	c->tool = req->tool ? req->tool->name : "";
 	argv[n++] = self;
 	argv[n++] = "change-tree";
 	for (size_t i = 0; i < ARRAY_LEN(handed_on); i++) {

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "core/child.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "healers/sandbox_proxy.h"
 #include "healers/sandbox_stage.h"
 
 enum { DISK_LOOK_MS = 50, ARGS_MAX = 128 };
@@ -22,6 +24,7 @@ struct room {
 
 struct sandbox {
 	struct child *child;
+	struct sandbox_proxy *proxy; /* NULL: no network */
 	struct event *look;
 	char *folder;
 	struct room at_start, max;
@@ -34,12 +37,14 @@ static void sandbox_free(struct sandbox *s)
 	if (s->look)
 		event_free(s->look);
 	child_cancel(s->child);
+	sandbox_proxy_free(s->proxy);
 	free(s->folder);
 	free(s);
 }
 
-static void report(struct sandbox *s, const struct sandbox_end *end)
+static void report(struct sandbox *s, struct sandbox_end *end)
 {
+	end->refused = s->proxy ? sandbox_proxy_refused(s->proxy) : "";
 	s->fn(end, s->arg);
 	sandbox_free(s);
 }
@@ -75,7 +80,7 @@ static void on_child(const struct child_end *e, void *arg)
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct sandbox_end end = { .fate = SANDBOX_DISK, .status = -1, .out = "" };
+	struct sandbox_end end = { .fate = SANDBOX_DISK, .status = -1, .out = "" };
 	struct sandbox *s = arg;
 	struct timeval soon = clock_timeval(DISK_LOOK_MS);
 	struct room left;
@@ -97,8 +102,8 @@ static size_t stage_arguments(const struct sandbox_options *o, const char *self,
 {
 	size_t n = 0;
 
-	(void)snprintf(text, cap, "%d,%d,%" PRId64 ",%" PRId64 ",%u,%" PRId64, o->network, o->home,
-		       o->max_memory_bytes, o->max_file_bytes, o->max_processes,
+	(void)snprintf(text, cap, "%d,%d,%" PRId64 ",%" PRId64 ",%u,%" PRId64, o->network != NULL,
+		       o->home, o->max_memory_bytes, o->max_file_bytes, o->max_processes,
 		       o->timeout_ms / 1000 + 1);
 	argv[n++] = self;
 	argv[n++] = SANDBOX_STAGE;
@@ -118,6 +123,7 @@ int sandbox_start(struct event_base *base, const struct sandbox_options *o, sand
 	char self[PATH_MAX], limits[128];
 	const char *argv[ARGS_MAX];
 	struct sandbox *s;
+	int offer = -1, rc = 0;
 
 	if (child_self(self, sizeof(self), err) < 0)
 		return -1;
@@ -134,8 +140,17 @@ int sandbox_start(struct event_base *base, const struct sandbox_options *o, sand
 	s->look = evtimer_new(base, on_look, s);
 	if (!s->look)
 		abort();
-	if (child_start(base, argv, o->timeout_ms, o->max_output + strlen(SANDBOX_READY), on_child,
-			s, &s->child, err) < 0) {
+	if (o->network) {
+		s->proxy = sandbox_proxy_new(base, o->network, &offer, err);
+		rc = s->proxy ? 0 : -1;
+	}
+	if (rc == 0)
+		rc = child_start_on(base, argv, offer, o->timeout_ms,
+				    o->max_output + strlen(SANDBOX_READY), on_child, s, &s->child,
+				    err);
+	if (offer >= 0)
+		(void)close(offer);
+	if (rc < 0) {
 		sandbox_free(s);
 		return -1;
 	}

@@ -1,5 +1,5 @@
 /*
- * Runs one command where it can do little harm: namespaces of its own, no network unless asked,
+ * Runs one command where it can do little harm: namespaces of its own, no network but a proxy,
  * a read-only system, one folder to write to, limits for everything, a list of system calls that
  * are refused, and nothing of it left when it ends. docs/sandbox.md
  *
@@ -18,10 +18,20 @@
 struct event_base;
 struct sandbox;
 
+/*
+ * What a command may reach that needs the network, over HTTP and our proxy: hosts whose address is
+ * public, and what is named here. Lists of "host", "*.domain", "host:port".
+ */
+struct sandbox_network {
+	const char *hosts;  /* none but these; NULL or "": any */
+	const char *inside; /* ... and these, whatever their address is */
+	int64_t max_bytes;  /* of all connections, both ways */
+};
+
 struct sandbox_options {
 	const char *const *argv; /* argv[0] is an absolute path, as security_check() found it */
 	const char *folder; /* absolute, without symbolic links: may be written to, and is cwd */
-	bool network;
+	const struct sandbox_network *network; /* NULL: none */
 	/* Programs that fetch much: their home is SANDBOX_HOME in the folder, not a small /tmp. */
 	bool home;
 	int64_t timeout_ms;       /* of the whole, by the clock on the wall */
@@ -46,6 +56,7 @@ struct sandbox_end {
 	int status;      /* of exit, or 256 + the signal that ended it */
 	const char *out; /* both outputs, terminated; borrowed during the callback */
 	size_t n;
+	const char *refused; /* what it asked of the network and did not get; "" nothing */
 };
 typedef void sandbox_fn(const struct sandbox_end *, void *arg);
 

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,7 +114,7 @@ static void add_system(struct args *a)
 {
 	static const char *const links[] = { "/bin", "/sbin", "/lib", "/lib32", "/lib64" };
 	static const char *const parts[] = { "/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl",
-					     "/etc/ca-certificates" };
+					     "/etc/ca-certificates", "/etc/php" };
 	static char targets[ARRAY_LEN(links)][64];
 	ssize_t n;
 
@@ -150,15 +151,22 @@ static void add_environment(struct args *a)
 }
 
 /*
- * What a command says that has the network is not for the repository to choose: its .npmrc may name
- * a program as git, options of node that load code, another pnpm. The environment comes before it.
+ * Where the proxy is, for all who ask in their own way. And what a command says that has the
+ * network is not for the repository to choose: its .npmrc may name a program as git, options of
+ * node that load code, another pnpm, another proxy. The environment comes before it.
  */
 static void add_network(struct args *a)
 {
-	ADD(a, "--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf",
-	    "--ro-bind-try", "/etc/hosts", "/etc/hosts", "--ro-bind-try", "/etc/nsswitch.conf",
-	    "/etc/nsswitch.conf", "--setenv", "npm_config_git", "git", "--setenv",
-	    "npm_config_node_options", "--no-warnings", "--setenv",
+	static const char *const proxies[] = {
+		"http_proxy",       "https_proxy",     "all_proxy",        "HTTP_PROXY",
+		"HTTPS_PROXY",      "ALL_PROXY",       "npm_config_proxy", "npm_config_https_proxy",
+		"CARGO_HTTP_PROXY", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY", "PIP_PROXY",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(proxies); i++)
+		ADD(a, "--setenv", proxies[i], SANDBOX_PROXY_URL);
+	ADD(a, "--setenv", "npm_config_noproxy", "none.invalid", "--setenv", "npm_config_git",
+	    "git", "--setenv", "npm_config_node_options", "--no-warnings", "--setenv",
 	    "npm_config_manage_package_manager_versions", "false");
 }
 
@@ -401,6 +409,40 @@ static bool limit_all(const struct limits *l)
 	       limit(RLIMIT_NPROC, l->processes) && limit(RLIMIT_AS, l->memory_bytes);
 }
 
+/*
+ * The proxy's socket is made in here, where it can be reached, and goes out over standard input to
+ * where it is served (healers/sandbox_proxy.c). The command gets neither.
+ */
+static bool offer_proxy(void)
+{
+	const struct sockaddr_in at = { .sin_family = AF_INET,
+					.sin_port = htons(SANDBOX_PROXY_PORT),
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
+	struct iovec io = { &(char){ 0 }, 1 };
+	const struct msghdr m = { .msg_iov = &io,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0 || none < 0)
+		return false;
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	ok = bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 &&
+	     listen(fd, SANDBOX_PROXY_BACKLOG) == 0 && sendmsg(STDIN_FILENO, &m, 0) > 0 &&
+	     dup2(none, STDIN_FILENO) == STDIN_FILENO;
+	(void)close(none);
+	return close(fd) == 0 && ok;
+}
+
 static int inside(const char *text, char **argv)
 {
 	static const char ready[] = SANDBOX_READY;
@@ -411,6 +453,8 @@ static int inside(const char *text, char **argv)
 #ifdef GUARD_SECCOMP
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail("no_new_privs: %s", strerror(errno));
+	if (l.network && !offer_proxy())
+		return fail("the way out: %s", strerror(errno));
 	if (!wall_in(argv[0]))
 		return fail("Landlock: %s", strerror(errno));
 	if (!filter_calls())
@@ -426,6 +470,7 @@ static int inside(const char *text, char **argv)
 	UNUSED(ready);
 	UNUSED(wall_in);
 	UNUSED(limit_all);
+	UNUSED(offer_proxy);
 	return fail("this build has no filter of system calls: it was built without libseccomp");
 #endif
 }

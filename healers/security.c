@@ -566,6 +566,7 @@ int security_check_url(const char *url, struct err *err)
 	if (scope)
 		return err_set(err, ERR_INPUT, "%.60s is %s", o.host, scope);
 	if (!text_to_u64(o.port, &port) || (port != 80 && port != 443 && port < 1024))
-		return err_set(err, ERR_INPUT, "port %s is none of a web server", o.port);
+		return err_set(err, ERR_INPUT, "%.60s:%s is no port of a web server", o.host,
+			       o.port);
 	return 0;
 }

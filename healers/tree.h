@@ -50,6 +50,8 @@ struct tree_end {
 	char commit[41]; /* of TREE_PUSHED and TREE_EXISTS */
 	unsigned n_files, n_lines;
 	char detail[300]; /* for people; masked */
+	/* What programs asked of the network and did not get; masked, "" nothing. */
+	char refused[400];
 };
 
 /* For the audit: each command before it is run, or is not. */

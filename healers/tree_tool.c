@@ -11,6 +11,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/mask.h"
 #include "core/mem.h"
 #include "core/text.h"
 #include "healers/change_tool.h"
@@ -87,6 +88,7 @@ static bool wanted(const struct tree *t, const struct tree_file *f, const char *
 struct result {
 	struct sandbox_end end;
 	char said[SAID_MAX];
+	char refused[400];
 };
 
 /* From the line before the first that speaks of an error, else the end. */
@@ -114,6 +116,7 @@ static void on_end(const struct sandbox_end *e, void *arg)
 		n--;
 	from = telling(e->out, n);
 	r->end = *e;
+	(void)mask_text(e->refused, strlen(e->refused), r->refused, sizeof(r->refused));
 	(void)text_copy(r->said, sizeof(r->said), from, (size_t)(e->out + n - from));
 	for (char *p = r->said; *p; p++)
 		if (*p == '\n' || *p == '\t')
@@ -128,8 +131,9 @@ static int judge(struct tree *t, const char *name, const struct result *r, int o
 		return tree_stop(t, TREE_TOOL_FAILED, "%s was ended: %s", name,
 				 sandbox_fate_name(r->end.fate));
 	if (r->end.status > ok_until)
-		return tree_stop(t, TREE_TOOL_FAILED, "%s ended with %d: %s", name, r->end.status,
-				 r->said);
+		return tree_stop(t, TREE_TOOL_FAILED, "%s ended with %d%s%.120s: %s", name,
+				 r->end.status, *r->refused ? ", not let to the network: " : "",
+				 r->refused, r->said);
 	return 0;
 }
 
@@ -139,10 +143,15 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 	struct event_base *base = event_base_new();
 	int64_t room = conf_int(t->conf, "change.max_repository");
 	int64_t left = t->req->deadline_ms - clock_mono_ms() - MARGIN_MS;
+	const struct sandbox_network network = {
+		.hosts = conf_str(t->conf, "change.network_hosts"),
+		.inside = conf_str(t->conf, "change.network_private"),
+		.max_bytes = room,
+	};
 	const struct sandbox_options o = {
 		.argv = argv,
 		.folder = folder,
-		.network = c->network,
+		.network = c->network ? &network : NULL,
 		.home = t->req->tool->home,
 		.timeout_ms = left > 1000 ? left : 1000,
 		.max_output = MAX_OUTPUT,
@@ -163,6 +172,9 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 	else
 		(void)event_base_dispatch(base);
 	event_base_free(base);
+	if (*r.refused)
+		(void)text_copy(t->end->refused, sizeof(t->end->refused), r.refused,
+				strlen(r.refused));
 	return judge(t, c->argv[0], &r, c->ok_until);
 }
 

@@ -23,14 +23,17 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/resolve.h"
 #include "core/text.h"
 #include "healers/sandbox.h"
+#include "tests/unit/fake_http.h"
 #include "tests/unit/unit.h"
 
 #define INSIDE "/run/guard"
@@ -51,14 +54,74 @@ enum {
 
 /* --- who tries ------------------------------------------------------------------------------ */
 
-static int try_connect(const char *port)
+static struct sockaddr_in address(const char *ip, const char *port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				  .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
+
+	(void)inet_pton(AF_INET, ip, &to.sin_addr);
+	return to;
+}
+
+static int try_connect(const char *ip, const char *port)
+{
+	struct sockaddr_in to = address(ip, port);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	return connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 ? 0 : errno;
+}
+
+/* Says that to the proxy, and prints what it answers until it closes. */
+static int try_ask(const char *request)
+{
+	struct sockaddr_in to = address("127.0.0.1", "3128");
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char answer[4096];
+	ssize_t n;
+
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return errno;
+	if (write(fd, request, strlen(request)) < 0)
+		return errno;
+	while ((n = read(fd, answer, sizeof(answer))) > 0)
+		(void)!write(STDOUT_FILENO, answer, (size_t)n);
+	return n < 0 ? errno : 0;
+}
+
+/* One that was connected asks, and one that was answered stays open. */
+static unsigned step(struct pollfd *p, const char *request)
+{
+	if (p->revents & POLLOUT) {
+		(void)!send(p->fd, request, strlen(request), MSG_NOSIGNAL);
+		p->events = POLLIN;
+		return 0;
+	}
+	if (p->revents)
+		p->fd = -1;
+	return p->revents != 0;
+}
+
+/* As many connections as there can be, each with a question, until no more is answered. */
+static int try_flood(const char *request)
+{
+	enum { MANY = 150, WAIT_MS = 2000 };
+	struct sockaddr_in to = address("127.0.0.1", "3128");
+	struct pollfd fds[MANY];
+	unsigned answered = 0;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		fds[i] = (struct pollfd){ socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), POLLOUT,
+					  0 };
+		if (connect(fds[i].fd, (struct sockaddr *)&to, sizeof(to)) < 0 &&
+		    errno != EINPROGRESS)
+			return errno;
+	}
+	while (poll(fds, MANY, WAIT_MS) > 0)
+		for (unsigned i = 0; i < MANY; i++)
+			answered += step(&fds[i], request);
+	printf("%u\n", answered);
+	(void)fflush(stdout);
+	return 0;
 }
 
 /* Each child forks on, too: as a bomb does. */
@@ -141,7 +204,13 @@ static int try_out(int argc, char **argv)
 	const char *what = argv[0], *arg = argc > 1 ? argv[1] : "";
 
 	if (strcmp(what, "connect") == 0)
-		return try_connect(arg);
+		return try_connect("127.0.0.1", arg);
+	if (strcmp(what, "reach") == 0)
+		return try_connect(arg, "80");
+	if (strcmp(what, "ask") == 0)
+		return try_ask(arg);
+	if (strcmp(what, "flood") == 0)
+		return try_flood(arg);
 	if (strcmp(what, "fork") == 0)
 		return try_fork();
 	if (strcmp(what, "memory") == 0)
@@ -156,8 +225,9 @@ struct world {
 	char top[64], folder[96]; /* top belongs to us, folder to nobody */
 	enum sandbox_fate fate;
 	int status;
-	char *out;
+	char *out, *refused;
 	unsigned times;
+	struct fake_http *server;
 };
 
 static int setup(void **state)
@@ -200,8 +270,11 @@ static int teardown(void **state)
 	struct world *w = *state;
 
 	remove_all(w->top);
+	if (w->server)
+		fake_http_free(w->server);
 	event_base_free(w->base);
 	free(w->out);
+	free(w->refused);
 	free(w);
 	return 0;
 }
@@ -215,6 +288,8 @@ static void on_end(const struct sandbox_end *e, void *arg)
 	w->status = e->status;
 	free(w->out);
 	w->out = xmemdup(e->out, e->n + 1);
+	free(w->refused);
+	w->refused = xstrdup(e->refused);
 	(void)event_base_loopbreak(w->base);
 }
 
@@ -398,34 +473,393 @@ static void system_calls_that_break_out_are_refused(void **state)
 	assert_int_equal(attempt(w, "signal", pid), ESRCH);
 }
 
-static int listen_somewhere(char port[static 8])
-{
-	struct sockaddr_in at = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+/* --- the network ---------------------------------------------------------------------------- */
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(fd, 5), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
-	(void)snprintf(port, 8, "%u", (unsigned)ntohs(at.sin_port));
-	return fd;
+static void on_request(struct fake_request *r, void *arg)
+{
+	char there[128];
+
+	UNUSED(arg);
+	if (text_starts(r->path, "/away")) {
+		(void)snprintf(there, sizeof(there), "Location: http://127.0.0.1:%u/\r\n",
+			       fake_http_port(r->server) + 1);
+		fake_http_reply(r, 302, there, "");
+	} else if (strcmp(r->path, "/silent") != 0) {
+		fake_http_reply(r, 200, "", "served");
+	}
+	r->close = true;
 }
 
-static void there_is_no_network_unless_declared(void **state)
+/* Ours, on the loopback of this machine. */
+static const char *serve(struct world *w, fake_http_fn *fn)
 {
+	static char at[32];
+
+	w->server = fake_http_new(w->base, fn, NULL);
+	(void)snprintf(at, sizeof(at), "127.0.0.1:%d", fake_http_port(w->server));
+	return at;
+}
+
+static void run_with_network(struct world *w, const struct sandbox_network *network,
+			     const char *const *argv)
+{
+	struct sandbox_options o = usual(w, argv);
+
+	o.network = network;
+	run(w, &o);
+}
+
+static void ask(struct world *w, const struct sandbox_network *network, const char *request)
+{
+	run_with_network(w, network, ARGV(INSIDE, "try", "ask", request));
+	assert_int_equal(w->fate, SANDBOX_EXITED);
+}
+
+enum { ENOUGH = 1 << 20 };
+
+/* With the network as without: what is in there has no way but the proxy. */
+static void no_address_is_reached_from_inside(void **state)
+{
+	static const struct sandbox_network network = { .max_bytes = ENOUGH };
+	static const char *const far[] = { "169.254.169.254", "10.0.0.1", "192.168.0.1",
+					   "192.0.2.1" };
 	struct world *w = *state;
-	struct sandbox_options o;
-	char port[8];
-	int fd = listen_somewhere(port);
+	const char *port = strchr(serve(w, on_request), ':') + 1;
 
 	assert_int_equal(attempt(w, "connect", port), ECONNREFUSED);
-	o = usual(w, ARGV(INSIDE, "try", "connect", port));
-	o.network = true;
-	run(w, &o);
-	assert_int_equal(w->status, 0);
-	(void)close(fd);
+	assert_int_equal(attempt(w, "connect", "3128"), ECONNREFUSED);
+	run_with_network(w, &network, ARGV(INSIDE, "try", "connect", port));
+	assert_int_equal(w->status, ECONNREFUSED);
+	for (size_t i = 0; i < ARRAY_LEN(far); i++) {
+		assert_int_equal(attempt(w, "reach", far[i]), ENETUNREACH);
+		run_with_network(w, &network, ARGV(INSIDE, "try", "reach", far[i]));
+		assert_int_equal(w->status, ENETUNREACH);
+	}
+	/* No name is looked up in there either. */
+	run_with_network(w, &network, ARGV("/usr/bin/getent", "hosts", "localhost.example.org"));
+	assert_int_equal(w->status, 2);
+	assert_int_equal(fake_http_connections(w->server), 0);
 }
+
+static void the_proxy_leads_where_it_may(void **state)
+{
+	struct world *w = *state;
+	const char *at = serve(w, on_request);
+	const struct sandbox_network network = { .inside = at, .max_bytes = ENOUGH };
+	OWNED(freep) char *get = xasprintf("GET http://%s/ HTTP/1.1\r\n\r\n", at);
+	OWNED(freep)
+	char *tunnel = xasprintf("CONNECT %s HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", at);
+
+	ask(w, &network, get);
+	assert_non_null(strstr(w->out, "HTTP/1.1 200 Said\r\n"));
+	assert_non_null(strstr(w->out, "served"));
+	ask(w, &network, tunnel);
+	assert_non_null(strstr(w->out, "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200"));
+	assert_string_equal(w->refused, "");
+}
+
+/* Answers every question for an address with the same one. */
+struct name_server {
+	int fd;
+	struct event *event;
+	unsigned char ip[4];
+};
+
+static void on_question(evutil_socket_t fd, short what, void *arg)
+{
+	const struct name_server *s = arg;
+	unsigned char m[512];
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	ssize_t n = recvfrom(fd, m, sizeof(m) - 16, 0, (struct sockaddr *)&from, &len), end;
+	const unsigned char head[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4 };
+
+	UNUSED(what);
+	if (n < 17)
+		return;
+	for (end = 12; end < n - 5 && m[end]; end += m[end] + 1)
+		continue;
+	end += 5;
+	m[2] = 0x81;
+	m[3] = 0x80;
+	m[7] = m[end - 3] == 1; /* A; of AAAA there is none */
+	m[9] = m[11] = 0;
+	if (m[7]) {
+		memcpy(m + end, head, sizeof(head));
+		memcpy(m + end + sizeof(head), s->ip, sizeof(s->ip));
+		end += sizeof(head) + sizeof(s->ip);
+	}
+	(void)sendto(fd, m, (size_t)end, 0, (struct sockaddr *)&from, len);
+}
+
+static void answer_names(struct world *w, struct name_server *s, const char *ip)
+{
+	struct sockaddr_in at = address("127.0.0.1", "0");
+	static char where[32];
+	socklen_t n = sizeof(at);
+
+	assert_int_equal(inet_pton(AF_INET, ip, s->ip), 1);
+	s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &n), 0);
+	(void)snprintf(where, sizeof(where), "127.0.0.1:%u", (unsigned)ntohs(at.sin_port));
+	resolve_ask(where);
+	s->event = event_new(w->base, s->fd, EV_READ | EV_PERSIST, on_question, s);
+	assert_int_equal(event_add(s->event, NULL), 0);
+}
+
+static void stop_answering(struct name_server *s)
+{
+	resolve_ask(NULL);
+	event_free(s->event);
+	(void)close(s->fd);
+}
+
+/* Whatever they resolve to, no connection is made: nothing leaves this machine. */
+static void what_is_not_public_is_refused(void **state)
+{
+	static const struct {
+		const char *to, *ip, *why;
+	} rows[] = {
+		{ "169.254.169.254:80", "0.0.0.0", "169.254.169.254 is link-local" },
+		{ "10.0.0.1:443", "0.0.0.0", "10.0.0.1 is private" },
+		{ "127.0.0.1:8080", "0.0.0.0", "127.0.0.1 is loopback" },
+		{ "localhost:8080", "0.0.0.0", "localhost is loopback" },
+		{ "2130706433:8080", "0.0.0.0", "is loopback" },
+		{ "0x7f.1:8080", "0.0.0.0", "is loopback" },
+		{ "[::1]:8080", "0.0.0.0", "[::1] is loopback" },
+		{ "[::ffff:10.0.0.1]:8080", "0.0.0.0", "is private" },
+		{ "[fd00:ec2::254]:80", "0.0.0.0", "is private" },
+		{ "localhost.:8080", "127.0.0.1", "that is loopback" },
+		{ "registry.example.org:443", "10.1.2.3", "address that is private" },
+		{ "registry.example.org:443", "169.254.169.254", "address that is link-local" },
+		{ "registry.example.org:443", "0.0.0.0", "address that is unspecified" },
+		{ "registry.example.org:22", "10.1.2.3", "is no port of a web server" },
+		{ "ann:secret@registry.example.org:443", "10.1.2.3", "holds a user name" },
+	};
+	static const struct sandbox_network network = { .max_bytes = ENOUGH };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWNED(freep) char *get = xasprintf("GET http://%s/ HTTP/1.1\r\n\r\n", rows[i].to);
+		OWNED(freep) char *tunnel = xasprintf("CONNECT %s HTTP/1.1\r\n\r\n", rows[i].to);
+		struct name_server names;
+
+		answer_names(w, &names, rows[i].ip);
+		ask(w, &network, get);
+		assert_case(strstr(w->out, "HTTP/1.1 403 "), rows[i].to);
+		assert_case(strstr(w->refused, rows[i].why), w->refused);
+		ask(w, &network, tunnel);
+		assert_case(strstr(w->out, "HTTP/1.1 403 "), rows[i].to);
+		assert_case(strstr(w->refused, rows[i].why), w->refused);
+		stop_answering(&names);
+	}
+}
+
+static void a_list_of_hosts_is_kept_to(void **state)
+{
+	static const struct {
+		const char *hosts, *to;
+		bool may;
+	} rows[] = {
+		/* To be allowed means: looked up, and the address found to be inside. */
+		{ "", "a.example.org:443", true },
+		{ "a.example.org", "a.example.org:443", true },
+		{ "a.example.org", "A.EXAMPLE.org:80", true },
+		{ "a.example.org", "a.example.org:8080", false },
+		{ "a.example.org:8080", "a.example.org:8080", true },
+		{ "a.example.org:8080", "a.example.org:443", false },
+		{ "x.org, *.example.org", "a.example.org:443", true },
+		{ "x.org,*.example.org", "b.a.example.org:443", true },
+		{ "*.example.org", "example.org:443", false },
+		{ "*.example.org", "badexample.org:443", false },
+		{ "example.org", "a.example.org:443", false },
+		{ "example.org", "example.org.evil.org:443", false },
+	};
+	struct world *w = *state;
+	struct name_server names;
+
+	answer_names(w, &names, "10.0.0.1");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct sandbox_network network = { .hosts = rows[i].hosts,
+							 .max_bytes = ENOUGH };
+		OWNED(freep) char *tunnel = xasprintf("CONNECT %s HTTP/1.1\r\n\r\n", rows[i].to);
+
+		ask(w, &network, tunnel);
+		assert_case(strstr(w->refused, rows[i].may ? "has an address that is private"
+							   : "is not on the list"),
+			    rows[i].to);
+	}
+	stop_answering(&names);
+}
+
+/* Whoever is allowed cannot send it on to who is not. */
+static void nor_does_a_redirect_lead_inside(void **state)
+{
+	struct world *w = *state;
+	const char *at = serve(w, on_request);
+	const struct sandbox_network network = { .inside = at, .max_bytes = ENOUGH };
+	OWNED(freep) char *url = xasprintf("http://%s/away", at);
+
+	if (access("/usr/bin/curl", X_OK) < 0)
+		skip();
+	run_with_network(w, &network, ARGV("/usr/bin/curl", "-sS", "-L", url));
+	assert_int_equal(fake_http_requests(w->server), 1);
+	assert_non_null(strstr(w->out, "127.0.0.1 is loopback"));
+	assert_string_equal(w->refused, "127.0.0.1 is loopback");
+}
+
+static void on_any(struct fake_request *r, void *arg)
+{
+	UNUSED(arg);
+	fake_http_reply(r, 404, "", "");
+	r->close = true;
+}
+
+/* Each has its own idea of how to be told. What reaches the server came over the proxy. */
+static void package_managers_ask_the_proxy(void **state)
+{
+	static const struct {
+		const char *program, *script; /* $0: the registry's address */
+	} rows[] = {
+		{ "/usr/bin/curl", "curl -s $0" },
+		{ "/usr/bin/git", "git ls-remote $0/b.git" },
+		{ "/usr/bin/npm", "npm view b --registry $0 --fetch-retries=0" },
+		{ "/usr/bin/pnpm", "pnpm view b --registry $0 --fetch-retries=0" },
+		{ "/usr/bin/yarnpkg", "yarnpkg info b --registry $0" },
+		{ "/usr/bin/pip3", "pip3 download --retries 0 --trusted-host registry.example.org "
+				   "--index-url $0 b" },
+		{ "/usr/bin/go",
+		  "GOFLAGS=-mod=mod GONOSUMDB=* GOPROXY=$0 GOCACHE=/tmp/c GOPATH=/tmp/g "
+		  "go mod download b.example.org/b@v1.0.0" },
+		{ "/usr/bin/cargo",
+		  "printf '[package]\nname = \"a\"\nversion = \"1.0.0\"\n[lib]\npath = \"a.rs\"\n"
+		  "[dependencies]\nb = { git = \"%s/b.git\" }\n' $0 >Cargo.toml; touch a.rs; "
+		  "cargo generate-lockfile" },
+		{ "/usr/bin/bundle", "printf 'source \"%s\"\ngem \"b\"\n' $0 >Gemfile; "
+				     "bundle lock --retry 0" },
+		{ "/usr/bin/composer",
+		  "printf '{\"repositories\": [{\"type\": \"composer\", \"url\": \"%s\"}], "
+		  "\"config\": {\"secure-http\": false}, \"require\": {\"b/b\": \"1.0\"}}' "
+		  "$0 >composer.json; composer update --no-install --no-plugins" },
+		{ "/usr/bin/poetry",
+		  "printf '[tool.poetry]\nname = \"a\"\nversion = \"1.0.0\"\ndescription = \"\"\n"
+		  "authors = []\n[tool.poetry.dependencies]\npython = \"*\"\nb = \"1.0\"\n"
+		  "[[tool.poetry.source]]\nname = \"r\"\nurl = \"%s\"\ndefault = true\n' "
+		  "$0 >pyproject.toml; PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring "
+		  "poetry lock --no-interaction" },
+	};
+	struct world *w = *state;
+	const char *port = strchr(serve(w, on_any), ':') + 1;
+	OWNED(freep) char *at = xasprintf("registry.example.org:%s", port);
+	OWNED(freep) char *url = xasprintf("http://%s", at);
+	const struct sandbox_network network = { .inside = at, .max_bytes = ENOUGH };
+	struct name_server names;
+
+	answer_names(w, &names, "127.0.0.1");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		unsigned before = fake_http_requests(w->server);
+		struct sandbox_options o = usual(w, ARGV("/bin/sh", "-c", rows[i].script, url));
+
+		if (access(rows[i].program, X_OK) < 0) {
+			printf("skipped: %s is not installed\n", rows[i].program);
+			continue;
+		}
+		o.network = &network;
+		o.max_memory_bytes = INT64_C(1) << 60;
+		o.max_processes = 128;
+		run(w, &o);
+		if (fake_http_requests(w->server) == before)
+			fail_msg("%s did not ask the proxy: %s: %s", rows[i].program,
+				 sandbox_fate_name(w->fate), w->out);
+		printf("%s asked the proxy\n", rows[i].program);
+	}
+	stop_answering(&names);
+}
+
+static void a_flood_of_connections_is_bounded(void **state)
+{
+	struct world *w = *state;
+	const char *at = serve(w, on_request);
+	const struct sandbox_network network = { .inside = at, .max_bytes = ENOUGH };
+	OWNED(freep) char *get = xasprintf("GET http://%s/ HTTP/1.1\r\n\r\n", at);
+	OWNED(freep) char *silent = xasprintf("CONNECT %s HTTP/1.1\r\n\r\n", at);
+
+	/* Those that end make room. */
+	run_with_network(w, &network, ARGV(INSIDE, "try", "flood", get));
+	assert_string_equal(w->out, "150\n");
+	run_with_network(w, &network, ARGV(INSIDE, "try", "flood", silent));
+	assert_in_range(strtoul(w->out, NULL, 10), 1, 64);
+}
+
+static void on_endless(struct fake_request *r, void *arg)
+{
+	static const char much[64 << 10];
+
+	UNUSED(arg);
+	for (int i = 0; i < 1000; i++)
+		fake_http_send(r, much, sizeof(much));
+}
+
+static void an_endless_answer_is_cut_off(void **state)
+{
+	struct world *w = *state;
+	const char *at = serve(w, on_endless);
+	const struct sandbox_network network = { .inside = at, .max_bytes = OUTPUT / 2 };
+	OWNED(freep) char *get = xasprintf("GET http://%s/ HTTP/1.1\r\n\r\n", at);
+
+	ask(w, &network, get);
+	assert_string_equal(w->refused, "more than 32768 bytes");
+	assert_true(strlen(w->out) <= OUTPUT / 2);
+}
+
+/* Role of a process that is killed while its command runs. */
+static int hold(const char *folder, const char *word)
+{
+	static const struct sandbox_network network = { .max_bytes = ENOUGH };
+	OWNED(freep)
+	char *script = xasprintf("touch begun; while :; do sleep 1; done # %s", word);
+	struct event_base *base = event_base_new();
+	const char *const argv[] = { "/bin/sh", "-c", script, NULL };
+	struct world w = { .base = base };
+	struct sandbox_options o;
+	struct sandbox *s;
+	struct err err;
+
+	(void)snprintf(w.folder, sizeof(w.folder), "%s", folder);
+	o = usual(&w, argv);
+	o.network = &network;
+	if (sandbox_start(base, &o, on_end, &w, &s, &err) < 0)
+		return 1;
+	(void)event_base_dispatch(base);
+	return 0;
+}
+
+static void nothing_is_left_of_one_that_was_killed(void **state)
+{
+	struct world *w = *state;
+	int64_t end = clock_mono_ms() + PATIENCE_MS;
+	char begun[128], self[PATH_MAX];
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+		self[n > 0 ? n : 0] = '\0';
+		(void)execl(self, self, "hold", w->folder, w->top, (char *)NULL);
+		_exit(1);
+	}
+	(void)snprintf(begun, sizeof(begun), "%s/begun", w->folder);
+	while (access(begun, F_OK) < 0) {
+		assert_true(clock_mono_ms() < end);
+		(void)poll(NULL, 0, 5);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	nothing_is_left(w->top);
+}
+
+/* --- limits ---------------------------------------------------------------------------------- */
 
 static void a_fork_bomb_ends(void **state)
 {
@@ -590,7 +1024,15 @@ int main(int argc, char **argv)
 		T(nothing_of_the_host_is_seen),
 		T(nothing_is_written_outside),
 		T(system_calls_that_break_out_are_refused),
-		T(there_is_no_network_unless_declared),
+		T(no_address_is_reached_from_inside),
+		T(the_proxy_leads_where_it_may),
+		T(what_is_not_public_is_refused),
+		T(a_list_of_hosts_is_kept_to),
+		T(nor_does_a_redirect_lead_inside),
+		T(package_managers_ask_the_proxy),
+		T(a_flood_of_connections_is_bounded),
+		T(an_endless_answer_is_cut_off),
+		T(nothing_is_left_of_one_that_was_killed),
 		T(a_fork_bomb_ends),
 		T(memory_ends),
 		T(the_disk_is_not_filled),
@@ -607,6 +1049,8 @@ int main(int argc, char **argv)
 		return sandbox_stage_main(argc - 1, argv + 1);
 	if (argc > 2 && strcmp(argv[1], "try") == 0)
 		_exit(try_out(argc - 2, argv + 2)); /* no search for leaks: that takes ptrace */
+	if (argc > 3 && strcmp(argv[1], "hold") == 0)
+		return hold(argv[2], argv[3]);
 	if (!sandbox_is_there())
 		return SKIP;
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);

@@ -76,6 +76,7 @@ static void give_away(struct rig *r, const char *folder)
 
 struct repo {
 	const char *work, *bare, *sha;
+	const char *set; /* what the command is told besides; NULL: nothing */
 };
 
 static void commit_all(struct rig *r, struct repo *repo)
@@ -121,7 +122,7 @@ static struct repo repo_that(struct rig *r, const char *recipe)
 
 struct done {
 	int status;
-	const char *result, *detail, *commit, *output;
+	const char *result, *detail, *commit, *refused, *output;
 	int64_t files;
 };
 
@@ -171,6 +172,7 @@ static struct done finish(struct rig *r, struct proc *p)
 	d.result = json_str(o, "result", "");
 	d.detail = json_str(o, "detail", "");
 	d.commit = json_str(o, "commit", "");
+	d.refused = json_str(o, "refused", "");
 	d.files = json_i64(o, "files", -1);
 	if (strcmp(d.result, "sandbox_unavailable") == 0)
 		rig_skip(r, "this host has no sandbox");
@@ -340,7 +342,9 @@ static struct repo with_a_registry(struct rig *r)
 	p = proc_start(r, "registry", argv, NULL);
 	proc_may_die(p);
 	port = proc_line(p, "Serving HTTP on 127.0.0.1 port ");
-	url = rig_printf(r, "http://127.0.0.1:%.*s/", (int)strcspn(port, " "), port);
+	port = rig_text(r, port, strcspn(port, " "));
+	url = rig_printf(r, "http://127.0.0.1:%s/", port);
+	repo.set = rig_printf(r, "change.network_private=127.0.0.1:%s", port);
 	put(r, repo.work, ".npmrc", rig_printf(r, "registry=%s\n", url));
 	put(r, rig_path(r, "registry"), "b",
 	    rig_printf(
@@ -360,7 +364,7 @@ static void writes_its_lockfile(struct rig *r, struct repo *repo, const char *to
 	struct done d;
 
 	publish(r, repo);
-	d = change(r, repo, "refresh_lockfile", tool, NULL);
+	d = change(r, repo, "refresh_lockfile", tool, repo->set);
 	is(&d, "pushed", "");
 	assert_string_equal(differs(r, repo), rig_printf(r, "M\t%s", file));
 	assert_non_null(strstr(file_of(r, repo, file), has_now));
@@ -393,8 +397,42 @@ static void npm_runs_no_program_of_the_repository(struct rig *r)
 	assert_int_equal(chmod(rig_printf(r, "%s/mine", repo.work), 0755), 0);
 	publish(r, &repo);
 	d = change(r, &repo, "refresh_lockfile", "npm", NULL);
-	/* git's own, which finds no server there. */
-	is(&d, "tool_failed", "npm ended with 128:");
+	/* git's own, which finds no way there. */
+	is(&d, "tool_failed", "npm ended with 128, not let to the network: ");
+	assert_non_null(strstr(d.refused, "127.0.0.1 is loopback"));
+}
+
+/* What a lock file says it came from is where the next npm goes, whoever wrote it. */
+static void npm_is_not_sent_inside(struct rig *r)
+{
+	static const char *const rows[][2] = {
+		{ "http://169.254.169.254/latest/b-1.2.3.tgz", "169.254.169.254 is link-local" },
+		{ "https://10.0.0.1/b-1.2.3.tgz", "10.0.0.1 is private" },
+		{ "http://localhost:8080/b-1.2.3.tgz", "localhost is loopback" },
+	};
+
+	needs(r, "npm");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct repo repo = { .work = rig_printf(r, "%s-%zu", rig_path(r, "work"), i) };
+		struct done d;
+
+		assert_int_equal(mkdir(repo.work, 0755), 0);
+		GIT(r, repo.work, "init", "-q", "-b", "main");
+		put(r, repo.work, "package.json",
+		    rig_printf(r,
+			       "{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":"
+			       "{\"b\":\"%s\"}}",
+			       rows[i][0]));
+		/* Nor does it have a word about the way. */
+		put(r, repo.work, ".npmrc", "proxy=\nhttps-proxy=\nnoproxy=*\nfetch-retries=0\n");
+		put(r, repo.work, "package-lock.json",
+		    "{\"name\":\"a\",\"version\":\"1.0.0\",\"lockfileVersion\":3,\"packages\":"
+		    "{}}");
+		publish(r, &repo);
+		d = change(r, &repo, "refresh_lockfile", "npm", NULL);
+		is_refused(r, &repo, &d, "tool_failed", "npm ended with ");
+		assert_case(strstr(d.refused, rows[i][1]), d.output);
+	}
 }
 
 /* A registry may ask for credentials; which program has them the repository would say. */
@@ -969,6 +1007,7 @@ int main(int argc, char **argv)
 		RIG_TEST(rustfmt_mends),
 		RIG_TEST(npm_writes_its_lockfile_anew),
 		RIG_TEST(npm_runs_no_program_of_the_repository),
+		RIG_TEST(npm_is_not_sent_inside),
 		RIG_TEST(cargo_with_settings_of_the_repository_is_not_run),
 		RIG_TEST(pnpm_writes_its_lockfile_anew),
 		RIG_TEST(cargo_writes_its_lockfile_anew),
