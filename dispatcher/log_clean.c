@@ -1,6 +1,7 @@
 #include "dispatcher/log_clean.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -60,15 +61,25 @@ static const char *skip_escape(const char *s, const char *end)
 	return s + 1;
 }
 
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef int8_t bytes16 __attribute__((vector_size(16)));
 
-/* Not zero where there is one of sixteen bytes that cannot be copied as it is. */
-static inline bytes16 odd_bytes(const char *s)
+static inline bytes16 load(const char *s)
 {
 	bytes16 b;
 
 	memcpy(&b, s, sizeof(b));
-	return (bytes16)((b - 0x20 > 0x5e) & (b != '\t'));
+	return b;
+}
+
+/* Not zero where a byte cannot be copied as it is. */
+static inline bytes16 odd_bytes(bytes16 b)
+{
+	return (bytes16)(((b < 0x20) & (b != '\t')) | (b == 0x7f));
+}
+
+static inline bytes16 line_ends(bytes16 b)
+{
+	return (bytes16)((b == '\n') | (b == '\r'));
 }
 
 /* One bit for each byte that is not zero, which are 0xff. */
@@ -99,37 +110,55 @@ struct stretch {
 
 enum { STRETCH = 64 };
 
-static inline struct stretch look_at(const char *s)
+static inline struct stretch look_at(const char *s, size_t n)
 {
-	struct stretch found = { 0, 0 };
+	struct stretch found;
+	bytes16 a, b, c, d;
+	char rest[STRETCH];
 
-	for (unsigned i = 0; i < STRETCH; i += sizeof(bytes16)) {
-		bytes16 b;
-
-		memcpy(&b, s + i, sizeof(b));
-		found.ends |= bits_of((bytes16)((b == '\n') | (b == '\r'))) << i;
-		found.odd |= bits_of(odd_bytes(s + i)) << i;
+	if (n < STRETCH) {
+		memset(rest, ' ', sizeof(rest));
+		s = memcpy(rest, s, n);
 	}
+	/* Written out, as compilers leave loops alone that take half the time so. */
+	a = load(s), b = load(s + 16), c = load(s + 32), d = load(s + 48);
+	found.ends = bits_of(line_ends(a)) | bits_of(line_ends(b)) << 16 |
+		     bits_of(line_ends(c)) << 32 | bits_of(line_ends(d)) << 48;
+	found.odd = bits_of(odd_bytes(a)) | bits_of(odd_bytes(b)) << 16 |
+		    bits_of(odd_bytes(c)) << 32 | bits_of(odd_bytes(d)) << 48;
 	return found;
 }
 
-/* Removes escapes and control bytes, repairs UTF-8; returns the bytes written, at most cap. */
-static size_t scrub(const char *s, const char *end, char *out, size_t cap)
+/*
+ * Removes escapes and control bytes, repairs UTF-8; returns the bytes written, at most cap. More
+ * may be read, up to `limit`, and written up to a stretch more.
+ */
+static size_t scrub(const char *s, const char *end, const char *limit, char *out, size_t cap)
 {
+	const char *looked = s; /* so far, and what of the stretch before it is odd */
+	uint64_t odd = 0;
 	size_t n = 0;
 
 	while (s < end && n < cap) {
 		unsigned char ch;
 		size_t seq;
 
-		if (end - s >= (ptrdiff_t)sizeof(bytes16) && cap - n >= sizeof(bytes16)) {
-			uint64_t odd = bits_of(odd_bytes(s)) | 1 << sizeof(bytes16);
-			size_t plain = (size_t)__builtin_ctzll(odd);
+		if (limit - s >= STRETCH) {
+			size_t left = cap - n < (size_t)(end - s) ? cap - n : (size_t)(end - s),
+			       plain;
+			uint64_t here;
 
-			memcpy(out + n, s, sizeof(bytes16));
+			if (s >= looked) {
+				odd = look_at(s, STRETCH).odd;
+				looked = s + STRETCH;
+			}
+			here = odd >> (STRETCH - (looked - s));
+			plain = here ? (size_t)__builtin_ctzll(here) : (size_t)(looked - s);
+			plain = plain < left ? plain : left;
+			memcpy(out + n, s, STRETCH);
 			s += plain;
 			n += plain;
-			if (s == end || plain == sizeof(bytes16))
+			if (plain == left || s == looked)
 				continue;
 		}
 		ch = (unsigned char)*s;
@@ -179,6 +208,49 @@ static size_t picture(const char *s, size_t n, const char *want)
 	return i;
 }
 
+/*
+ * The same for pictures of eight bytes, on one of which every line of some logs begins. A byte
+ * that is right becomes less than 0x80 when what is added to it is, others do not.
+ */
+static inline bool looks_like(const char *s, const char want[static 8])
+{
+	const uint64_t high = 0x8080808080808080, low = ~high, zeros = 0x3030303030303030;
+	uint64_t word, picture, other;
+
+	memcpy(&word, s, sizeof(word));
+	memcpy(&picture, want, sizeof(picture));
+	other = (((picture ^ zeros) & low) + low) & high; /* where it is no digit */
+	word ^= picture;
+	/* 0 to 9 plus 0x76, or 0 plus 0x7f. */
+	return (((word + 0x7676767676767676 + (other >> 7) * 9) | word) & high) == 0;
+}
+
+/*
+ * Most lines: neither time nor mark in front, no command, warning or begin of a key. What is looked
+ * for in lines must not be ordinary here. s[n] is there.
+ */
+static inline bool is_ordinary(const char *s, size_t n)
+{
+	/* A table, as where a switch jumps to is guessed wrong too often. */
+	static const bool telling[UCHAR_MAX + 1] = {
+		['0' ... '9'] = true, ['['] = true, ['#'] = true, ['$'] = true,
+		['+'] = true,         [':'] = true, ['W'] = true, ['n'] = true,
+		['s'] = true,         ['t'] = true, ['w'] = true,
+	};
+
+	if (s[n - 1] == '-')
+		return false;
+	if (!telling[(unsigned char)s[0]])
+		return true;
+	if (s[0] == '[')
+		return !is_digit(s[1]) && s[1] != ' ' && s[1] != 't' && s[1] != 'c' &&
+		       s[1] != 'P' && s[1] != 'W';
+	if (is_digit(s[0]))
+		return n < 8 || (s[2] != ':' && s[4] != '-');
+	return (s[0] == 'n' && s[1] != 'p') || (s[0] == 's' && s[1] != 'e') ||
+	       (s[0] == 't' && s[1] != 'r');
+}
+
 static size_t fraction_and_zone(const char *s, size_t n)
 {
 	size_t i = 0;
@@ -198,15 +270,15 @@ static size_t fraction_and_zone(const char *s, size_t n)
 /* "2024-01-02T03:04:05.678Z", "2024-01-02 03:04:05,678", "03:04:05". */
 static size_t clock_at(const char *s, size_t n)
 {
-	size_t at;
+	size_t at = 0;
 
-	if (n < 8 || (s[2] != ':' && s[4] != '-'))
+	if (n < 8)
 		return 0;
-	at = picture(s, n, "0000-00-00T00:00:00");
-	if (!at)
-		at = picture(s, n, "0000-00-00 00:00:00");
-	if (!at)
-		at = picture(s, n, "00:00:00");
+	if (looks_like(s, "00:00:00"))
+		at = 8;
+	else if (n >= 19 && looks_like(s, "0000-00-") && looks_like(s + 11, "00:00:00") &&
+		 is_digit(s[8]) && is_digit(s[9]) && (s[10] == 'T' || s[10] == ' '))
+		at = 19;
 	return at ? at + fraction_and_zone(s + at, n - at) : 0;
 }
 
@@ -222,8 +294,8 @@ static size_t spaces_at(const char *s, size_t n)
 /* GitLab's stream mark after its timestamp: "00O ", "01E ", "00O+". */
 static size_t gitlab_stream_at(const char *s, size_t n)
 {
-	bool mark = n >= 4 && isxdigit((unsigned char)s[0]) && isxdigit((unsigned char)s[1]) &&
-		    (s[2] == 'O' || s[2] == 'E') && (s[3] == ' ' || s[3] == '+');
+	bool mark = n >= 4 && (s[2] == 'O' || s[2] == 'E') && (s[3] == ' ' || s[3] == '+') &&
+		    isxdigit((unsigned char)s[0]) && isxdigit((unsigned char)s[1]);
 
 	return mark ? 4 : 0;
 }
@@ -256,9 +328,6 @@ static size_t bracketed_clock_at(const char *s, size_t n)
 static size_t timestamp_at(const char *s, size_t n)
 {
 	size_t at = 0, step;
-
-	if (s[0] != '[' && !is_digit(s[0]))
-		return 0;
 
 	/* Two in a row happen: the runner's and the tool's. */
 	for (int i = 0; i < 2; i++) {
@@ -299,6 +368,17 @@ static size_t buildkit_at(const char *s, size_t n)
 	return at < n && s[at] == ' ' ? at + 1 : 0;
 }
 
+/* `text` has two bytes or more. */
+static inline bool begins(const char *s, size_t n, const char *text)
+{
+	size_t len;
+
+	if (n < 2 || s[0] != text[0] || s[1] != text[1])
+		return false;
+	len = strlen(text);
+	return n >= len && memcmp(s, text, len) == 0;
+}
+
 /* "    ERROR - text" after a time, as Python's logging and harnesses on it print it. */
 static size_t level_at(const char *s, size_t n, uint16_t *flags)
 {
@@ -315,15 +395,21 @@ static size_t level_at(const char *s, size_t n, uint16_t *flags)
 	size_t at = spaces_at(s, n);
 
 	for (size_t i = 0; at < n && i < ARRAY_LEN(levels); i++) {
-		size_t len = strlen(levels[i].text);
-
-		if (n - at < len || memcmp(s + at, levels[i].text, len) != 0)
+		if (!begins(s + at, n - at, levels[i].text))
 			continue;
 		*flags |= levels[i].flags;
-		at += len;
+		at += strlen(levels[i].text);
 		return at + (at < n && s[at] == ' ');
 	}
 	return 0;
+}
+
+/* Length of all in front that says when, and of a level after it. */
+static size_t time_at(const char *s, size_t n, uint16_t *flags)
+{
+	size_t at = timestamp_at(s, n);
+
+	return at ? at + level_at(s + at, n - at, flags) : 0;
 }
 
 struct mark {
@@ -331,17 +417,6 @@ struct mark {
 	uint16_t flags;
 	bool drop; /* nothing on the line is worth reading */
 };
-
-/* `text` has two bytes or more. */
-static inline bool begins(const char *s, size_t n, const char *text)
-{
-	size_t len;
-
-	if (n < 2 || s[0] != text[0] || s[1] != text[1])
-		return false;
-	len = strlen(text);
-	return n >= len && memcmp(s, text, len) == 0;
-}
 
 /* What CI systems print in front of, or instead of, the output of a step. */
 static const struct mark marks[] = {
@@ -376,29 +451,9 @@ static size_t annotation_at(const char *s, size_t n)
 	return p ? (size_t)(p - s) + 2 : 0;
 }
 
-/* Most lines do not begin as any of them. */
-static inline bool may_be_mark(const char *s)
-{
-	switch (s[0]) {
-	case '#':
-	case ':':
-		return s[1] == s[0];
-	case '[':
-		return s[1] == 'c' || s[1] == 'P';
-	case 's':
-		return s[1] == 'e';
-	case 't':
-		return s[1] == 'r';
-	default:
-		return false;
-	}
-}
-
 /* Length of the mark in front; sets the flags. */
 static size_t mark_at(const char *s, size_t n, uint16_t *flags)
 {
-	if (n < 3 || !may_be_mark(s))
-		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
 		size_t len;
 
@@ -422,10 +477,6 @@ static bool is_warning(const char *s, size_t n)
 					     "npm warn",  "WARNING:", "Warning:",
 					     "warning:",  "W: ",      "WARN " };
 
-	if (n < 3 || (s[0] | 0x20) != 'w') {
-		if (n < 3 || ((s[0] != '[' || s[1] != 'W') && (s[0] != 'n' || s[1] != 'p')))
-			return false;
-	}
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (begins(s, n, words[i]))
 			return true;
@@ -448,49 +499,40 @@ static bool is_key_body(const char *s, size_t n)
 }
 
 /* Private keys come here and no further: a line of one has no mark of its own. */
-static size_t hide_key(struct log_clean *c, char *line, size_t n)
+static bool is_of_key(struct log_clean *c, const char *line, size_t n)
 {
-	static const char hidden[] = "[masked]";
 	static const char dashes[] = "-----";
 	bool ends_so = n > 2 * strlen(dashes) && line[n - 1] == '-' &&
 		       memcmp(line + n - 5, dashes, strlen(dashes)) == 0;
 
 	if (ends_so && memmem(line, n, "-----BEGIN ", 11) && memmem(line, n, "PRIVATE KEY", 11)) {
 		c->key_lines = KEY_LINES_MAX;
-		return n;
+		return false;
 	}
 	if (!c->key_lines || !n)
-		return n;
+		return false;
 	c->key_lines--;
-	if (!is_key_body(line, n)) {
-		c->key_lines = 0;
-		return n;
-	}
-	/* block_full() left room for it, however short the line was. */
-	memcpy(line, hidden, strlen(hidden));
-	return strlen(hidden);
+	if (is_key_body(line, n))
+		return true;
+	c->key_lines = 0;
+	return false;
 }
 
-/* The line s[0..n), free of odd bytes, becomes one of the block; one that says nothing does not. */
-static void add_line(struct log_clean *c, const char *s, size_t n, uint16_t flags)
+/* Faster than exactly n bytes, where as many are there to read. */
+static inline void copy_line(char *out, const char *s, size_t n, const char *limit)
 {
-	char *out = c->text + c->len;
-	size_t skip = timestamp_at(s, n);
+	if (limit - s >= (ptrdiff_t)n + STRETCH)
+		for (size_t i = 0; i < n; i += STRETCH)
+			memcpy(out + i, s + i, STRETCH);
+	else if (s != out)
+		memmove(out, s, n);
+}
 
-	if (skip)
-		skip += level_at(s + skip, n - skip, &flags);
-	skip += mark_at(s + skip, n - skip, &flags);
-	skip += buildkit_at(s + skip, n - skip);
-	if (skip == n && !(flags & CLEAN_STEP))
-		return;
-	n -= skip;
-	memmove(out, s + skip, n);
-	n = hide_key(c, out, n);
-	if (n >= 2 && (out[0] == '$' || out[0] == '+') && out[1] == ' ')
-		flags |= CLEAN_COMMAND;
-	if (is_warning(out, n))
-		flags |= CLEAN_WARNING;
-	out[n] = '\n';
+static inline void put_line(struct log_clean *c, const char *s, size_t n, const char *limit,
+			    uint16_t flags)
+{
+	copy_line(c->text + c->len, s, n, limit);
+	c->text[c->len + n] = '\n';
 	c->lines[c->n_lines++] = (struct clean_line){
 		.number = c->number,
 		.start = (uint32_t)c->len,
@@ -500,19 +542,70 @@ static void add_line(struct log_clean *c, const char *s, size_t n, uint16_t flag
 	c->len += n + 1;
 }
 
+static void add_marked_line(struct log_clean *c, const char *s, size_t n, const char *limit,
+			    uint16_t flags)
+{
+	static const char hidden[] = "[masked]";
+	size_t skip = mark_at(s, n, &flags);
+
+	skip += buildkit_at(s + skip, n - skip);
+	if (skip == n && !(flags & CLEAN_STEP))
+		return;
+	s += skip;
+	n -= skip;
+	if (is_of_key(c, s, n)) {
+		s = hidden;
+		n = strlen(hidden);
+		limit = s + n;
+	}
+	if (n >= 2 && (s[0] == '$' || s[0] == '+') && s[1] == ' ')
+		flags |= CLEAN_COMMAND;
+	if (is_warning(s, n))
+		flags |= CLEAN_WARNING;
+	put_line(c, s, n, limit, flags);
+}
+
+static void add_telling_line(struct log_clean *c, const char *s, size_t n, const char *limit,
+			     uint16_t flags)
+{
+	size_t skip = time_at(s, n, &flags);
+
+	if (skip == n)
+		return;
+	s += skip;
+	n -= skip;
+	if (c->key_lines || !is_ordinary(s, n))
+		add_marked_line(c, s, n, limit, flags);
+	else
+		put_line(c, s, n, limit, flags);
+}
+
+/*
+ * The line s[0..n), free of odd bytes, becomes one of the block; one that says nothing does not.
+ * It may be where it comes to be: then there is nothing behind it to read.
+ */
+static inline void add_line(struct log_clean *c, const char *s, size_t n, const char *limit,
+			    uint16_t flags)
+{
+	if (c->key_lines || !is_ordinary(s, n))
+		add_telling_line(c, s, n, limit, flags);
+	else
+		put_line(c, s, n, limit, flags);
+}
+
 /* Cleans the raw line into the block. Lines that are empty then are left out. */
-static void flush_line(struct log_clean *c, const char *raw, size_t len)
+static void flush_line(struct log_clean *c, const char *raw, size_t len, const char *limit)
 {
 	char *out = c->text + c->len;
 	uint16_t flags = c->raw_cut ? CLEAN_CUT : 0;
-	size_t n = scrub(raw, raw + len, out, CLEAN_LINE_MAX);
+	size_t n = scrub(raw, raw + len, limit, out, CLEAN_LINE_MAX);
 
 	c->raw_len = 0;
 	c->raw_cut = false;
 	if (n >= 3 && memcmp(out, "\xef\xbb\xbf", 3) == 0)
 		memmove(out, out + 3, n -= 3);
 	if (n)
-		add_line(c, out, n, flags);
+		add_line(c, out, n, out + n, flags);
 }
 
 static bool block_full(const struct log_clean *c)
@@ -534,89 +627,65 @@ static void keep_raw(struct log_clean *c, const char *data, size_t n)
 	c->raw_len += n;
 }
 
-/* The line s[0..n) has ended. Most lines of most logs have nothing to repair, and are here whole.
- */
-static void take_line(struct log_clean *c, const char *s, size_t n, bool odd)
+/* A line that is in pieces, too long, or has something to repair. */
+static void take_odd(struct log_clean *c, const char *s, size_t n, const char *limit)
 {
 	if (c->raw_len || n > RAW_MAX) {
 		keep_raw(c, s, n);
-		flush_line(c, c->raw, c->raw_len);
-	} else if (odd || n > CLEAN_LINE_MAX) {
-		flush_line(c, s, n);
+		flush_line(c, c->raw, c->raw_len, c->raw + RAW_MAX);
+	} else {
+		flush_line(c, s, n, limit);
+	}
+}
+
+/* The line s[0..n) has ended. Most lines of most logs have nothing to repair, and are here whole.
+ */
+static inline void take_line(struct log_clean *c, const char *s, size_t n, const char *limit,
+			     bool odd)
+{
+	if (odd || c->raw_len || n > CLEAN_LINE_MAX) {
+		take_odd(c, s, n, limit);
 	} else if (n) {
-		add_line(c, s, n, 0);
+		add_line(c, s, n, limit, 0);
 	}
-}
-
-/* Where reading is: a stretch that was looked at, and what of it was not yet taken. */
-struct reader {
-	const char *data;
-	size_t n, stretch; /* which begins there */
-	struct stretch left;
-};
-
-static void look_on(struct reader *r, size_t at)
-{
-	char rest[STRETCH];
-	size_t n = r->n - at;
-
-	r->stretch = at;
-	if (n >= STRETCH) {
-		r->left = look_at(r->data + at);
-		return;
-	}
-	memset(rest, ' ', sizeof(rest));
-	memcpy(rest, r->data + at, n);
-	r->left = look_at(rest);
-}
-
-/* The end of the line that is next, n when it is not there; tells whether it is odd. */
-static size_t find_end(struct reader *r, bool *odd)
-{
-	uint64_t any = 0, first;
-
-	while (!r->left.ends) {
-		any |= r->left.odd;
-		if (r->stretch + STRETCH >= r->n) {
-			*odd = any != 0;
-			r->left.odd = 0;
-			return r->n;
-		}
-		look_on(r, r->stretch + STRETCH);
-	}
-	first = r->left.ends & -r->left.ends;
-	*odd = (any | (r->left.odd & (first - 1))) != 0;
-	r->left.ends -= first;
-	r->left.odd &= ~(first | (first - 1));
-	return r->stretch + (size_t)__builtin_ctzll(first);
 }
 
 size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
 {
-	struct reader r = { .data = data, .n = n };
-	size_t at = 0;
+	size_t at = 0;    /* where the line begins */
+	uint64_t odd = 0; /* not 0: it has something to repair before the stretch */
 
-	if (n)
-		look_on(&r, 0);
-	while (at < n && !block_full(c)) {
-		bool odd;
-		size_t end = find_end(&r, &odd);
+	for (size_t i = 0; i < n; i += STRETCH) {
+		struct stretch left = look_at(data + i, n - i);
 
-		if (end == n) {
-			keep_raw(c, data + at, n - at);
-			return n;
+		while (left.ends) {
+			uint64_t end = left.ends & -left.ends;
+			size_t len = i + (size_t)__builtin_ctzll(end) - at;
+
+			if (block_full(c))
+				return at;
+			take_line(c, data + at, len, data + n, odd | (left.odd & (end - 1)));
+			at += len;
+			/* Nothing is between that and the next end. */
+			if (data[at] == '\r' && (left.ends & end << 1)) {
+				end |= end << 1;
+				at++;
+			}
+			c->number += data[at++] == '\n';
+			left.ends &= ~end;
+			left.odd &= ~(end | (end - 1));
+			odd = 0;
 		}
-		take_line(c, data + at, end - at, odd);
-		c->number += data[end] == '\n';
-		at = end + 1;
+		odd |= left.odd;
 	}
-	return at;
+	keep_raw(c, data + at, n - at);
+	return n;
 }
 
 void log_clean_end(struct log_clean *c)
 {
 	if (c->raw_len)
-		flush_line(c, c->raw, c->raw_len);
+		flush_line(c, c->raw, c->raw_len, c->raw + RAW_MAX);
 }
 
 const char *log_clean_text(const struct log_clean *c, size_t *len)

@@ -260,6 +260,69 @@ static void pieces_do_not_matter(void **state)
 	}
 }
 
+/* The text is looked at in stretches: a line may begin and end anywhere in one, or go on in the
+ * next.
+ */
+static void a_line_is_read_alike_wherever_it_lies(void **state)
+{
+	enum { BEFORE = 140 };
+	static const char *const ends[] = { "\n", "\r\n" };
+	static const struct {
+		const char *line, *want;
+	} cases[] = {
+		{ "x", "2:0:x\n" },
+		{ "an ordinary line of more than sixty-four bytes, which is more than a stretch",
+		  "2:0:an ordinary line of more than sixty-four bytes, which is more than a "
+		  "stretch\n" },
+		{ "2026-03-01T10:11:12.1Z text", "2:0:text\n" },
+		{ "##[error]text", "2:1:text\n" },
+		{ "warning: text", "2:2:warning: text\n" },
+		{ "\033[31;1mred\033[0m and na\303\257ve\033[K", "2:0:red and na\303\257ve\n" },
+		{ "", "" },
+	};
+	char x[BEFORE + 1];
+
+	UNUSED(state);
+	memset(x, 'x', sizeof(x));
+	for (size_t i = 0; i < 2 * BEFORE * ARRAY_LEN(cases); i++) {
+		const char *end = ends[i % 2], *line = cases[i / 2 / BEFORE].line;
+		int before = 1 + (int)(i / 2 % BEFORE);
+		OWNED(buf_done) struct buf log, out, want;
+
+		buf_init(&log, 1 << 20);
+		buf_printf(&log, "%.*s%s%s%snext%s", before, x, end, line, end, end);
+		buf_init(&want, 1 << 20);
+		buf_printf(&want, "1:0:%.*s\n%s3:0:next\n", before, x, cases[i / 2 / BEFORE].want);
+		assert_string_equal(clean(log.data, log.len, &out), want.data);
+	}
+}
+
+/* What has one byte that no time has is text. */
+static void a_time_is_one_in_every_byte(void **state)
+{
+	static const struct {
+		const char *line;
+		size_t time;
+	} cases[] = { { "2026-03-01T10:11:12 text", 19 }, { "10:11:12 text", 8 } };
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (size_t at = 0; at < cases[i].time; at++)
+			for (int ch = ' '; ch < 0x7f; ch++) {
+				bool digit = cases[i].line[at] >= '0' && cases[i].line[at] <= '9';
+				bool still =
+					digit ? ch >= '0' && ch <= '9'
+					      : ch == cases[i].line[at] || (at == 10 && ch == ' ');
+				OWNED(freep) char *line = xasprintf("%s\n", cases[i].line);
+				OWNED(freep) char *want = NULL;
+				OWNED(buf_done) struct buf out;
+
+				line[at] = (char)ch;
+				want = xasprintf("1:0:%s", still ? "text\n" : line);
+				assert_string_equal(clean(line, strlen(line), &out), want);
+			}
+}
+
 /* A block that is full hands back what it did not take; nothing is lost or numbered twice. */
 static void many_lines_pass_in_blocks(void **state)
 {
@@ -323,6 +386,8 @@ int main(void)
 		cmocka_unit_test(a_megabyte_in_one_line_is_one_line),
 		cmocka_unit_test(a_cut_does_not_split_a_character),
 		cmocka_unit_test(pieces_do_not_matter),
+		cmocka_unit_test(a_line_is_read_alike_wherever_it_lies),
+		cmocka_unit_test(a_time_is_one_in_every_byte),
 		cmocka_unit_test(many_lines_pass_in_blocks),
 		cmocka_unit_test(private_keys_are_hidden),
 	};
