@@ -177,12 +177,13 @@ static void hide(struct cursor *c, const char *secret, const char *end, bool sur
 	c->at = end;
 }
 
+/* The prefix has two bytes or more. */
 static bool starts_with(const struct cursor *c, const char *s, const char *prefix)
 {
 	size_t n;
 
-	/* Asked at every byte, so the first one has to be enough for most. */
-	if (s >= c->end || *s != *prefix)
+	/* Asked at every byte, so the first ones have to be enough for most. */
+	if (c->end - s < 2 || s[0] != prefix[0] || s[1] != prefix[1])
 		return false;
 	n = strlen(prefix);
 	return (size_t)(c->end - s) >= n && memcmp(s, prefix, n) == 0;
@@ -205,28 +206,41 @@ static const char *token_end(const struct cursor *c, const char *s)
 	return s;
 }
 
-/* Whether any token begins so: most words of a log do not. */
-static bool begins_token(char ch)
-{
-	static bool known[UCHAR_MAX + 1], ready;
+/* The tokens that begin with a byte, which most words of a log do not: indexes, and one. */
+struct by_first {
+	uint8_t first[UCHAR_MAX + 1], next[ARRAY_LEN(tokens)];
+	bool ready;
+};
 
-	for (size_t i = 0; !ready && i < ARRAY_LEN(tokens); i++)
-		known[(unsigned char)*tokens[i].prefix] = true;
-	ready = true;
-	return known[(unsigned char)ch];
+static const struct by_first *tokens_by_first(void)
+{
+	static struct by_first by;
+
+	for (size_t i = 0; !by.ready && i < ARRAY_LEN(tokens); i++) {
+		uint8_t *first = &by.first[(unsigned char)*tokens[i].prefix];
+
+		by.next[i] = *first;
+		*first = (uint8_t)(i + 1);
+	}
+	by.ready = true;
+	return &by;
 }
 
 static bool mask_token(struct cursor *c)
 {
-	if (!begins_token(*c->at) || (c->at > c->start && isalnum((unsigned char)c->at[-1])))
+	const struct by_first *by = tokens_by_first();
+	size_t i = by->first[(unsigned char)*c->at];
+
+	if (!i || (c->at > c->start && isalnum((unsigned char)c->at[-1])))
 		return false;
-	for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+	for (; i; i = by->next[i - 1]) {
+		const struct token *t = &tokens[i - 1];
 		const char *end;
 
-		if (!starts_with(c, c->at, tokens[i].prefix))
+		if (!starts_with(c, c->at, t->prefix))
 			continue;
 		end = token_end(c, c->at);
-		if ((size_t)(end - c->at) < strlen(tokens[i].prefix) + tokens[i].min)
+		if ((size_t)(end - c->at) < strlen(t->prefix) + t->min)
 			continue;
 		hide(c, c->at, end, false);
 		return true;
@@ -263,11 +277,12 @@ static bool mask_scheme(struct cursor *c)
 	if (c->at > c->start && isalnum((unsigned char)c->at[-1]))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
-		size_t n = strlen(schemes[i]);
 		const char *end;
+		size_t n;
 
 		if (!starts_with_nocase(c, c->at, schemes[i]))
 			continue;
+		n = strlen(schemes[i]);
 		end = token_end(c, c->at + n);
 		if (end - (c->at + n) < 12)
 			return false;
@@ -385,10 +400,16 @@ static bool mask_user_option(struct cursor *c)
 }
 
 /* Within a word nothing of all that begins. */
-static bool is_within_word(const struct cursor *c)
+static void copy_rest_of_word(struct cursor *c)
 {
-	return c->at > c->start && isalnum((unsigned char)*c->at) &&
-	       isalnum((unsigned char)c->at[-1]);
+	const char *s = c->at;
+
+	if (s == c->start || !isalnum((unsigned char)s[-1]))
+		return;
+	while (s < c->end && isalnum((unsigned char)*s))
+		s++;
+	emit(c, c->at, (size_t)(s - c->at));
+	c->at = s;
 }
 
 /* A line of a PEM body has no other mark than its shape. */
@@ -414,11 +435,11 @@ static void mask_line(struct cursor *c)
 		hide(c, c->at, c->end,
 		     memmem(c->at, (size_t)(c->end - c->at), "PRIVATE KEY", 11) != NULL);
 	while (c->at < c->end && c->len < c->cap - 1) {
-		if (!is_within_word(c) &&
-		    (mask_token(c) || mask_url_password(c) || mask_scheme(c) ||
-		     mask_assignment(c) || mask_user_option(c)))
+		if (mask_token(c) || mask_url_password(c) || mask_scheme(c) || mask_assignment(c) ||
+		    mask_user_option(c))
 			continue;
 		copy_char(c);
+		copy_rest_of_word(c);
 	}
 }
 
