@@ -197,17 +197,21 @@ static void keep_hit(struct scan *s, struct tally *t, const struct clean_line *l
  * Tools name a test more than once, with and without the suite or file that it
  * is in: "Tax.adds" and "org.acme.Tax.adds" are one.
  */
-static bool same_test(const char *longer, size_t n, const char *shorter, size_t m)
+static inline bool same_test(const char *longer, size_t n, const char *shorter, size_t m)
 {
-	/* Most names differ already there: a log may name thousands, one after the other. */
-	if (n >= m && n && m && longer[n - 1] != shorter[m - 1] && longer[n - 1] != ']')
+	char before;
+
+	/* Most differ already there: a log may name thousands, one after the other. */
+	if (n < m || (n && m && longer[n - 1] != shorter[m - 1] && longer[n - 1] != ']'))
 		return false;
 	/* A summary may name a test without the parameters that it ran with. */
 	if (n && longer[n - 1] == ']' && !strchr(shorter, '['))
 		n = strcspn(longer, "[");
 	if (n <= m)
 		return n == m && memcmp(longer, shorter, n) == 0;
-	return strchr(".:/", longer[n - m - 1]) && memcmp(longer + n - m, shorter, m) == 0;
+	before = longer[n - m - 1];
+	return (before == '.' || before == ':' || before == '/') &&
+	       memcmp(longer + n - m, shorter, m) == 0;
 }
 
 /* The last time it was named counts: a retry may have failed again. The fuller name wins. */
@@ -443,6 +447,18 @@ static void scan_line(struct scan *s, const char *line, const struct clean_line 
 	s->log_passed |= log_passed;
 }
 
+/* The next line that there is something to do about: that of the candidate, or one before it. */
+static size_t next_line(const struct scan *s, size_t at, size_t candidate)
+{
+	const unsigned telling = CLEAN_ERROR | CLEAN_COMMAND | CLEAN_STEP;
+
+	if (s->unfinished.rule)
+		return at;
+	while (at < candidate && !(s->lines[at].flags & telling))
+		at++;
+	return at;
+}
+
 void scan_block(struct scan *s, const char *text, const struct clean_line *lines, size_t n_lines,
 		const struct candidate *c, size_t n_candidates)
 {
@@ -450,12 +466,17 @@ void scan_block(struct scan *s, const char *text, const struct clean_line *lines
 
 	s->block = text;
 	s->lines = lines;
-	for (size_t i = 0; i < n_lines; i++) {
-		const struct clean_line *l = &lines[i];
-		const char *line = text + l->start;
+	for (size_t i = 0;; i++) {
+		const struct clean_line *l;
+		const char *line;
 		const struct rule *busy;
 		size_t first = at;
 
+		i = next_line(s, i, at < n_candidates ? c[at].line : n_lines);
+		if (i >= n_lines)
+			break;
+		l = &lines[i];
+		line = text + l->start;
 		s->at = i;
 		while (at < n_candidates && c[at].line == i)
 			at++;
