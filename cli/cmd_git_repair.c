@@ -418,14 +418,33 @@ static int become_owner(const char *path, struct err *err)
 {
 	struct stat st;
 
-	if (geteuid() != 0 || stat(path, &st) < 0 || st.st_uid == 0)
+	if (stat(path, &st) < 0 || st.st_uid == geteuid())
 		return 0;
+	if (geteuid() != 0)
+		return err_set(
+			err, ERR_INPUT,
+			"it belongs to another user, whose remotes and links would be followed "
+			"with rights that are not his: run this as him, or as root, which "
+			"becomes him");
 	if (setgroups(0, NULL) < 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
 	    setresuid(st.st_uid, st.st_uid, st.st_uid) < 0)
 		return err_set(err, ERR_CONFIG, "cannot become the owner of %.150s: %s", path,
 			       strerror(errno));
 	(void)unsetenv("HOME"); /* root's */
 	return 0;
+}
+
+/* Whoever runs this for a plan reads lines of JSON. */
+static void refused(const struct cli *cli, const char *problem, const struct err *err)
+{
+	OWNED(json_putp) struct json_object *o = json_object_new_object();
+
+	if (!cli->json)
+		return;
+	json_add_str(o, "problem", problem);
+	json_add_bool(o, "done", false);
+	json_add_str(o, "detail", err->msg);
+	printf("%s\n", json_text(o));
 }
 
 static int run(int argc, char **argv)
@@ -453,6 +472,7 @@ static int run(int argc, char **argv)
 		err_format(&err, ERR_CONFIG, "one repository, by its absolute path");
 		status = cli_fail(&cmd_git_repair, &err);
 	} else if (become_owner(cli.argv[0], &err) < 0) {
+		refused(&cli, problem, &err);
 		status = cli_fail(&cmd_git_repair, &err);
 	} else {
 		/* After the change of user, which would forget it. */

@@ -817,6 +817,31 @@ static void a_repository_reaches_no_further_than_its_owner(struct rig *r)
 	assert_non_null(strstr(proc_output(p), "it has no remote on this machine"));
 }
 
+/* Who is not root has only his own rights, and a repository of somebody else is not to use them. */
+static void a_repository_of_somebody_else_is_left_alone(struct rig *r)
+{
+	const char *folder = repository(r, "work"), *up = upstream_of(r, folder);
+	const char *chown[] = { "/usr/bin/env", "chown", "-R", "65534:65534", folder, NULL };
+	const char *argv[] = { "/usr/bin/env",  "setpriv",        "--reuid=65533",
+			       "--regid=65533", "--clear-groups", getenv("GUARD_BIN"),
+			       "git-repair",    "--json",         "--problem",
+			       "corrupt",       folder,           NULL };
+	struct proc *p;
+
+	if (geteuid() != 0)
+		rig_skip(r, "only root can be two others");
+	lose_a_file(r, folder);
+	assert_int_equal(proc_wait(proc_start(r, "chown", chown, NULL), PATIENCE_MS), 0);
+	assert_int_equal(chmod(rig_path(r, "."), 0755), 0);
+	put(r, up, ".gitconfig", "[safe]\n\tdirectory = *\n");
+	assert_int_equal(chmod(rig_printf(r, "%s/.gitconfig", up), 0644), 0);
+	p = proc_start(r, "repair", argv, LIST(rig_printf(r, "HOME=%s", up)));
+	proc_may_die(p);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 1);
+	assert_non_null(strstr(proc_output(p), "\"done\":false"));
+	assert_non_null(strstr(proc_output(p), "it belongs to another user"));
+}
+
 static void references_are_set_to_where_they_were(struct rig *r)
 {
 	const char *folder = repository(r, "work");
@@ -942,6 +967,7 @@ int main(int argc, char **argv)
 		RIG_TEST(what_is_lost_comes_back_from_a_remote),
 		RIG_TEST(what_no_remote_has_stays_lost),
 		RIG_TEST(a_repository_reaches_no_further_than_its_owner),
+		RIG_TEST(a_repository_of_somebody_else_is_left_alone),
 		RIG_TEST(references_are_set_to_where_they_were),
 		RIG_TEST(an_index_is_made_anew),
 		RIG_TEST(git_cleans_up_again),
