@@ -33,7 +33,8 @@ static const char usage[] =
 	"not fit. That the newest ones were cut off shows only against something that is kept\n"
 	"elsewhere: the daily files (--files), or anchors in a log (--anchors).\n"
 	"\n"
-	"Exit status: 0 yes, 1 something is wrong, 2 usage, 3 Redis cannot be reached.\n";
+	"Exit status: 0 yes, 1 something is wrong, 2 usage, or records without a key, which prove\n"
+	"nothing, 3 Redis cannot be reached.\n";
 
 enum { PAGE = 500, FAULTS_SHOWN = 200, LINE_BYTES = 64 * 1024 };
 
@@ -188,6 +189,7 @@ struct verify {
 	int64_t keep_from_ms;
 	bool of_files; /* one that is too old is gone, and no record says so */
 	uint64_t records, writers_n, faults, unkeyed;
+	uint64_t without_key;     /* anybody could have made them */
 	struct json_object *list; /* of faults */
 	bool json;
 	const char *place;
@@ -271,6 +273,15 @@ static void begin_after_trimmed(struct writer *w, const struct audit_record *r, 
 	}
 }
 
+static bool is_without_key(const struct audit_record *r)
+{
+	const char *key = audit_field(r, "key");
+	char id[AUDIT_KEY_ID_HEX + 1];
+
+	audit_key_id("", id);
+	return key && strcmp(key, id) == 0;
+}
+
 static int verify_entry(const struct stored *e, void *arg)
 {
 	struct verify *v = arg;
@@ -293,6 +304,7 @@ static int verify_entry(const struct stored *e, void *arg)
 	excused = f == AUDIT_MISSING && v->of_files && !w->seen;
 	w->seen = true;
 	v->unkeyed += f == AUDIT_NO_KEY;
+	v->without_key += f != AUDIT_NO_KEY && is_without_key(&e->record);
 	if (fault_words[f] && !excused)
 		fault(v, where, name, strtoull(seq, NULL, 10), fault_words[f]);
 	return 0;
@@ -501,8 +513,28 @@ static int verify_files(const struct cli *cli, struct verify *v, const char *fol
 		json_object_array_add(v->list,
 				      json_object_get(json_object_array_get_idx(files.list, i)));
 	v->faults += files.faults;
+	v->unkeyed += files.unkeyed;
+	v->without_key += files.without_key;
 	verify_done(&files);
 	return rc < 0 ? rc : each_file(v, folder, on_copy, err);
+}
+
+static void verify_tell(const struct verify *v, const char *key)
+{
+	bool proven = !v->faults && !v->unkeyed && !v->without_key;
+
+	printf("%" PRIu64 " records of %" PRIu64 " writers: %s%" PRIu64 " fault%s\n", v->records,
+	       v->writers_n, proven ? "good, " : "", v->faults, v->faults == 1 ? "" : "s");
+	if (v->unkeyed)
+		printf("%" PRIu64 " records were made with a key that is not known here.\n",
+		       v->unkeyed);
+	if (v->without_key)
+		printf("%" PRIu64
+		       " records were made without a key: only their order and form were checked, "
+		       "and whoever can write to the log can make such records.\n",
+		       v->without_key);
+	if (!key)
+		printf("No audit.key is configured here.\n");
 }
 
 static void verify_say(const struct verify *v, const char *key)
@@ -510,14 +542,7 @@ static void verify_say(const struct verify *v, const char *key)
 	OWNED(json_putp) struct json_object *o = NULL;
 
 	if (!v->json) {
-		printf("%" PRIu64 " records of %" PRIu64 " writers: %s%" PRIu64 " fault%s\n",
-		       v->records, v->writers_n, v->faults ? "" : "good, ", v->faults,
-		       v->faults == 1 ? "" : "s");
-		if (v->unkeyed)
-			printf("%" PRIu64 " records were made with a key that is not known here.\n",
-			       v->unkeyed);
-		if (!key)
-			printf("No audit.key is configured here: only accidents show.\n");
+		verify_tell(v, key);
 		return;
 	}
 	o = json_object_new_object();
@@ -525,6 +550,7 @@ static void verify_say(const struct verify *v, const char *key)
 	json_add_i64(o, "writers", (int64_t)v->writers_n);
 	json_add_i64(o, "faults", (int64_t)v->faults);
 	json_add_i64(o, "unknown_key", (int64_t)v->unkeyed);
+	json_add_i64(o, "without_key", (int64_t)v->without_key);
 	json_add_bool(o, "keyed", key != NULL);
 	json_add(o, "list", json_object_get(v->list));
 	printf("%s\n", json_text(o));
@@ -550,7 +576,7 @@ static int cmd_verify(const struct cli *cli, struct query *q, const char *files,
 	}
 	if (rc == 0) {
 		verify_say(&v, conf_secret(cli->conf, "audit.key", 0));
-		rc = v.faults || v.unkeyed ? CLI_NO : CLI_OK;
+		rc = v.faults || v.unkeyed ? CLI_NO : v.without_key ? CLI_USAGE : CLI_OK;
 	}
 	verify_done(&v);
 	return rc;

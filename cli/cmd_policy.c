@@ -103,6 +103,33 @@ static struct json_object *answer_json(const char *name, const struct policy_ans
 	return o;
 }
 
+/* Few rules have it, so it is no column. */
+static void say_larger_runner(const char *name, const struct policy_answer *a)
+{
+	if (!a->n_larger_runner)
+		return;
+	printf("\nLarger runner of ");
+	term_put(name);
+	printf(":");
+	for (unsigned i = 0; i < a->n_larger_runner; i++) {
+		printf(" ");
+		term_put(a->larger_runner[i]);
+	}
+	printf("\n");
+}
+
+static void show_people(const struct policy *p, const struct table *t)
+{
+	struct policy_answer a;
+	const char *name;
+
+	table_print(t);
+	for (size_t i = 0; (name = policy_rule(p, i, &a)); i++)
+		say_larger_runner(name, &a);
+	policy_defaults(p, &a);
+	say_larger_runner("(otherwise)", &a);
+}
+
 static int cmd_show(const struct cli *cli, const char *argument, struct err *err)
 {
 	static const char *const headings[] = { "rule",    "mode",       "risk",
@@ -127,7 +154,7 @@ static int cmd_show(const struct cli *cli, const char *argument, struct err *err
 	if (cli->json)
 		printf("%s\n", json_text(list));
 	else
-		table_print(t);
+		show_people(p, t);
 	return CLI_OK;
 }
 

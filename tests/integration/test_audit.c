@@ -78,6 +78,24 @@ static void everything_that_was_done_is_recorded(struct rig *r)
 	assert_true(json_flag(o, "keyed", false));
 }
 
+/* Whoever can write to the log could have made them. */
+static void records_without_a_key_prove_nothing(struct rig *r)
+{
+	struct json_object *o;
+
+	(void)receiver_start(r, NULL);
+	(void)simulator_start(r, NULL);
+	(void)dispatcher_start(r, "dispatcher", rules_only(r, "markers.yaml", "network.yaml", NULL),
+			       NULL);
+	assert_string_equal(plan_result(r, sim_run(r, transient), 1), "healed");
+	WAIT(r, redis_int_of(r, "XLEN " AUDIT) == 2);
+	assert_int_equal(verify(r, &o, NULL, NULL), 2);
+	assert_int_equal(json_i64(o, "without_key", 0), 2);
+	assert_int_equal(json_i64(o, "faults", -1), 0);
+	(void)redis_do(r, "XDEL " AUDIT " %s", id_at(r, 0));
+	assert_int_equal(verify(r, &o, NULL, NULL), 1);
+}
+
 static void three_healed(struct rig *r)
 {
 	(void)start_audited(r);
@@ -197,6 +215,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(everything_that_was_done_is_recorded),
+		RIG_TEST(records_without_a_key_prove_nothing),
 		RIG_TEST(a_record_that_was_taken_out_is_found),
 		RIG_TEST(a_record_that_was_changed_is_found),
 		RIG_TEST(an_end_that_was_cut_off_is_found),

@@ -40,6 +40,20 @@ static int policy(struct rig *r, const char **out, const char *part, const char 
 	return status;
 }
 
+/* For people: who starts a larger runner with what is not only for programs to read. */
+static void what_a_policy_allows_is_shown(struct rig *r)
+{
+	struct proc *p;
+
+	rig_write(r, "policy.yaml",
+		  "rules:\n  - name: big\n    when: { repo: [acme/engine] }\n"
+		  "    larger_runner: ['runner=xl', 'disk=500']\n",
+		  0600);
+	p = guard_start(r, "show", LIST("policy", "show", rig_path(r, "policy.yaml")), NULL);
+	assert_int_equal(proc_wait(p, PATIENCE_MS), 0);
+	assert_non_null(strstr(proc_output(p), "Larger runner of big: runner=xl disk=500\n"));
+}
+
 static int heal(struct rig *r, const char *flag, uint64_t run)
 {
 	const char *env[] = { rig_printf(r, "PIPELINE_GUARD_REDIS_URL=%s", redis_url(r)), NULL };
@@ -285,6 +299,7 @@ static void what_never_helped_is_not_tried_any_more(struct rig *r)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		RIG_TEST(what_a_policy_allows_is_shown),
 		RIG_TEST(a_suggestion_waits_for_a_person_and_is_carried_out_once),
 		RIG_TEST(what_was_rejected_is_never_done),
 		RIG_TEST(what_nobody_approves_expires),
