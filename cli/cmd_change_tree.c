@@ -1,6 +1,6 @@
 /*
  * change-tree: makes one change in a copy of a repository and pushes it as a new branch. What to
- * do comes as JSON on standard input (healers/change_tree.c), because there is a password in it;
+ * do comes on standard input (healers/change_tree.c), because there is a password in it;
  * what was done goes out as lines of JSON. For healers to run.
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "cli/command.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "healers/change.h"
@@ -28,23 +29,33 @@ static const char usage[] =
 	"\n"
 	"Makes a change in a copy of a repository and pushes it as a new branch. Strategies run "
 	"this;\n"
-	"what to do is a JSON object on standard input: url, user, password, branch, sha, "
-	"new_branch,\n"
-	"message, strategy, tool (without one the commit is taken back), and limits: max_files,\n"
-	"max_lines, ci_files, fewer_tests.\n"
+	"what to do is a line of JSON on standard input: url, user, branch, sha, new_branch, "
+	"message,\n"
+	"strategy, tool (without one the commit is taken back), and limits: max_files, max_lines,\n"
+	"ci_files, fewer_tests. The password is on the line after it.\n"
 	"\n"
 	"Exit status: 0 pushed, or there already, 1 not.\n";
 
 enum { REQUEST_MAX = 256 << 10, NOBODY = 65534 };
 
-static int read_request(struct json_object **out, struct err *err)
+/* The password is the caller's to wipe; "" when there is none. */
+static int read_request(struct json_object **out, char **password, struct err *err)
 {
-	OWNED(freep) char *text = xmalloc(REQUEST_MAX + 1);
-	size_t n = fread(text, 1, REQUEST_MAX + 1, stdin);
+	OWNED(freep) char *text = xcalloc(1, REQUEST_MAX + 2);
+	size_t n, line;
+	int rc;
 
+	/* Else the library has a copy of it, too. */
+	(void)setvbuf(stdin, NULL, _IONBF, 0);
+	n = fread(text, 1, REQUEST_MAX + 1, stdin);
+	line = strcspn(text, "\n");
 	if (n > REQUEST_MAX)
-		return err_set(err, ERR_INPUT, "the request is too long");
-	return json_parse(text, n, out, err);
+		rc = err_set(err, ERR_INPUT, "the request is too long");
+	else
+		rc = json_parse(text, line, out, err);
+	*password = xstrdup(text[line] ? text + line + 1 : "");
+	explicit_bzero(text, n);
+	return rc;
 }
 
 static bool is_url(const char *url)
@@ -52,14 +63,15 @@ static bool is_url(const char *url)
 	return strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0 || url[0] == '/';
 }
 
-static int fill(struct json_object *o, struct tree_request *r, struct err *err)
+static int fill(struct json_object *o, const char *password, struct tree_request *r,
+		struct err *err)
 {
 	const char *tool = json_str(o, "tool", NULL);
 
 	*r = (struct tree_request){
 		.url = json_str(o, "url", ""),
 		.user = json_str(o, "user", NULL),
-		.password = json_str(o, "password", NULL),
+		.password = *password ? password : NULL,
 		.branch = json_str(o, "branch", ""),
 		.sha = json_str(o, "sha", ""),
 		.new_branch = json_str(o, "new_branch", ""),
@@ -113,25 +125,47 @@ static int change(const struct cli *cli, struct tree_request *r)
 	return end.result == TREE_PUSHED || end.result == TREE_EXISTS ? CLI_OK : CLI_NO;
 }
 
-static int run(int argc, char **argv)
+static int answer_request(const struct cli *cli)
 {
-	static const struct cli_option none[] = { { .name = NULL } };
 	OWNED(json_putp) struct json_object *o = NULL;
+	OWNED(secret_freep) char *password = NULL;
 	struct tree_request r;
 	struct err err;
+
+	if (read_request(&o, &password, &err) < 0 || fill(o, password, &r, &err) < 0)
+		return cli_fail(&cmd_change_tree, &err);
+	return change(cli, &r);
+}
+
+static int sweep(const struct cli *cli)
+{
+	tree_sweep(cli->conf);
+	return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	bool only_sweep = false;
+	const struct cli_option own[] = {
+		{ .name = "sweep",
+		  .flag = &only_sweep,
+		  .help = "only remove what a killed one left behind in change.folder" },
+		{ .name = NULL },
+	};
+	struct err err;
 	struct cli cli;
-	int status = cli_begin(&cmd_change_tree, none, argc, argv, &cli);
+	int status = cli_begin(&cmd_change_tree, own, argc, argv, &cli);
 
 	if (status >= 0)
 		return status;
 	(void)umask(022);
-	if (read_request(&o, &err) < 0 || fill(o, &r, &err) < 0 || stop_being_root(&err) < 0) {
+	if (stop_being_root(&err) < 0) {
 		status = cli_fail(&cmd_change_tree, &err);
 	} else {
 		/* After the change of user, which would forget it. */
 		if (!isatty(STDOUT_FILENO))
 			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		status = change(&cli, &r);
+		status = only_sweep ? sweep(&cli) : answer_request(&cli);
 	}
 	cli_end(&cli);
 	return status;

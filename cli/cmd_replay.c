@@ -19,6 +19,7 @@
 #include "cli/webhook_sign.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/crypto.h"
 #include "core/http_client.h"
 #include "core/json.h"
 #include "core/mem.h"
@@ -473,10 +474,8 @@ static void on_answer(const struct http_reply *reply, void *arg)
 
 static void free_headers(char **headers)
 {
-	for (; *headers; headers++) {
-		explicit_bzero(*headers, strlen(*headers));
-		free(*headers);
-	}
+	for (; *headers; headers++)
+		secret_free(*headers);
 }
 
 static int prepare_webhook(const struct cli *cli, const struct request *want, char **body,
@@ -485,7 +484,7 @@ static int prepare_webhook(const struct cli *cli, const struct request *want, ch
 	const char *provider = want->provider ? want->provider : "github";
 	const struct webhook_sender *sender = webhook_sender_find(provider);
 	struct saved_webhook w = { .event = want->event, .delivery = want->delivery };
-	OWNED(freep) char *secret = NULL;
+	OWNED(secret_freep) char *secret = NULL;
 	int rc;
 
 	if (!sender)
@@ -500,7 +499,6 @@ static int prepare_webhook(const struct cli *cli, const struct request *want, ch
 		return -1;
 	w.body = *body;
 	rc = webhook_sign(sender, &w, secret, headers, err);
-	explicit_bzero(secret, strlen(secret));
 	for (size_t i = 0; headers[i]; i++)
 		o->headers[i] = headers[i];
 	o->body = *body;

@@ -1,4 +1,5 @@
 #include "core/conf.h"
+#include "core/crypto.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -155,22 +156,10 @@ static int check_number(const struct conf_option *o, const char *text, int64_t *
 
 /* --- secrets --------------------------------------------------------------- */
 
-static void wipe(char *s)
-{
-	if (s)
-		OPENSSL_cleanse(s, strlen(s));
-	free(s);
-}
-
-static void wipep(char **s)
-{
-	wipe(*s);
-}
-
 static void forget_secrets(struct value *v)
 {
 	for (size_t i = 0; i < SECRETS_MAX; i++) {
-		wipe(v->secrets[i]);
+		secret_free(v->secrets[i]);
 		v->secrets[i] = NULL;
 	}
 }
@@ -254,7 +243,7 @@ static int read_secret_file(struct value *v, const char *path, struct err *err)
 	if (slurp(path, SECRET_BYTES_MAX, &text, &len, err) < 0)
 		return err_wrap(err, "%s_file", v->option->key);
 	if (strlen(text) != len) {
-		wipe(text);
+		secret_free(text);
 		return err_set(err, ERR_CONFIG, "%s_file: %s is not text", v->option->key, path);
 	}
 	if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IROTH | S_IWOTH)))
@@ -575,7 +564,7 @@ static int read_sequence(struct reader *r, const char *key, const yaml_node_t *n
 			 struct err *err)
 {
 	const yaml_node_item_t *item = node->data.sequence.items.start;
-	OWNED(wipep) char *all = xstrdup("");
+	OWNED(secret_freep) char *all = xstrdup("");
 
 	for (; item < node->data.sequence.items.top; item++) {
 		const yaml_node_t *value = yaml_document_get_node(&r->doc, *item);
@@ -591,7 +580,7 @@ static int read_sequence(struct reader *r, const char *key, const yaml_node_t *n
 		}
 		longer = xasprintf("%s%s%s", all, *all ? "," : "",
 				   (const char *)value->data.scalar.value);
-		wipe(all);
+		secret_free(all);
 		all = longer;
 	}
 	return set_from_file(r, key, all, node, err);

@@ -109,6 +109,13 @@ bool ed25519_verify(const unsigned char key[static ED25519_KEY_BYTES],
 	return good;
 }
 
+void secret_free(char *s)
+{
+	if (s)
+		OPENSSL_cleanse(s, strlen(s));
+	free(s);
+}
+
 bool secret_equal(const void *a, size_t a_len, const void *b, size_t b_len)
 {
 	return a_len == b_len && CRYPTO_memcmp(a, b, a_len) == 0;

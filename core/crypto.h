@@ -38,6 +38,13 @@ void sha1_hex(const void *data, size_t n, char out[static 41]);
 /* Constant time in the contents; lengths may be learned. */
 bool secret_equal(const void *a, size_t a_len, const void *b, size_t b_len);
 
+/* A secret is wiped before its memory is anybody's again; NULL is fine. */
+void secret_free(char *s);
+static inline void secret_freep(char **s)
+{
+	secret_free(*s);
+}
+
 /* Lower-case hex, terminated: out has 2*n+1 bytes. */
 void hex_encode(const void *data, size_t n, char *out);
 /* Exactly 2*n hex digits, either case; false otherwise. */

@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "core/mem.h"
 #include "core/tail_buf.h"
 #include "core/text.h"
@@ -351,7 +352,7 @@ static void call_free(struct http_call *call)
 	if (call->body)
 		OPENSSL_cleanse(call->body, call->body_len);
 	free(call->body);
-	free(call->url);
+	secret_free(call->url); /* the address of a chat channel is one */
 	OPENSSL_cleanse(call->head.cookies, sizeof(call->head.cookies));
 	tail_buf_done(&call->body_in);
 	free(call);

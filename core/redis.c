@@ -606,13 +606,6 @@ static void free_list(struct pending *p)
 	}
 }
 
-static void free_secret(char *s)
-{
-	if (s)
-		explicit_bzero(s, strlen(s));
-	free(s);
-}
-
 static void destroy(struct redis *r)
 {
 	resolve_free(r->resolve);
@@ -627,7 +620,7 @@ static void destroy(struct redis *r)
 	free(r->host);
 	free(r->path);
 	free(r->user);
-	free_secret(r->password);
+	secret_free(r->password);
 	free(r);
 }
 

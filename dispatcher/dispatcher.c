@@ -12,6 +12,7 @@
 
 #include "core/audit.h"
 #include "core/audit_trim.h"
+#include "core/child.h"
 #include "core/clock.h"
 #include "core/conf.h"
 #include "core/crypto.h"
@@ -39,6 +40,7 @@
 #include "dispatcher/rule_cache.h"
 #include "dispatcher/trust.h"
 #include "dispatcher/work.h"
+#include "healers/change_tree.h"
 #include "healers/refresh_credentials.h"
 #include "web/admin.h"
 
@@ -218,6 +220,7 @@ struct daemon {
 	struct admin *admin;
 	struct tls *tls; /* of the admin listener; NULL: in the clear */
 	struct event *term, *interrupt, *hangup, *force;
+	struct child *sweep; /* NULL once it is over */
 	bool ready;
 	int status;
 };
@@ -591,6 +594,9 @@ static int set_up(struct daemon *d, struct err *err)
 	e->trust = trust_new(e);
 	e->work = work_new(e);
 	e->consumer = consumer_new(e, on_ready, d);
+	/* Only who can propose leaves copies behind. */
+	if (e->n_providers && change_tree_sweep(e->base, e->conf, &d->sweep, err) < 0)
+		log_warn("copies that were left behind stay", KV("why", err->msg));
 	return monitor_new(e, &e->monitor, err);
 }
 
@@ -605,6 +611,7 @@ static void tear_down(struct daemon *d)
 	struct engine *e = &d->engine;
 
 	/* First what calls back, then what it calls. */
+	child_cancel(d->sweep);
 	http_server_free(d->http);
 	admin_free(d->admin);
 	redis_free(e->reader);

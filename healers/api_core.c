@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <openssl/crypto.h>
 
 #include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/metrics.h"
@@ -163,9 +163,7 @@ static void detach(struct api_call *c)
 
 void api_authorize(struct api_call *c, const char *authorization)
 {
-	if (c->authorization)
-		OPENSSL_cleanse(c->authorization, strlen(c->authorization));
-	free(c->authorization);
+	secret_free(c->authorization);
 	c->authorization = authorization ? xstrdup(authorization) : NULL;
 }
 

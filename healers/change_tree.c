@@ -9,6 +9,7 @@
 #include "core/audit.h"
 #include "core/child.h"
 #include "core/conf.h"
+#include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/metrics.h"
@@ -17,7 +18,7 @@
 #include "healers/command_report.h"
 #include "healers/healer.h"
 
-enum { OUTPUT_MAX = 256 << 10, MARGIN_MS = 10000 };
+enum { OUTPUT_MAX = 256 << 10, MARGIN_MS = 10000, SWEEP_MS = 10 * 60 * 1000 };
 
 /* Handed on as they are here: the child reads no file of ours. */
 static const char *const handed_on[] = {
@@ -104,7 +105,6 @@ static struct json_object *request_json(const struct tree_request *r)
 
 	json_add_str(o, "url", r->url);
 	json_add_str(o, "user", r->user);
-	json_add_str(o, "password", r->password);
 	json_add_str(o, "branch", r->branch);
 	json_add_str(o, "sha", r->sha);
 	json_add_str(o, "new_branch", r->new_branch);
@@ -118,6 +118,21 @@ static struct json_object *request_json(const struct tree_request *r)
 		json_add_str(o, "tool", r->tool->name);
 	}
 	return o;
+}
+
+/* Behind the JSON, on a line of its own: json-c leaves copies of what it had. */
+static char *with_password(struct json_object *o, const char *password)
+{
+	const char *text = json_text(o);
+	size_t n = strlen(text), m = password ? strlen(password) : 0;
+	char *all = xmalloc(n + m + 2);
+
+	memcpy(all, text, n);
+	all[n] = '\n';
+	if (m)
+		memcpy(all + n + 1, password, m);
+	all[n + 1 + m] = '\0';
+	return all;
 }
 
 /* As `--set` takes it: durations and sizes in their smallest unit. */
@@ -142,7 +157,8 @@ int change_tree_start(struct attempt *at, const struct tree_request *req, change
 		      void *arg, struct change_tree **out, struct err *err)
 {
 	OWNED(json_putp) struct json_object *o = request_json(req);
-	const char *argv[2 * ARRAY_LEN(handed_on) + 3], *text = json_text(o);
+	OWNED(secret_freep) char *text = with_password(o, req->password);
+	const char *argv[2 * ARRAY_LEN(handed_on) + 3];
 	char *sets[ARRAY_LEN(handed_on)], self[PATH_MAX];
 	struct change_tree *c;
 	size_t n = 0;
@@ -171,6 +187,26 @@ int change_tree_start(struct attempt *at, const struct tree_request *req, change
 	else
 		free(c);
 	return rc;
+}
+
+static void on_swept(const struct child_end *e, void *arg)
+{
+	struct child **child = arg;
+
+	UNUSED(e);
+	*child = NULL;
+}
+
+int change_tree_sweep(struct event_base *base, const struct conf *conf, struct child **child,
+		      struct err *err)
+{
+	OWNED(freep) char *folder = setting(conf, "change.folder");
+	char self[PATH_MAX];
+	const char *argv[] = { self, "change-tree", "--sweep", "--set", folder, NULL };
+
+	return child_self(self, sizeof(self), err) < 0
+		       ? -1
+		       : child_start(base, argv, SWEEP_MS, OUTPUT_MAX, on_swept, child, child, err);
 }
 
 void change_tree_cancel(struct change_tree *c)

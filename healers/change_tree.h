@@ -10,6 +10,8 @@
 
 struct attempt;
 struct change_tree;
+struct child;
+struct event_base;
 
 typedef void change_tree_fn(const struct tree_end *, void *arg);
 
@@ -19,6 +21,12 @@ typedef void change_tree_fn(const struct tree_end *, void *arg);
  */
 int change_tree_start(struct attempt *, const struct tree_request *, change_tree_fn *, void *arg,
 		      struct change_tree **out, struct err *) MUST_CHECK;
+/*
+ * Removes what a killed one left behind. Nobody hears of it: *child is NULL again when it is over,
+ * and until then for child_cancel().
+ */
+int change_tree_sweep(struct event_base *, const struct conf *, struct child **child,
+		      struct err *) MUST_CHECK;
 /* Ends it now; fn is not called any more. NULL is fine. */
 void change_tree_cancel(struct change_tree *);
 

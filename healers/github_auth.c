@@ -75,18 +75,6 @@ struct github_auth {
 	bool *freed;
 };
 
-static void wipe(char *s)
-{
-	if (s)
-		OPENSSL_cleanse(s, strlen(s));
-	free(s);
-}
-
-static void wipep(char **s)
-{
-	wipe(*s);
-}
-
 /* --- the App's key and its signature ------------------------------------ */
 
 static int refuse_passphrase(char *buf, int size, int writing, void *arg)
@@ -231,7 +219,7 @@ static void wait_unlink(struct github_wait *w)
 static void wait_free(struct github_wait *w)
 {
 	wait_unlink(w);
-	wipe(w->authorization);
+	secret_free(w->authorization);
 	free(w);
 }
 
@@ -284,7 +272,7 @@ static void grant_free(struct grant *g)
 	http_call_cancel(g->call);
 	while (g->waits)
 		wait_free(g->waits);
-	wipe(g->authorization);
+	secret_free(g->authorization);
 	free(g->repo);
 	free(g);
 }
@@ -306,8 +294,8 @@ static void call_as_app(struct grant *g, const char *method, const char *path, c
 			http_done_fn *fn)
 {
 	struct github_auth *a = g->auth;
-	OWNED(wipep) char *jwt = github_auth_jwt(a, clock_wall_ms());
-	OWNED(wipep) char *line = xasprintf("Authorization: Bearer %s", jwt);
+	OWNED(secret_freep) char *jwt = github_auth_jwt(a, clock_wall_ms());
+	OWNED(secret_freep) char *line = xasprintf("Authorization: Bearer %s", jwt);
 	OWNED(freep) char *url = xasprintf("%s%s", a->target.api_url, path);
 	OWNED(freep) char *version = xasprintf("X-GitHub-Api-Version: %s", a->target.api_version);
 	const struct http_call_options o = {
@@ -389,7 +377,7 @@ static void on_token(const struct http_reply *r, void *arg)
 		settle_all(g, &result);
 		return;
 	}
-	wipe(g->authorization);
+	secret_free(g->authorization);
 	g->authorization = xasprintf("Authorization: Bearer %s", token);
 	g->expires_at_ms = expires_at;
 	settle_all(g, NULL);
@@ -606,7 +594,7 @@ struct github_wait *github_auth_get(struct github_auth *a, const struct api_run 
 	if (!a->key && !conf_secret(a->conf, "github.token", a->token_index))
 		a->token_index = 0; /* reloaded, and there are fewer now */
 	if (!a->key) {
-		OWNED(wipep)
+		OWNED(secret_freep)
 		char *line = xasprintf("Authorization: Bearer %s",
 				       conf_secret(a->conf, "github.token", a->token_index));
 
@@ -614,8 +602,8 @@ struct github_wait *github_auth_get(struct github_auth *a, const struct api_run 
 		return w;
 	}
 	if (!run) {
-		OWNED(wipep) char *jwt = github_auth_jwt(a, now);
-		OWNED(wipep) char *line = xasprintf("Authorization: Bearer %s", jwt);
+		OWNED(secret_freep) char *jwt = github_auth_jwt(a, now);
+		OWNED(secret_freep) char *line = xasprintf("Authorization: Bearer %s", jwt);
 
 		wait_ready(w, line, NULL);
 		return w;
@@ -657,7 +645,7 @@ bool github_auth_reject(struct github_auth *a, const char *authorization)
 	}
 	for (struct grant *g = a->grants; g; g = g->next) {
 		if (g->authorization && strcmp(g->authorization, authorization) == 0) {
-			wipe(g->authorization);
+			secret_free(g->authorization);
 			g->authorization = NULL;
 		}
 	}

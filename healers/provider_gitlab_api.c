@@ -11,12 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
 #include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
 #include "core/conf.h"
+#include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
 #include "core/text.h"
@@ -575,7 +574,7 @@ static void request(struct api_call *c)
 								 : "GET";
 	bool writes = strcmp(method, "GET") != 0;
 	OWNED(freep) char *url = url_of(c), *known = api_if_news(c);
-	OWNED(freep) char *token = xasprintf("PRIVATE-TOKEN: %s", api_secret(c->api));
+	OWNED(secret_freep) char *token = xasprintf("PRIVATE-TOKEN: %s", api_secret(c->api));
 	struct http_call_options o = {
 		.method = method,
 		.url = url,
@@ -608,7 +607,6 @@ static void request(struct api_call *c)
 	if (writes)
 		c->api->last_write_ms = clock_mono_ms();
 	c->http = http_call_start(c->api->http, &o, on_reply, c);
-	OPENSSL_cleanse(token, strlen(token));
 }
 
 /* --- the table ------------------------------------------------------------ */

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <openssl/crypto.h>
-
 #include "core/buf.h"
 #include "core/ci_event.h"
 #include "core/clock.h"
@@ -92,10 +90,8 @@ static void drop(struct api_call *c)
 {
 	struct jenkins_call *j = jenkins_call(c);
 
-	if (j->cookie)
-		OPENSSL_cleanse(j->cookie, strlen(j->cookie));
-	free(j->cookie);
-	free(j->crumb);
+	secret_free(j->cookie);
+	secret_free(j->crumb);
 	free(j->job);
 	buf_done(&j->parameters);
 }
@@ -905,15 +901,12 @@ static char *url_of(const struct api_call *c)
 
 static void set_credentials(struct api_call *c)
 {
-	OWNED(freep) char *pair = NULL, *basic = NULL, *line = NULL;
+	OWNED(secret_freep) char *pair = NULL, *basic = NULL, *line = NULL;
 
 	pair = xasprintf("%s:%s", conf_str(c->api->conf, "jenkins.user"), api_secret(c->api));
 	basic = base64_encode(pair, strlen(pair));
 	line = xasprintf("Authorization: Basic %s", basic);
 	api_authorize(c, line);
-	OPENSSL_cleanse(pair, strlen(pair));
-	OPENSSL_cleanse(basic, strlen(basic));
-	OPENSSL_cleanse(line, strlen(line));
 }
 
 static void set_form(struct api_call *c, struct http_call_options *o)

@@ -57,6 +57,9 @@ struct tree_end {
 /* For the audit: each command before it is run, or is not. */
 typedef void tree_command_fn(const char *command, const struct security_verdict *, void *arg);
 
+/* Removes what a killed one left behind in change.folder, of this user alone. Blocks, too. */
+void tree_sweep(const struct conf *);
+
 void tree_change(const struct conf *, const struct tree_request *, tree_command_fn *, void *arg,
 		 struct tree_end *out);
 

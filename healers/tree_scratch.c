@@ -106,8 +106,9 @@ static void remove_if_dead(int parent, const char *name)
 	(void)close(fd);
 }
 
-static void sweep(const char *folder)
+void tree_sweep(const struct conf *conf)
 {
+	const char *folder = conf_str(conf, "change.folder");
 	DIR *dir = opendir(folder);
 	const struct dirent *e;
 
@@ -118,20 +119,42 @@ static void sweep(const char *folder)
 		(void)closedir(dir);
 }
 
-int tree_scratch_open(struct tree *t)
+/* Locked, and still there: before it was locked nobody knew that its owner lives. */
+static bool is_ours(int fd, const char *path)
 {
-	const char *folder = conf_str(t->conf, "change.folder");
+	struct stat open, there;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &open) == 0 &&
+	       stat(path, &there) == 0 && open.st_ino == there.st_ino &&
+	       open.st_dev == there.st_dev;
+}
+
+static int make_scratch(struct tree *t, const char *folder)
+{
+	enum { TRIES = 3 };
 	char made[PATH_MAX - 16];
 
-	sweep(folder);
-	(void)snprintf(made, sizeof(made), "%s/" PREFIX "XXXXXX", folder);
-	/* Without symbolic links: the sandbox wants it so. */
-	if (!mkdtemp(made) || !realpath(made, t->scratch))
-		return tree_stop(t, TREE_BROKEN, "no scratch folder in %s (change.folder): %s",
-				 folder, strerror(errno));
-	t->lock = open(t->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (t->lock < 0 || flock(t->lock, LOCK_EX | LOCK_NB) < 0)
-		return tree_stop(t, TREE_BROKEN, "%s: %s", t->scratch, strerror(errno));
+	for (int i = 0; i < TRIES; i++) {
+		(void)snprintf(made, sizeof(made), "%s/" PREFIX "XXXXXX", folder);
+		/* Without symbolic links: the sandbox wants it so. */
+		if (!mkdtemp(made) || !realpath(made, t->scratch))
+			break;
+		t->lock = open(t->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (t->lock >= 0 && is_ours(t->lock, t->scratch))
+			return 0;
+		if (t->lock >= 0)
+			(void)close(t->lock);
+		t->lock = -1;
+	}
+	return tree_stop(t, TREE_BROKEN, "no scratch folder in %s (change.folder): %s", folder,
+			 strerror(errno));
+}
+
+int tree_scratch_open(struct tree *t)
+{
+	tree_sweep(t->conf);
+	if (make_scratch(t, conf_str(t->conf, "change.folder")) < 0)
+		return -1;
 	if (snprintf(t->work, sizeof(t->work), "%s/work", t->scratch) >= (int)sizeof(t->work) ||
 	    mkdir(t->work, 0700) < 0)
 		return tree_stop(t, TREE_BROKEN, "%.200s: %s", t->work, strerror(errno));

@@ -1,8 +1,12 @@
 /* From a failed run to a pull request in a real repository, whoever is killed meanwhile. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/json.h"
 #include "tests/integration/product.h"
@@ -507,6 +511,62 @@ static uint64_t first_generation(struct rig *r, uint64_t run)
 	return (uint64_t)sim_number(r, run, "generation");
 }
 
+static const char *left(struct rig *r, const char *name)
+{
+	return rig_printf(r, "%s/%s", rig_path(r, "copies"), name);
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+static void give(const char *path)
+{
+	enum { NOBODY = 65534 };
+
+	assert_int_equal(lchown(path, geteuid() ? geteuid() : NOBODY, getegid()), 0);
+}
+
+/* What a killed one left behind goes at the next start, and nothing else. */
+static void copies_of_the_dead_are_removed(struct rig *r)
+{
+	const char *dead = left(r, "pipeline-guard-change-dead00");
+	const char *alive = left(r, "pipeline-guard-change-alive0");
+	const char *file = left(r, "pipeline-guard-change-file00");
+	const char *link = left(r, "pipeline-guard-change-link00");
+	const char *other = left(r, "pipeline-guard-changed");
+	int lock;
+
+	start_world(r);
+	assert_int_equal(chmod(rig_path(r, "."), 0755), 0);
+	assert_int_equal(mkdir(rig_path(r, "copies"), 0777) | chmod(rig_path(r, "copies"), 0777),
+			 0);
+	assert_int_equal(mkdir(rig_path(r, "kept"), 0755), 0);
+	rig_write(r, "kept/file", "x", 0644);
+	assert_int_equal(mkdir(dead, 0700) | mkdir(alive, 0700) | mkdir(other, 0700), 0);
+	assert_int_equal(mkdir(rig_printf(r, "%s/work", dead), 0500), 0);
+	assert_int_equal(symlink(rig_path(r, "kept"), rig_printf(r, "%s/link", dead)), 0);
+	assert_int_equal(symlink(rig_path(r, "kept"), link), 0);
+	rig_write(r, "copies/pipeline-guard-change-file00", "x", 0644);
+	give(rig_printf(r, "%s/work", dead));
+	give(rig_printf(r, "%s/link", dead));
+	give(dead);
+	give(alive);
+	give(other);
+	give(link);
+	lock = open(alive, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+	(void)dispatcher(r, "dispatcher", allowed,
+			 rig_printf(r, "change.folder=%s", rig_path(r, "copies")), NULL);
+	WAIT(r, !is_there(dead));
+	assert_true(is_there(alive) && is_there(file) && is_there(link) && is_there(other));
+	assert_true(is_there(rig_path(r, "kept/file")));
+	(void)close(lock);
+}
+
 static void gitlab_gets_a_merge_request(struct rig *r)
 {
 	const char *before, *branch;
@@ -570,6 +630,7 @@ int main(int argc, char **argv)
 		RIG_TEST(work_outlasts_its_lease),
 		RIG_TEST(what_cannot_be_made_says_why),
 		RIG_TEST(a_person_has_a_commit_taken_back),
+		RIG_TEST(copies_of_the_dead_are_removed),
 		RIG_TEST(gitlab_gets_a_merge_request),
 		RIG_TEST(gitlab_gets_one_whoever_is_killed),
 	};

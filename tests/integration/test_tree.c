@@ -874,10 +874,10 @@ static struct done change_there(struct rig *r, const struct repo *repo, const ch
 {
 	const char *text = rig_printf(r,
 				      "{\"url\":\"%s/octo/app.git\",\"user\":\"x-access-token\","
-				      "\"password\":\"%s\",\"branch\":\"main\",\"sha\":\"%s\","
+				      "\"branch\":\"main\",\"sha\":\"%s\","
 				      "\"new_branch\":\"" OURS "\",\"message\":\"mend it\","
-				      "\"strategy\":\"test\",\"tool\":\"make\"}",
-				      simulator_url(r), password, repo->sha);
+				      "\"strategy\":\"test\",\"tool\":\"make\"}\n%s",
+				      simulator_url(r), repo->sha, password);
 	struct done d = finish(r, start(r, text, NULL));
 
 	/* It reads it from there, and from nowhere else: the token may be in no file. */

@@ -9,7 +9,7 @@
 
 #include "core/child.h"
 #include "core/conf.h"
-#include "core/http_client.h"
+#include "core/mem.h"
 #include "healers/change.h"
 #include "healers/change_tree.h"
 #include "healers/healer.h"
@@ -62,7 +62,7 @@ static int setup(void **state)
 /* The watch sees something. */
 static void what_is_not_wiped_is_found(void **state)
 {
-	char *copy = strdup(secret);
+	char *copy = xstrdup(secret);
 
 	conf_free(*state);
 	n_found = 0;
