@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "core/finding.h"
+#include "healers/sandbox.h"
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
@@ -12,88 +13,161 @@
 #define SCRIPT  "*.js", "*.jsx", "*.mjs", "*.cjs", "*.ts", "*.tsx", "*.mts", "*.cts", "*.vue"
 #define C_FILES "*.c", "*.h", "*.cc", "*.hh", "*.cpp", "*.hpp", "*.cxx", "*.hxx", "*.m", "*.proto"
 
-#define FIND(ok, ...)                                      \
-	{                                                  \
-		{                                          \
-			LIST(__VA_ARGS__), NULL, false, ok \
-		}                                          \
+/* Commands: one that finds its files, one that is told them, one that has the network. */
+#define FIND(ok, ...)                                               \
+	{                                                           \
+		{                                                   \
+			.argv = LIST(__VA_ARGS__), .ok_until = (ok) \
+		}                                                   \
 	}
-#define NAME(files, ...)                                   \
-	{                                                  \
-		{                                          \
-			LIST(__VA_ARGS__), files, false, 0 \
-		}                                          \
+#define NAME(files_, ...)                                          \
+	{                                                          \
+		{                                                  \
+			.argv = LIST(__VA_ARGS__), .files = files_ \
+		}                                                  \
 	}
-#define FETCH(...)                                       \
-	{                                                \
-		{                                        \
-			LIST(__VA_ARGS__), NULL, true, 0 \
-		}                                        \
-	}
+#define FETCH(env_, ...) .argv = LIST(__VA_ARGS__), .network = true, .env = env_
+
+/*
+ * What a command that has the network does is not for the repository to choose, so nothing of it
+ * is run there: neither by its settings nor by what it depends on.
+ */
+/* .npmrc may name a program as git, options of node that load code, another pnpm. */
+#define NPM_ENV                                                             \
+	LIST("npm_config_git=git", "npm_config_node_options=--no-warnings", \
+	     "npm_config_manage_package_manager_versions=false")
+/* A package that it fetches with git it makes itself, scripts and all, whatever it is told. */
+#define YARN_ENV LIST("YARN_IGNORE_PATH=1", "GIT_ALLOW_PROTOCOL=none")
+/*
+ * Packages without metadata are built to get them, in an environment that it makes: it cannot make
+ * one. That of the repository would be asked which Python it has.
+ */
+#define POETRY_ENV                                                                     \
+	LIST("POETRY_VIRTUALENVS_CREATE=false", "POETRY_VIRTUALENVS_IN_PROJECT=false", \
+	     "VIRTUALENV_CREATOR=none", "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring")
+/* Its folders may be repositories of git, whose settings name programs. */
+#define COMPOSER_ENV                                              \
+	LIST("COMPOSER_ROOT_VERSION=1.0.0", "GIT_CONFIG_COUNT=1", \
+	     "GIT_CONFIG_KEY_0=safe.bareRepository", "GIT_CONFIG_VALUE_0=explicit")
+#define COMPOSER_OPTIONS                                                                     \
+	"--no-interaction", "--no-plugins", "--no-scripts", "--no-install", "--no-progress", \
+		"--no-audit", "--ignore-platform-req=ext-*", "--ignore-platform-req=lib-*"
 
 const struct change_tool change_tools[] = {
 	{ "fix_lint", "black", "black|would reformat", LIST("*.py", "pyproject.toml", "setup.cfg"),
-	  FIND(0, "black", "--quiet", "."), LIST(PYTHON), false, false, NULL },
+	  FIND(0, "black", "--quiet", "."), .paths = LIST(PYTHON) },
 	{ "fix_lint", "isort", "isort|imports are incorrectly sorted",
 	  LIST("*.py", "pyproject.toml", "setup.cfg"), FIND(0, "isort", "--quiet", "."),
-	  LIST(PYTHON), false, false, NULL },
+	  .paths = LIST(PYTHON) },
 	/* 1: something is left that it cannot mend. */
 	{ "fix_lint", "ruff", "ruff", LIST("pyproject.toml", "ruff.toml", ".ruff.toml"),
-	  FIND(1, "ruff", "check", "--fix", "--quiet", "--no-cache", "."), LIST(PYTHON), false,
-	  false, NULL },
+	  FIND(1, "ruff", "check", "--fix", "--quiet", "--no-cache", "."), .paths = LIST(PYTHON) },
 	{ "fix_lint", "eslint", "eslint", LIST(".eslintrc*", "eslint.config.*", "package.json"),
-	  FIND(1, "eslint", "--fix", "--quiet", "."), LIST(SCRIPT), false, false, NULL },
+	  FIND(1, "eslint", "--fix", "--quiet", "."), .paths = LIST(SCRIPT) },
 	{ "fix_lint", "prettier", "prettier|code style issues",
 	  LIST(".prettierrc*", "prettier.config.*", "package.json"),
 	  FIND(1, "prettier", "--write", "--list-different", "."),
-	  LIST(SCRIPT, "*.css", "*.scss", "*.less", "*.html", "*.json", "*.md", "*.yml", "*.yaml",
-	       "*.graphql"),
-	  false, false, NULL },
+	  .paths = LIST(SCRIPT, "*.css", "*.scss", "*.less", "*.html", "*.json", "*.md", "*.yml",
+			"*.yaml", "*.graphql") },
 	{ "fix_lint", "clang-format", "clang-format|clang-formatted|Wclang-format-violations",
 	  LIST(".clang-format", "_clang-format"),
-	  NAME(LIST(C_FILES), "clang-format", "-i", "--style=file"), LIST(C_FILES), false, false,
-	  NULL },
+	  NAME(LIST(C_FILES), "clang-format", "-i", "--style=file"), .paths = LIST(C_FILES) },
 	{ "fix_lint", "gofmt", "gofmt|goimports|gofumpt", LIST("go.mod", "*.go"),
-	  NAME(LIST("*.go"), "gofmt", "-w"), LIST("*.go"), false, false, NULL },
+	  NAME(LIST("*.go"), "gofmt", "-w"), .paths = LIST("*.go") },
 	{ "fix_lint", "rustfmt", "rustfmt|cargo fmt|cargo-fmt",
 	  LIST("Cargo.toml", "rustfmt.toml", ".rustfmt.toml"),
-	  NAME(LIST("*.rs"), "rustfmt", "--quiet", "--edition", "2021"), LIST("*.rs"), false, false,
-	  NULL },
+	  NAME(LIST("*.rs"), "rustfmt", "--quiet", "--edition", "2021"), .paths = LIST("*.rs") },
 
-	{ "refresh_lockfile", "npm", "package-lock.json", LIST("package-lock.json"),
-	  FETCH("npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit",
-		"--no-fund"),
-	  LIST("package-lock.json"), false, true, NULL },
+	{ "refresh_lockfile",
+	  "npm",
+	  "package-lock.json",
+	  LIST("package-lock.json"),
+	  { { FETCH(NPM_ENV, "npm", "install", "--package-lock-only", "--ignore-scripts",
+		    "--no-audit", "--no-fund") } },
+	  .paths = LIST("package-lock.json"),
+	  .home = true },
 	/* Its settings may name a file of code, which then runs: here that is left out. */
-	{ "refresh_lockfile", "pnpm",
+	{ "refresh_lockfile",
+	  "pnpm",
 	  "pnpm-lock.yaml|ERR_PNPM_OUTDATED_LOCKFILE|ERR_PNPM_LOCKFILE_CONFIG_MISMATCH",
 	  LIST("pnpm-lock.yaml"),
-	  FETCH("pnpm", "install", "--lockfile-only", "--ignore-scripts", "--ignore-pnpmfile",
-		"--no-frozen-lockfile"),
-	  LIST("pnpm-lock.yaml"), false, true, NULL },
+	  { { FETCH(NPM_ENV, "pnpm", "install", "--lockfile-only", "--ignore-scripts",
+		    "--ignore-pnpmfile", "--no-frozen-lockfile") } },
+	  .paths = LIST("pnpm-lock.yaml"),
+	  .home = true },
+	/* Yarn 1. Later ones have settings that are code, and complain in other words. */
+	{ "refresh_lockfile",
+	  "yarn",
+	  "yarn.lock|needs to be updated, but yarn",
+	  LIST("yarn.lock"),
+	  { { FETCH(YARN_ENV, "yarn", "install", "--ignore-scripts", "--ignore-engines",
+		    "--non-interactive", "--no-progress", "--no-bin-links") } },
+	  .paths = LIST("yarn.lock"),
+	  .home = true,
+	  .not_with = LIST(".yarnrc", ".yarnrc.yml") },
 	/* Settings of a repository name programs that give out credentials, and git. */
-	{ "refresh_lockfile", "cargo", "Cargo.lock|lock file needs to be updated",
-	  LIST("Cargo.lock"), FETCH("cargo", "update", "--quiet", "--workspace"),
-	  LIST("Cargo.lock"), false, true, ".cargo" },
-	{ "refresh_lockfile", "go", "go.sum|go mod tidy|updates to go.mod needed", LIST("go.mod"),
-	  FETCH("go", "mod", "tidy"), LIST("go.mod", "go.sum"), true, true, NULL },
+	{ "refresh_lockfile",
+	  "cargo",
+	  "Cargo.lock|lock file needs to be updated",
+	  LIST("Cargo.lock"),
+	  { { FETCH(NULL, "cargo", "update", "--quiet", "--workspace") } },
+	  .paths = LIST("Cargo.lock"),
+	  .home = true,
+	  .not_with = LIST(".cargo") },
+	{ "refresh_lockfile",
+	  "go",
+	  "go.sum|go mod tidy|updates to go.mod needed",
+	  LIST("go.mod"),
+	  { { FETCH(NULL, "go", "mod", "tidy") } },
+	  .paths = LIST("go.mod", "go.sum"),
+	  .adds = true,
+	  .home = true },
+	/* Before 2.0 it takes an option to leave the versions as they are; later ones do so. */
+	{ "refresh_lockfile",
+	  "poetry",
+	  "poetry.lock",
+	  LIST("poetry.lock"),
+	  { { FETCH(POETRY_ENV, "poetry", "--no-plugins", "--no-interaction", "lock",
+		    "--no-update"),
+	      .or_next = true },
+	    { FETCH(POETRY_ENV, "poetry", "--no-plugins", "--no-interaction", "lock") } },
+	  .paths = LIST("poetry.lock"),
+	  .home = true },
+	/* Told to update a package that no lock file has, it adds what is missing and no more. */
+	{ "refresh_lockfile",
+	  "composer",
+	  "composer.lock|changes in composer.json|present in the lock file",
+	  LIST("composer.lock"),
+	  { { FETCH(COMPOSER_ENV, "composer", "update", "php", COMPOSER_OPTIONS), .or_next = true },
+	    { FETCH(COMPOSER_ENV, "composer", "update", COMPOSER_OPTIONS) } },
+	  .paths = LIST("composer.lock"),
+	  .home = true,
+	  .not_with = LIST(".hg", "*/.hg") },
+	/* The Gemfile is a program: no network for it, so for gems that are in vendor/cache. */
+	{ "refresh_lockfile",
+	  "bundler",
+	  "Gemfile.lock|deployment mode after changing|your gemfile changed",
+	  LIST("vendor"),
+	  { { .argv = LIST("bundle", "install", "--local", "--no-cache"),
+	      .env = LIST("BUNDLE_PATH=" SANDBOX_HOME "/gems") } },
+	  .paths = LIST("Gemfile.lock"),
+	  .home = true },
 
 	/* The packages come from the network; their scripts, and the tests, have none. */
 	{ "update_snapshots",
 	  "npm",
 	  "snapshot|snapshots|toMatchSnapshot",
 	  LIST("package-lock.json"),
-	  { { LIST("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"), NULL, true, 0 },
-	    { LIST("npm", "test", "--", "-u"), NULL, false, 0 } },
-	  LIST("*.snap"),
-	  true,
-	  true,
-	  NULL },
+	  { { FETCH(NPM_ENV, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund") },
+	    { .argv = LIST("npm", "test", "--", "-u") } },
+	  .paths = LIST("*.snap"),
+	  .adds = true,
+	  .home = true },
 
 #ifdef GUARD_TEST_HOOKS
 	/* Whatever the repository of a test says; never in a release. */
-	{ "test", "make", "make", LIST("Makefile"), FIND(0, "make", "--silent"), LIST("*"), true,
-	  false, NULL },
+	{ "test", "make", "make", LIST("Makefile"), FIND(0, "make", "--silent"), .paths = LIST("*"),
+	  .adds = true },
 #endif
 	{ .name = NULL },
 };

@@ -23,11 +23,15 @@ struct change_tool {
 		const char *const *files;
 		bool network;
 		int ok_until; /* exit statuses 0 to this are no failure */
+		/* "NAME=VALUE", before what the repository's own settings say; NULL: none. */
+		const char *const *env;
+		bool or_next; /* the next command is for when this one fails, and only then */
 	} commands[CHANGE_TOOL_COMMANDS_MAX];
 	const char *const *paths; /* may be changed, as in change_limits; all else is put back */
 	bool adds;                /* may create and delete those, too */
 	bool home;                /* needs room for what it fetches */
-	const char *not_with; /* at the top: settings that name programs to be run; NULL: none */
+	/* Patterns of whole paths: settings that bring code or name programs; NULL: none. */
+	const char *const *not_with;
 };
 
 /* All of them; ends with a NULL name. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -113,9 +114,12 @@ static int stop_being_root(const char *folder)
 static void add_system(struct args *a)
 {
 	static const char *const links[] = { "/bin", "/sbin", "/lib", "/lib32", "/lib64" };
-	static const char *const parts[] = { "/etc/alternatives", "/etc/ld.so.cache", "/etc/ssl",
-					     "/etc/ca-certificates", "/etc/php" };
+	/* Patterns of glob(); PHP has no extensions without its settings. */
+	static const char *const parts[] = { "/etc/alternatives", "/etc/ld.so.cache",
+					     "/etc/ssl",          "/etc/ca-certificates",
+					     "/etc/php/*/cli",    "/etc/php/*/mods-available" };
 	static char targets[ARRAY_LEN(links)][64];
+	glob_t found;
 	ssize_t n;
 
 	ADD(a, "--ro-bind", "/usr", "/usr");
@@ -127,7 +131,10 @@ static void add_system(struct args *a)
 			ADD(a, "--ro-bind-try", links[i], links[i]);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		ADD(a, "--ro-bind-try", parts[i], parts[i]);
+		(void)glob(parts[i], i ? GLOB_APPEND : 0, NULL, &found);
+	/* Never freed: the arguments point into it until they are another program's. */
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		ADD(a, "--ro-bind-try", found.gl_pathv[i], found.gl_pathv[i]);
 }
 
 static void add_environment(struct args *a)
@@ -151,9 +158,8 @@ static void add_environment(struct args *a)
 }
 
 /*
- * Where the proxy is, for all who ask in their own way. And what a command says that has the
- * network is not for the repository to choose: its .npmrc may name a program as git, options of
- * node that load code, another pnpm, another proxy. The environment comes before it.
+ * Where the proxy is, for all who ask in their own way. The environment
+ * comes before what a repository says.
  */
 static void add_network(struct args *a)
 {
@@ -165,9 +171,7 @@ static void add_network(struct args *a)
 
 	for (size_t i = 0; i < ARRAY_LEN(proxies); i++)
 		ADD(a, "--setenv", proxies[i], SANDBOX_PROXY_URL);
-	ADD(a, "--setenv", "npm_config_noproxy", "none.invalid", "--setenv", "npm_config_git",
-	    "git", "--setenv", "npm_config_node_options", "--no-warnings", "--setenv",
-	    "npm_config_manage_package_manager_versions", "false");
+	ADD(a, "--setenv", "npm_config_noproxy", "none.invalid");
 }
 
 static int outside(const char *limits, char **argv)

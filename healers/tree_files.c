@@ -28,7 +28,7 @@ static const char lfs_pointer[] = "version https://git-lfs.github.com/spec/";
 
 /* --- what is there ---------------------------------------------------------------------------- */
 
-static int add_file(struct tree *t, const char *root, const git_tree_entry *e)
+static int add_file(struct tree *t, const char *path, const git_tree_entry *e)
 {
 	struct tree_file *f;
 	git_object_t type;
@@ -49,16 +49,27 @@ static int add_file(struct tree *t, const char *root, const git_tree_entry *e)
 	}
 	f = &t->files[t->n_files++];
 	*f = (struct tree_file){
-		.path = arena_printf(t->arena, "%s%s", root, git_tree_entry_name(e)),
+		.path = path,
 		.id = *git_tree_entry_id(e),
 		.executable = git_tree_entry_filemode(e) == GIT_FILEMODE_BLOB_EXECUTABLE,
 	};
 	return 0;
 }
 
+/* Whatever it is: what a link of that name leads to is read, too. */
+static bool stands_in_the_way(const struct tree *t, const char *path)
+{
+	const char *const *p = t->req->tool->not_with;
+
+	while (p && *p && fnmatch(*p, path, 0) != 0)
+		p++;
+	return p && *p;
+}
+
 static int on_entry(const char *root, const git_tree_entry *e, void *arg)
 {
 	struct tree *t = arg;
+	const char *path;
 
 	if (strlen(root) > CHANGE_PATH_MAX)
 		return tree_stop(t, TREE_REFUSED, "a path of it is too long");
@@ -66,8 +77,14 @@ static int on_entry(const char *root, const git_tree_entry *e, void *arg)
 	if (t->n_entries++ == ENTRIES_MAX)
 		return tree_stop(t, TREE_TOO_LARGE, "it has more than %d files and folders",
 				 ENTRIES_MAX);
+	path = arena_printf(t->arena, "%s%s", root, git_tree_entry_name(e));
+	if (stands_in_the_way(t, path))
+		return tree_stop(t, TREE_REFUSED,
+				 "it has %.100s, which may name programs that %s runs with the "
+				 "network",
+				 path, t->req->tool->name);
 	/* Submodules are not fetched. */
-	return git_tree_entry_type(e) == GIT_OBJECT_BLOB ? add_file(t, root, e) : 0;
+	return git_tree_entry_type(e) == GIT_OBJECT_BLOB ? add_file(t, path, e) : 0;
 }
 
 int tree_checkout(struct tree *t)

@@ -1,4 +1,5 @@
 /* The program: judged by the auditor, run in the sandbox. */
+#include <ctype.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -22,8 +23,10 @@
 enum {
 	FILES_PER_COMMAND = 40, /* the auditor takes 64 arguments */
 	WORDS_MAX = 16,
+	ARGV_MAX = WORDS_MAX + FILES_PER_COMMAND + 1,
 	MAX_OUTPUT = 256 << 10,
 	MAX_PROCESSES = 128,
+	ENV_MAX = 8,
 	MAX_FILES = 500000, /* node_modules has many */
 	MARGIN_MS = 5000,   /* for the commit and the push */
 	SAID_MAX = 240,
@@ -94,7 +97,7 @@ struct result {
 /* From the line before the first that speaks of an error, else the end. */
 static const char *telling(const char *out, size_t n)
 {
-	static const char *const words[] = { "error", "fatal" };
+	static const char *const words[] = { "error", "fatal", "exception" };
 	const char *at = NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(words) && !at; i++)
@@ -109,18 +112,20 @@ static const char *telling(const char *out, size_t n)
 static void on_end(const struct sandbox_end *e, void *arg)
 {
 	struct result *r = arg;
-	size_t n = e->n;
-	const char *from;
+	const char *end = e->out + e->n, *p;
+	size_t n = 0;
 
-	while (n && (e->out[n - 1] == '\n' || e->out[n - 1] == ' '))
-		n--;
-	from = telling(e->out, n);
+	while (end > e->out && isspace((unsigned char)end[-1]))
+		end--;
 	r->end = *e;
 	(void)mask_text(e->refused, strlen(e->refused), r->refused, sizeof(r->refused));
-	(void)text_copy(r->said, sizeof(r->said), from, (size_t)(e->out + n - from));
-	for (char *p = r->said; *p; p++)
-		if (*p == '\n' || *p == '\t')
-			*p = ' ';
+	/* Some set their words in frames of spaces. */
+	for (p = telling(e->out, (size_t)(end - e->out)); p < end && n < SAID_MAX - 1; p++)
+		if (!isspace((unsigned char)*p))
+			r->said[n++] = *p;
+		else if (n && r->said[n - 1] != ' ')
+			r->said[n++] = ' ';
+	r->said[n] = '\0';
 }
 
 static int judge(struct tree *t, const char *name, const struct result *r, int ok_until)
@@ -137,6 +142,20 @@ static int judge(struct tree *t, const char *name, const struct result *r, int o
 	return 0;
 }
 
+/* After the auditor: what is set is said by the table alone. */
+static void with_env(const struct change_command *c, const char *const *argv, const char **out)
+{
+	size_t n = 0;
+
+	if (c->env)
+		out[n++] = "/usr/bin/env";
+	for (const char *const *e = c->env; e && *e && n <= ENV_MAX; e++)
+		out[n++] = *e;
+	while (*argv)
+		out[n++] = *argv++;
+	out[n] = NULL;
+}
+
 static int run_sandboxed(struct tree *t, const struct change_command *c, const char *const *argv,
 			 const char *folder)
 {
@@ -148,8 +167,9 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 		.inside = conf_str(t->conf, "change.network_private"),
 		.max_bytes = room,
 	};
+	const char *words[1 + ENV_MAX + ARGV_MAX];
 	const struct sandbox_options o = {
-		.argv = argv,
+		.argv = words,
 		.folder = folder,
 		.network = c->network ? &network : NULL,
 		.home = t->req->tool->home,
@@ -167,6 +187,7 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 
 	if (!base)
 		abort();
+	with_env(c, argv, words);
 	if (sandbox_start(base, &o, on_end, &r, &s, &err) < 0)
 		(void)text_copy(r.said, sizeof(r.said), err.msg, strlen(err.msg));
 	else
@@ -181,7 +202,7 @@ static int run_sandboxed(struct tree *t, const struct change_command *c, const c
 static int run_one(struct tree *t, const struct change_command *c, const char *const *files,
 		   size_t n_files)
 {
-	const char *argv[WORDS_MAX + FILES_PER_COMMAND + 1];
+	const char *argv[ARGV_MAX];
 	const struct security_command cmd = { .argv = argv, .cwd = t->work, .network = c->network };
 	struct security_verdict v;
 	char text[200], why[200];
@@ -236,17 +257,17 @@ int tree_run_tool(struct tree *t)
 	if (!has_what_it_needs(t))
 		return tree_stop(t, TREE_NOTHING, "the repository has no %s, so %s is not for it",
 				 tool->needs[0], tool->name);
-	if (tool->not_with && git_tree_entry_byname(t->tree, tool->not_with))
-		return tree_stop(t, TREE_REFUSED,
-				 "it has %s, which may name programs that %s runs with the network",
-				 tool->not_with, tool->name);
 	if (tool->home && mkdirat(t->work_fd, SANDBOX_HOME, 0700) < 0)
 		return tree_stop(t, TREE_REFUSED, "it has a file %s", SANDBOX_HOME);
 	for (size_t i = 0; i < CHANGE_TOOL_COMMANDS_MAX && tool->commands[i].argv; i++) {
 		const struct change_command *c = &tool->commands[i];
+		int rc = c->files ? run_on_files(t, c) : run_one(t, c, NULL, 0);
 
-		if ((c->files ? run_on_files(t, c) : run_one(t, c, NULL, 0)) < 0)
+		if (rc < 0 && !(c->or_next && t->end->result == TREE_TOOL_FAILED))
 			return -1;
+		if (rc == 0 && c->or_next)
+			break;
+		*t->end->detail = '\0';
 	}
 	return 0;
 }

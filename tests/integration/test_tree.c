@@ -325,36 +325,87 @@ static void needs(struct rig *r, const char *program)
 		rig_skip(r, rig_printf(r, "%s is not installed", program));
 }
 
-/* Static files are all that is asked of a registry for that. */
+static void sh(struct rig *r, const char *script)
+{
+	const char *argv[] = { "/bin/sh", "-ec", script, NULL };
+
+	assert_int_equal(proc_wait(proc_start(r, "sh", argv, NULL), PATIENCE_MS), 0);
+}
+
+/* Static files are all that is asked of a registry. */
+struct registry {
+	struct proc *p;
+	const char *folder, *url;
+	const char *set; /* lets the sandbox through to it */
+};
+
+static struct registry start_registry(struct rig *r)
+{
+	struct registry g = { .folder = rig_path(r, "registry") };
+	const char *argv[] = { "/usr/bin/env", "python3", "-u",        "-m",
+			       "http.server",  "--bind",  "127.0.0.1", "--directory",
+			       g.folder,       "0",       NULL };
+	const char *port;
+
+	needs(r, "python3");
+	assert_int_equal(mkdir(g.folder, 0755), 0);
+	g.p = proc_start(r, "registry", argv, NULL);
+	proc_may_die(g.p);
+	port = proc_line(g.p, "Serving HTTP on 127.0.0.1 port ");
+	port = rig_text(r, port, strcspn(port, " "));
+	g.url = rig_printf(r, "http://127.0.0.1:%s", port);
+	g.set = rig_printf(r, "change.network_private=127.0.0.1:%s", port);
+	return g;
+}
+
+/* Code that asks the registry, over the proxy: so it is seen that it ran with the network. */
+static const char *told_by_node(struct rig *r, const struct registry *g)
+{
+	return rig_printf(r,
+			  "const u = new URL(process.env.http_proxy);\nrequire('http').get({ host: "
+			  "u.hostname, port: u.port, path: '%s/ran' });\n",
+			  g->url);
+}
+
+static const char *told_by_python(struct rig *r, const struct registry *g)
+{
+	return rig_printf(r, "import urllib.request\nurllib.request.urlopen('%s/ran')\n", g->url);
+}
+
+static const char *told_by_php(struct rig *r, const struct registry *g)
+{
+	return rig_printf(r,
+			  "<?php\n$proxy = str_replace('http', 'tcp', getenv('http_proxy'));\n"
+			  "file_get_contents('%s/ran', false, stream_context_create(['http' => "
+			  "['proxy' => $proxy, 'request_fulluri' => true]]));\n",
+			  g->url);
+}
+
+static void nobody_ran(const struct registry *g)
+{
+	if (strstr(proc_output(g->p), "/ran "))
+		fail_msg("code of others had the network: %s", proc_output(g->p));
+}
+
 static struct repo with_a_registry(struct rig *r)
 {
-	const char *argv[] = { "/usr/bin/env",          "python3", "-u",        "-m",
-			       "http.server",           "--bind",  "127.0.0.1", "--directory",
-			       rig_path(r, "registry"), "0",       NULL };
+	struct registry g = start_registry(r);
 	struct repo repo = repo_with(r, "package.json",
 				     "{\"name\":\"a\",\"version\":\"1.0.0\",\"dependencies\":"
 				     "{\"b\":\"^1.0.0\"}}");
-	const char *port, *url;
-	struct proc *p;
 
-	needs(r, "python3");
-	assert_int_equal(mkdir(rig_path(r, "registry"), 0755), 0);
-	p = proc_start(r, "registry", argv, NULL);
-	proc_may_die(p);
-	port = proc_line(p, "Serving HTTP on 127.0.0.1 port ");
-	port = rig_text(r, port, strcspn(port, " "));
-	url = rig_printf(r, "http://127.0.0.1:%s/", port);
-	repo.set = rig_printf(r, "change.network_private=127.0.0.1:%s", port);
-	put(r, repo.work, ".npmrc", rig_printf(r, "registry=%s\n", url));
-	put(r, rig_path(r, "registry"), "b",
+	repo.set = g.set;
+	put(r, repo.work, ".npmrc", rig_printf(r, "registry=%s/\n", g.url));
+	put(r, g.folder, "b",
 	    rig_printf(
 		    r,
 		    "{\"name\":\"b\",\"dist-tags\":{\"latest\":\"1.2.3\"},\"versions\":{\"1.2.3\":"
-		    "{\"name\":\"b\",\"version\":\"1.2.3\",\"dist\":{\"tarball\":\"%sb-1.2.3.tgz\","
+		    "{\"name\":\"b\",\"version\":\"1.2.3\",\"dist\":{\"tarball\":\"%s/"
+		    "b-1.2.3.tgz\","
 		    "\"shasum\":\"da39a3ee5e6b4b0d3255bfef95601890afd80709\",\"integrity\":"
 		    "\"sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7k"
 		    "xvUdBeoGlODJ6+SfaPg==\"}}}}",
-		    url));
+		    g.url));
 	return repo;
 }
 
@@ -491,6 +542,369 @@ static void go_tidies_its_modules(struct rig *r)
 	put(r, repo.work, "b/b.go", "package b\n");
 	writes_its_lockfile(r, &repo, "go", "go.mod", "require b v0.0.0");
 }
+
+/* --- yarn --- */
+
+#define YARN_LOCK "# yarn lockfile v1\n\n\n"
+
+/* Later ones are another program, and on a node that is not Debian's, Debian's does not start. */
+static void needs_yarn_1(struct rig *r)
+{
+	static const char *const paths[] = { "/usr/bin/yarn", "/usr/local/bin/yarn",
+					     "/usr/bin/yarnpkg", "/usr/local/bin/yarnpkg" };
+	const char *argv[] = { NULL, "--version", NULL };
+	struct proc *p;
+
+	for (size_t i = ARRAY_LEN(paths); i-- > 0;)
+		if (has(paths[i]))
+			argv[0] = paths[i];
+	if (!argv[0])
+		rig_skip(r, "yarn is not installed");
+	p = proc_start(r, "yarn", argv, NULL);
+	proc_may_die(p);
+	if (proc_wait(p, PATIENCE_MS) != 0 || !text_starts(proc_output(p), "1."))
+		rig_skip(r, "yarn 1 is not installed");
+}
+
+static struct repo with_yarn(struct rig *r, const struct registry *g, const char *needed)
+{
+	struct repo repo =
+		repo_with(r, "package.json",
+			  rig_printf(r,
+				     "{\"name\":\"a\",\"version\":\"1.0.0\",\"license\":\"MIT\","
+				     "\"engines\":{\"node\":\"0.1\"},\"scripts\":{\"postinstall\":"
+				     "\"node ran.js\"},\"dependencies\":{\"b\":\"%s\"}}",
+				     needed));
+
+	put(r, repo.work, "ran.js", told_by_node(r, g));
+	repo.set = g->set;
+	put(r, repo.work, ".npmrc", rig_printf(r, "registry=%s/\n", g->url));
+	put(r, repo.work, "yarn.lock", YARN_LOCK);
+	return repo;
+}
+
+/* A package whose scripts tell the registry that they ran. */
+static void put_package(struct rig *r, const struct registry *g, const char *folder)
+{
+	put(r, folder, "package.json",
+	    "{\"name\":\"b\",\"version\":\"1.2.3\",\"scripts\":{\"install\":\"node ran.js\","
+	    "\"prepare\":\"node ran.js\"}}");
+	put(r, folder, "ran.js", told_by_node(r, g));
+}
+
+static void yarn_writes_its_lockfile_anew(struct rig *r)
+{
+	struct registry g;
+	struct repo repo;
+
+	needs_yarn_1(r);
+	g = start_registry(r);
+	assert_int_equal(mkdir(rig_path(r, "package"), 0755), 0);
+	put_package(r, &g, rig_path(r, "package"));
+	sh(r, rig_printf(r,
+			 "cd %s && tar -C %s -czf b-1.2.3.tgz package && printf '{\"name\":\"b\","
+			 "\"dist-tags\":{\"latest\":\"1.2.3\"},\"versions\":{\"1.2.3\":"
+			 "{\"name\":\"b\",\"version\":\"1.2.3\",\"dist\":{\"shasum\":\"%%.40s\","
+			 "\"tarball\":\"%s/b-1.2.3.tgz\"}}}}' \"$(sha1sum b-1.2.3.tgz)\" >b",
+			 g.folder, rig_path(r, "."), g.url));
+	repo = with_yarn(r, &g, "^1.0.0");
+	writes_its_lockfile(r, &repo, "yarn", "yarn.lock", "/b-1.2.3.tgz#");
+	nobody_ran(&g);
+}
+
+/* What comes by git it makes itself, with scripts and the network, so nothing comes by git. */
+static void yarn_makes_no_package_of_others(struct rig *r)
+{
+	struct registry g;
+	struct repo repo, other = { .work = rig_path(r, "other") };
+	struct done d;
+
+	needs_yarn_1(r);
+	g = start_registry(r);
+	assert_int_equal(mkdir(other.work, 0755), 0);
+	put_package(r, &g, other.work);
+	GIT(r, other.work, "init", "-q", "-b", "main");
+	commit_all(r, &other);
+	GIT(r, other.work, "clone", "-q", "--bare", ".", rig_printf(r, "%s/b.git", g.folder));
+	GIT(r, rig_printf(r, "%s/b.git", g.folder), "update-server-info");
+	repo = with_yarn(r, &g, rig_printf(r, "git+%s/b.git", g.url));
+	publish(r, &repo);
+	d = change(r, &repo, "refresh_lockfile", "yarn", repo.set);
+	is_refused(r, &repo, &d, "tool_failed", "Exit code: 128");
+	nobody_ran(&g);
+}
+
+static void yarn_with_settings_of_the_repository_is_not_run(struct rig *r)
+{
+	static const struct {
+		const char *file, *text;
+	} rows[] = {
+		{ ".yarnrc", "yarn-path \"./mine.js\"\n" },
+		{ ".yarnrc.yml", "yarnPath: ./mine.js\n" },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct repo repo = { .work = rig_printf(r, "%s-%zu", rig_path(r, "work"), i) };
+		struct done d;
+
+		assert_int_equal(mkdir(repo.work, 0755), 0);
+		GIT(r, repo.work, "init", "-q", "-b", "main");
+		put(r, repo.work, "yarn.lock", YARN_LOCK);
+		put(r, repo.work, rows[i].file, rows[i].text);
+		publish(r, &repo);
+		d = change(r, &repo, "refresh_lockfile", "yarn", NULL);
+		is_refused(r, &repo, &d, "refused", rig_printf(r, "it has %s,", rows[i].file));
+	}
+}
+
+/* --- poetry --- */
+
+/* The registry has b 1.2.3, and nothing else. */
+static struct repo with_poetry(struct rig *r, const struct registry *g, const char *name,
+			       const char *needed)
+{
+	struct repo repo = { .work = rig_path(r, name), .set = g->set };
+
+	assert_int_equal(mkdir(repo.work, 0755), 0);
+	GIT(r, repo.work, "init", "-q", "-b", "main");
+	put(r, repo.work, "pyproject.toml",
+	    rig_printf(r,
+		       "[tool.poetry]\nname = \"a\"\nversion = \"1.0.0\"\ndescription = \"\"\n"
+		       "authors = [\"Ann <ann@example.org>\"]\n\n[[tool.poetry.source]]\n"
+		       "name = \"r\"\nurl = \"%s/simple/\"\n\n[tool.poetry.dependencies]\n"
+		       "python = \"^3.8\"\n%s\n",
+		       g->url, needed));
+	put(r, repo.work, "poetry.lock",
+	    "package = []\n\n[metadata]\nlock-version = \"2.0\"\npython-versions = \"^3.8\"\n"
+	    "content-hash = \"0000000000000000000000000000000000000000000000000000000000000000\""
+	    "\n");
+	return repo;
+}
+
+static struct registry registry_of_python(struct rig *r)
+{
+	struct registry g = start_registry(r);
+	const char *info = rig_path(r, "b-1.2.3.dist-info");
+
+	assert_int_equal(mkdir(info, 0755), 0);
+	put(r, info, "METADATA", "Metadata-Version: 2.1\nName: b\nVersion: 1.2.3\n");
+	put(r, info, "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n");
+	put(r, info, "RECORD", "");
+	sh(r, rig_printf(r,
+			 "mkdir -p %s/simple/b && cd %s/simple/b && "
+			 "python3 -m zipfile -c b-1.2.3-py3-none-any.whl %s",
+			 g.folder, g.folder, info));
+	return g;
+}
+
+#define FROM_R "b = { version = \"^1.0\", source = \"r\" }"
+
+static void poetry_writes_its_lockfile_anew(struct rig *r)
+{
+	struct registry g;
+	struct repo repo;
+
+	needs(r, "poetry");
+	g = registry_of_python(r);
+	repo = with_poetry(r, &g, "work", FROM_R);
+	/* An environment, plugins and modules that the repository brings. */
+	sh(r,
+	   rig_printf(r, "cd %s && mkdir -p .venv/bin .poetry/plugins/p-1.dist-info", repo.work));
+	put(r, repo.work, "poetry.toml", "[virtualenvs]\ncreate = true\nin-project = true\n");
+	put(r, repo.work, ".venv/pyvenv.cfg", "home = /usr/bin\n");
+	put(r, repo.work, ".venv/bin/python",
+	    rig_printf(r, "#!/usr/bin/python3\n%s", told_by_python(r, &g)));
+	assert_int_equal(chmod(rig_printf(r, "%s/.venv/bin/python", repo.work), 0755), 0);
+	put(r, repo.work, ".poetry/plugins/p.py",
+	    rig_printf(r, "%sclass P: pass\n", told_by_python(r, &g)));
+	put(r, repo.work, ".poetry/plugins/p-1.dist-info/METADATA",
+	    "Metadata-Version: 2.1\nName: p\nVersion: 1\n");
+	put(r, repo.work, ".poetry/plugins/p-1.dist-info/entry_points.txt",
+	    "[poetry.application.plugin]\np = p:P\n");
+	put(r, repo.work, "json.py", told_by_python(r, &g));
+	writes_its_lockfile(r, &repo, "poetry", "poetry.lock", "b-1.2.3-py3-none-any.whl");
+	nobody_ran(&g);
+}
+
+/* Metadata that only a build would tell: that is code, so it is not told. */
+static void poetry_builds_nothing(struct rig *r)
+{
+	static const char setup[] =
+		"from setuptools import setup\n"
+		"n = 'c'\nsetup(name=n, version=str(1), install_requires=list(map(str, ['b'])))\n";
+	static const char backend[] = "[build-system]\nrequires = []\nbuild-backend = \"be\"\n"
+				      "backend-path = [\".\"]\n";
+	static const char *const needed[] = {
+		"c = { path = \"./c\" }",
+		"c = { path = \"./c\" }",
+		"c = { version = \"*\", source = \"r\" }",
+	};
+	struct registry g;
+
+	needs(r, "poetry");
+	g = registry_of_python(r);
+	assert_int_equal(mkdir(rig_path(r, "c-1"), 0755), 0);
+	put(r, rig_path(r, "c-1"), "setup.py", rig_printf(r, "%s%s", told_by_python(r, &g), setup));
+	put(r, rig_path(r, "c-1"), "PKG-INFO", "Metadata-Version: 1.0\nName: c\nVersion: 1\n");
+	sh(r, rig_printf(r, "mkdir %s/simple/c && tar -C %s -czf %s/simple/c/c-1.tar.gz c-1",
+			 g.folder, rig_path(r, "."), g.folder));
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		struct repo repo = with_poetry(r, &g, rig_printf(r, "work-%zu", i), needed[i]);
+		const char *folder = rig_printf(r, "%s/c", repo.work);
+		struct done d;
+
+		assert_int_equal(mkdir(folder, 0755), 0);
+		put(r, folder, i == 0 ? "setup.py" : "be.py",
+		    rig_printf(r, "%s%s", told_by_python(r, &g), i == 0 ? setup : ""));
+		if (i)
+			put(r, folder, "pyproject.toml", backend);
+		publish(r, &repo);
+		d = change(r, &repo, "refresh_lockfile", "poetry", repo.set);
+		is_refused(r, &repo, &d, "tool_failed", "poetry ended with 1");
+		nobody_ran(&g);
+	}
+}
+
+/* --- composer --- */
+
+static const char composer_lock[] =
+	"{\"content-hash\":\"00000000000000000000000000000000\",\"packages\":[{\"name\":\"x/b\","
+	"\"version\":\"1.2.3\",\"dist\":{\"type\":\"zip\",\"url\":\"http://127.0.0.1/b.zip\","
+	"\"reference\":\"\",\"shasum\":\"\"},\"type\":\"library\"}],\"packages-dev\":[],"
+	"\"aliases\":[],\"minimum-stability\":\"stable\",\"stability-flags\":[],"
+	"\"prefer-stable\":false,\"prefer-lowest\":false,\"platform\":[],\"platform-dev\":[]}\n";
+
+#define PHP_PACKAGE(name, version)                                                \
+	"\"" version "\":{\"name\":\"" name "\",\"version\":\"" version           \
+	"\",\"require\":{\"ext-none\":\"*\"},\"dist\":{\"type\":\"zip\",\"url\":" \
+	"\"http://127.0.0.1/b.zip\",\"shasum\":\"\"}}"
+
+static struct registry registry_of_php(struct rig *r)
+{
+	struct registry g = start_registry(r);
+
+	put(r, g.folder, "packages.json",
+	    "{\"packages\":{\"x/b\":{" PHP_PACKAGE("x/b", "1.2.3") "," PHP_PACKAGE(
+		    "x/b", "1.3.0") "},\"x/c\":{" PHP_PACKAGE("x/c", "1.0.0") "}}}");
+	return g;
+}
+
+static struct repo with_composer(struct rig *r, const struct registry *g, const char *needed,
+				 const char *repository)
+{
+	struct repo repo = repo_with(
+		r, "composer.json",
+		rig_printf(r,
+			   "{\"name\":\"a/a\",\"require\":{%s},\"config\":{\"secure-http\":false,"
+			   "\"allow-plugins\":true},\"repositories\":[%s,{\"packagist.org\":"
+			   "false}],\"scripts\":{\"pre-update-cmd\":\"php ran.php\","
+			   "\"pre-command-run\":\"php ran.php\"}}",
+			   needed, repository));
+
+	repo.set = g->set;
+	put(r, repo.work, "ran.php", told_by_php(r, g));
+	put(r, repo.work, "composer.lock", composer_lock);
+	return repo;
+}
+
+/* A plugin that is there already, in the folder of what is installed. */
+static void put_plugin(struct rig *r, const struct registry *g, const char *folder)
+{
+	sh(r, rig_printf(r, "cd %s && mkdir -p vendor/composer vendor/x/p", folder));
+	put(r, folder, "vendor/composer/installed.json",
+	    "{\"packages\":[{\"name\":\"x/p\",\"version\":\"1.0.0\",\"version_normalized\":"
+	    "\"1.0.0.0\",\"type\":\"composer-plugin\",\"require\":{\"composer-plugin-api\":"
+	    "\"^2.0\"},\"extra\":{\"class\":\"P\"},\"autoload\":{\"classmap\":[\"P.php\"]},"
+	    "\"install-path\":\"../x/p\"}],\"dev\":true,\"dev-package-names\":[]}");
+	put(r, folder, "vendor/x/p/P.php", rig_printf(r, "%sclass P {}\n", told_by_php(r, g)));
+}
+
+/* What is missing is added; what is there stays as it is, also where there is something newer. */
+static void composer_writes_its_lockfile_anew(struct rig *r)
+{
+	struct registry g;
+	struct repo repo;
+
+	needs(r, "composer");
+	g = registry_of_php(r);
+	repo = with_composer(r, &g, "\"x/b\":\"^1.0\",\"x/c\":\"^1.0\"",
+			     rig_printf(r, "{\"type\":\"composer\",\"url\":\"%s\"}", g.url));
+	put_plugin(r, &g, repo.work);
+	writes_its_lockfile(r, &repo, "composer", "composer.lock", "\"name\": \"x/c\"");
+	assert_non_null(strstr(file_of(r, &repo, "composer.lock"), "\"version\": \"1.2.3\""));
+	nobody_ran(&g);
+}
+
+/* ... unless it is asked for another version of it. */
+static void composer_takes_another_version_where_it_must(struct rig *r)
+{
+	struct registry g;
+	struct repo repo;
+
+	needs(r, "composer");
+	g = registry_of_php(r);
+	repo = with_composer(r, &g, "\"x/b\":\"^1.3\"",
+			     rig_printf(r, "{\"type\":\"composer\",\"url\":\"%s\"}", g.url));
+	writes_its_lockfile(r, &repo, "composer", "composer.lock", "\"version\": \"1.3.0\"");
+	nobody_ran(&g);
+}
+
+/* A folder that says it is a repository has settings, and those name programs. */
+static void composer_looks_into_no_repository_of_the_repository(struct rig *r)
+{
+	struct registry g;
+	struct repo repo;
+	struct done d;
+
+	needs(r, "composer");
+	g = registry_of_php(r);
+	repo = with_composer(r, &g, "\"x/b\":\"^1.3\"", "{\"type\":\"vcs\",\"url\":\"./x\"}");
+	GIT(r, repo.work, "init", "-q", "--bare", "-b", "main", "x");
+	sh(r, rig_printf(r,
+			 "cd %s/x && git hash-object -w --stdin <config && mkdir -p "
+			 "refs/heads && touch refs/heads/keep",
+			 repo.work));
+	publish(r, &repo);
+	d = change(r, &repo, "refresh_lockfile", "composer", repo.set);
+	is_refused(r, &repo, &d, "tool_failed", "No driver found");
+
+	sh(r, rig_printf(r, "mkdir %s/x/.hg && touch %s/x/.hg/hgrc", repo.work, repo.work));
+	commit_all(r, &repo);
+	update(r, &repo);
+	d = change(r, &repo, "refresh_lockfile", "composer", repo.set);
+	is_refused(r, &repo, &d, "refused", "it has x/.hg,");
+}
+
+/* --- bundler --- */
+
+/* A Gemfile is a program: it runs, and reaches nobody. */
+static void bundler_writes_its_lockfile_anew(struct rig *r)
+{
+	struct registry g;
+	struct repo repo;
+
+	needs(r, "bundle");
+	g = start_registry(r);
+	repo = repo_with(r, "Gemfile",
+			 rig_printf(r,
+				    "source 'https://rubygems.org'\ngem 'b'\nbegin\n"
+				    "  require 'net/http'\n  Net::HTTP.get(URI('%s/ran'))\n"
+				    "rescue SystemCallError\nend\nFile.write('a.txt', 'new')\n",
+				    g.url));
+	put(r, repo.work, "a.txt", "old\n");
+	put(r, repo.work, "Gemfile.lock",
+	    "GEM\n  remote: https://rubygems.org/\n  specs:\n\nPLATFORMS\n  ruby\n\n"
+	    "DEPENDENCIES\n");
+	sh(r, rig_printf(r, "mkdir -p %s/vendor/cache", repo.work));
+	put(r, rig_path(r, "."), "b.gemspec",
+	    "Gem::Specification.new { |s| s.name = 'b'; s.version = '1.2.3'; s.summary = 'b'; "
+	    "s.authors = ['Ann'] }\n");
+	sh(r, rig_printf(r, "cd %s && gem build b.gemspec && mv b-1.2.3.gem %s/vendor/cache",
+			 rig_path(r, "."), repo.work));
+	writes_its_lockfile(r, &repo, "bundler", "Gemfile.lock", "b (1.2.3)");
+	nobody_ran(&g);
+}
+
+/* --- snapshots --- */
 
 /* The tests have no network, whatever the command before them had. */
 static void npm_updates_snapshots(struct rig *r)
@@ -710,10 +1124,7 @@ static void not_everything_is_taken_back(struct rig *r)
 
 static void fill(struct rig *r, const struct repo *repo, const char *how)
 {
-	const char *script = rig_printf(r, "cd %s && %s", repo->work, how);
-	const char *argv[] = { "/usr/bin/env", "sh", "-c", script, NULL };
-
-	assert_int_equal(proc_wait(proc_start(r, "fill", argv, NULL), PATIENCE_MS), 0);
+	sh(r, rig_printf(r, "cd %s && %s", repo->work, how));
 }
 
 static void a_repository_over_the_cap_is_not_copied(struct rig *r)
@@ -1012,6 +1423,15 @@ int main(int argc, char **argv)
 		RIG_TEST(pnpm_writes_its_lockfile_anew),
 		RIG_TEST(cargo_writes_its_lockfile_anew),
 		RIG_TEST(go_tidies_its_modules),
+		RIG_TEST(yarn_writes_its_lockfile_anew),
+		RIG_TEST(yarn_makes_no_package_of_others),
+		RIG_TEST(yarn_with_settings_of_the_repository_is_not_run),
+		RIG_TEST(poetry_writes_its_lockfile_anew),
+		RIG_TEST(poetry_builds_nothing),
+		RIG_TEST(composer_writes_its_lockfile_anew),
+		RIG_TEST(composer_takes_another_version_where_it_must),
+		RIG_TEST(composer_looks_into_no_repository_of_the_repository),
+		RIG_TEST(bundler_writes_its_lockfile_anew),
 		RIG_TEST(npm_updates_snapshots),
 		RIG_TEST(a_commit_is_ours_and_made_once),
 		RIG_TEST(files_come_and_go),

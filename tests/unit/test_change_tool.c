@@ -61,6 +61,23 @@ static void lock_files_are_named_by_who_complains(void **state)
 		{ "error: failed to download from `a.example`: cargo gave up", NULL },
 		{ "go: a.example/b@v1.2.3: unknown revision v1.2.3 in go.mod", NULL },
 		{ "pnpm: command not found", NULL },
+		{ "error Your lockfile needs to be updated, but yarn was run with "
+		  "`--frozen-lockfile`.",
+		  "yarn" },
+		/* Of a later yarn, which is not for us. */
+		{ "YN0028: The lockfile would have been modified by this install, which is "
+		  "explicitly forbidden.",
+		  NULL },
+		{ "pyproject.toml changed significantly since poetry.lock was last generated. Run "
+		  "`poetry lock` to fix the lock file.",
+		  "poetry" },
+		{ "- Required package \"x/c\" is not present in the lock file.", "composer" },
+		{ "- The lock file is not up to date with the latest changes in composer.json, it "
+		  "is recommended that you run `composer update`",
+		  "composer" },
+		{ "You are trying to install in deployment mode after changing", "bundler" },
+		{ "The dependencies in your gemfile changed, but the lockfile can't be updated",
+		  "bundler" },
 	};
 
 	UNUSED(state);
