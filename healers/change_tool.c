@@ -45,6 +45,8 @@
 #define POETRY_ENV                                                                     \
 	LIST("POETRY_VIRTUALENVS_CREATE=false", "POETRY_VIRTUALENVS_IN_PROJECT=false", \
 	     "VIRTUALENV_CREATOR=none", "PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring")
+/* rustup's cargo is whichever rust-toolchain.toml says, by its path, too. */
+#define CARGO_ENV LIST("RUSTUP_TOOLCHAIN=stable")
 /* Its folders may be repositories of git, whose settings name programs. */
 #define COMPOSER_ENV                                              \
 	LIST("COMPOSER_ROOT_VERSION=1.0.0", "GIT_CONFIG_COUNT=1", \
@@ -110,7 +112,7 @@ const struct change_tool change_tools[] = {
 	  "cargo",
 	  "Cargo.lock|lock file needs to be updated",
 	  LIST("Cargo.lock"),
-	  { { FETCH(NULL, "cargo", "update", "--quiet", "--workspace") } },
+	  { { FETCH(CARGO_ENV, "cargo", "update", "--quiet", "--workspace") } },
 	  .paths = LIST("Cargo.lock"),
 	  .home = true,
 	  .not_with = LIST(".cargo") },
