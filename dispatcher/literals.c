@@ -1,5 +1,6 @@
 #include "dispatcher/literals.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
@@ -10,14 +11,12 @@
 #include "dispatcher/rule.h"
 
 enum {
-	EXACT_MAX = 48, /* ways to write one piece of a pattern, before it is cut in two */
-	CLASS_MAX = 4,  /* bytes of a class that are tried one by one */
+	EXACT_MAX = 300, /* ways to write one piece of a pattern, before it is cut in two */
+	CLASS_MAX = 10,  /* bytes of a class that are tried one by one */
 	DEPTH_MAX = 32,
 	FOREVER = 1 << 20,
 	/* Longer ones are hardly rarer. */
 	ENOUGH = 12,
-	/* A value of rarity() below which a line's beginning tells more. */
-	EVERYDAY = 13,
 };
 
 /* What was learned of a piece of the pattern. */
@@ -25,6 +24,7 @@ struct piece {
 	const struct literals *exact; /* all that it matches; NULL: too many */
 	const struct literals *needs; /* one of them is in what it matches; NULL: nothing known */
 	marks marks;                  /* that are in all that it matches */
+	const struct front *front;    /* when it is asked for */
 };
 
 struct reader {
@@ -32,6 +32,7 @@ struct reader {
 	struct arena *arena;
 	unsigned depth;
 	bool lost; /* something that is not understood */
+	bool fronts, any_case;
 };
 
 static struct piece read_alternatives(struct reader *r, const struct literals *before);
@@ -93,12 +94,13 @@ static const struct literals *either(struct reader *r, const struct literals *a,
 	return n <= most ? keep(r, at, n) : NULL;
 }
 
-/* One after the other; NULL when there would be too many, or one would be too long. */
+/* One after the other, as far as a literal holds them; NULL when there would be too many, or all
+ * would be too long. */
 static const struct literals *both(struct reader *r, const struct literals *a,
 				   const struct literals *b)
 {
 	struct literal *at;
-	size_t n = 0;
+	size_t n = 0, cut = 0;
 
 	if (a->n * b->n > EXACT_MAX)
 		return NULL;
@@ -106,25 +108,54 @@ static const struct literals *both(struct reader *r, const struct literals *a,
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < b->n; k++) {
 			struct literal joined = a->at[i];
-			size_t more = b->at[k].len;
+			size_t room = LITERAL_BYTES_MAX - joined.len, more = b->at[k].len;
 
-			if (joined.len + more > LITERAL_BYTES_MAX)
-				return NULL;
+			cut += more > room;
+			more = more > room ? room : more;
 			memcpy(joined.text + joined.len, b->at[k].text, more);
 			joined.len = (uint8_t)(joined.len + more);
 			n = add_new(at, n, &joined);
 		}
-	return keep(r, at, n);
+	return cut < a->n * b->n ? keep(r, at, n) : NULL;
 }
 
 /* Words of tools that do well, from logs of many: most frequent pieces of rules' literals. */
 static const char everyday[] =
-	"[info] |[error] |[warning] | https://| http://|remote: |resolving |downloading "
-	"|extracting "
-	"|compiling |expression|missing | object|version|server |plugin|default|warning|snapshot|"
-	"package|install|error|failures|skipped: |execut|connect|resource|reading |"
+	"[info] |[error] |[warning] | https://| http://|remote: |resolving dep|downloading |"
+	"extracting |compiling |expression|missing | object|version|server |plugin|default|warning|"
+	"snapshot|package|install|error|failures|skipped: |execut|connect|resource|reading |"
 	"database|repository|artifact|deprecated|contain|exception|dependenc|location|cannot |"
-	"should |source|tests run: |client|compiler|collect";
+	"should |source|tests run: |client|compiler|collect|time elapsed: |could not transfer |"
+	"[error] failed to execute goal |-maven-plugin";
+
+enum { EVERYDAY_SLOTS = 2048 };
+static_assert(sizeof(everyday) < EVERYDAY_SLOTS / 2, "it must stay easy to find");
+
+/* Where its first bytes are, or would be. */
+static uint64_t *slot_of(uint64_t slots[static EVERYDAY_SLOTS], uint64_t bytes)
+{
+	size_t at = bytes * 0x9e3779b97f4a7c15 >> 32;
+
+	while (slots[at % EVERYDAY_SLOTS] && slots[at % EVERYDAY_SLOTS] != bytes)
+		at++;
+	return &slots[at % EVERYDAY_SLOTS];
+}
+
+static bool is_listed(const char s[static EVERYDAY_BYTES])
+{
+	static uint64_t slots[EVERYDAY_SLOTS];
+	static bool ready;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; !ready && i + EVERYDAY_BYTES < sizeof(everyday); i++) {
+		memcpy(&bytes, everyday + i, EVERYDAY_BYTES);
+		*slot_of(slots, bytes) = bytes;
+	}
+	ready = true;
+	bytes = 0;
+	memcpy(&bytes, s, EVERYDAY_BYTES);
+	return *slot_of(slots, bytes);
+}
 
 bool is_everyday(const char s[static EVERYDAY_BYTES])
 {
@@ -134,7 +165,7 @@ bool is_everyday(const char s[static EVERYDAY_BYTES])
 		k = k || s[i] == s[0] ? k : i;
 		two_bytes &= s[i] == s[0] || s[i] == s[k];
 	}
-	return two_bytes || memmem(everyday, sizeof(everyday), s, EVERYDAY_BYTES);
+	return two_bytes || is_listed(s);
 }
 
 /* Bytes of the longest stretch without anything of every day in it; all when it is short. */
@@ -155,9 +186,10 @@ static int telling_bytes(const struct literal *l)
 static int rarity(const struct literal *l)
 {
 	static const char *const common[] = {
-		"http",    "error",     " error", "errors", "code", "failed", " failed",
-		"failed ", "line",      "fail",   "status", "test", "test ",  "tests ",
-		"found ",  "not found", " in ",   "in ",    "ata",
+		"http",    "error",    " error",  "errors",    "code",   "failed",
+		" failed", "failed ",  "line",    "fail",      "status", "test",
+		"test ",   "tests ",   "found ",  "not found", " in ",   "in ",
+		" errors", "errors: ", "error: ", "warning: ", "agent",
 	};
 	int n;
 
@@ -166,11 +198,13 @@ static int rarity(const struct literal *l)
 		size_t len = strlen(word);
 
 		if (len == l->len && memcmp(word, l->text, len) == 0)
-			return 3 + l->len / 2;
+			return isalpha((unsigned char)*word) ? 3 : 3 + l->len / 2;
 	}
 	n = telling_bytes(l);
 	if (n == 0)
 		return 4;
+	if (n < LITERAL_BYTES_MIN)
+		return 0;
 	return 2 * (n < ENOUGH ? n : ENOUGH);
 }
 
@@ -184,12 +218,22 @@ static int worst(const struct literals *set)
 	return least;
 }
 
+/* Many have to be very rare to be better than few. */
+static int worth(const struct literals *set)
+{
+	int value = 4 * worst(set);
+
+	for (size_t n = set->n; n > 1; n /= 2)
+		value -= 5;
+	return value;
+}
+
 static const struct literals *better(const struct literals *a, const struct literals *b)
 {
 	if (!a || !b)
 		return a ? a : b;
-	if (worst(a) != worst(b))
-		return worst(a) > worst(b) ? a : b;
+	if (worth(a) != worth(b))
+		return worth(a) > worth(b) ? a : b;
 	return a->n <= b->n ? a : b;
 }
 
@@ -311,14 +355,22 @@ static struct piece read_class(struct reader *r)
 	if (*s == '^')
 		return anything();
 	while (s < end) {
-		char byte = *s++;
-		bool odd = byte == '[' || (s < end - 1 && s[0] == '-');
+		char byte = *s++, last;
+		bool odd = byte == '[';
 
 		if (byte == '\\')
-			odd = escape_of(*s++, &byte) != ESCAPE_BYTE || (s < end - 1 && *s == '-');
-		if (odd || n == CLASS_MAX)
+			odd = escape_of(*s++, &byte) != ESCAPE_BYTE;
+		last = byte;
+		if (s < end - 1 && *s == '-') {
+			last = s[1];
+			odd |= last == '\\' || last == '[' || last < byte;
+			s += 2;
+		}
+		if (odd || n + (size_t)(last - byte) >= CLASS_MAX)
 			return anything();
-		bytes[n++] = byte;
+		do
+			bytes[n++] = byte;
+		while (byte++ != last);
 	}
 	return one_of(r, bytes, n);
 }
@@ -353,6 +405,14 @@ static enum { GROUP_PLAIN, GROUP_LOOK, GROUP_FLAGS, GROUP_LOST } read_group_kind
 	return *r->at++ == ')' ? GROUP_FLAGS : GROUP_PLAIN;
 }
 
+static struct piece nothing_of(struct reader *r)
+{
+	struct piece p = nothing();
+
+	p.front = r->fronts ? front_empty(r->arena) : NULL;
+	return p;
+}
+
 /* At "(". */
 static struct piece read_group(struct reader *r, const struct literals *before)
 {
@@ -366,7 +426,7 @@ static struct piece read_group(struct reader *r, const struct literals *before)
 		r->at++;
 		switch (read_group_kind(r)) {
 		case GROUP_FLAGS:
-			return nothing();
+			return nothing_of(r);
 		case GROUP_LOST:
 			return lost(r);
 		case GROUP_LOOK:
@@ -382,14 +442,12 @@ static struct piece read_group(struct reader *r, const struct literals *before)
 	if (*r->at != ')')
 		return lost(r);
 	r->at++;
-	return look ? nothing() : inside;
+	return look ? nothing_of(r) : inside;
 }
 
-static struct piece read_atom(struct reader *r)
+static struct piece read_byte(struct reader *r)
 {
 	switch (*r->at) {
-	case '(':
-		return read_group(r, &only_empty);
 	case '[':
 		return read_class(r);
 	case '\\':
@@ -410,6 +468,21 @@ static struct piece read_atom(struct reader *r)
 	default:
 		return one_of(r, r->at++, 1);
 	}
+}
+
+static struct piece read_atom(struct reader *r)
+{
+	const char *begin = r->at;
+	struct piece p;
+
+	if (*begin == '(')
+		return read_group(r, &only_empty);
+	p = read_byte(r);
+	if (r->fronts && p.exact == &only_empty)
+		p.front = front_empty(r->arena);
+	else if (r->fronts)
+		p.front = front_atom(r->arena, begin, (size_t)(r->at - begin), r->any_case);
+	return p;
 }
 
 /* ---- repeats, sequences, alternatives ------------------------------------------ */
@@ -479,6 +552,7 @@ struct sequence {
 	const struct literals *run; /* what was matched since the last gap */
 	const struct literals *best;
 	marks marks;
+	const struct front *front;
 	bool gap;
 };
 
@@ -517,6 +591,9 @@ static void append_repeated(struct reader *r, struct sequence *s, struct piece p
 	append(r, s, p);
 	if (n.high > 1)
 		end_run(s);
+	if (r->fronts && !r->lost)
+		s->front = front_joined(r->arena, s->front,
+					front_repeated(r->arena, p.front, n.low, n.high));
 }
 
 /*
@@ -539,6 +616,8 @@ static struct piece read_sequence(struct reader *r, const struct literals *befor
 	enum { NESTED_MAX = 5 };
 	struct sequence s = { .run = before };
 
+	s.front = r->fronts ? front_empty(r->arena) : NULL;
+
 	while (*r->at && *r->at != '|' && *r->at != ')' && !r->lost) {
 		const char *at = r->at;
 		struct piece p = read_atom(r);
@@ -549,9 +628,9 @@ static struct piece read_sequence(struct reader *r, const struct literals *befor
 		append_repeated(r, &s, p, n);
 	}
 	if (!s.gap)
-		return (struct piece){ .exact = s.run, .marks = s.marks };
+		return (struct piece){ .exact = s.run, .marks = s.marks, .front = s.front };
 	end_run(&s);
-	return (struct piece){ .needs = s.best, .marks = s.marks };
+	return (struct piece){ .needs = s.best, .marks = s.marks, .front = s.front };
 }
 
 /* What a branch needs, be it known exactly or not. */
@@ -575,6 +654,8 @@ static struct piece read_alternatives(struct reader *r, const struct literals *b
 		if (all.exact && next.exact)
 			joined.exact = either(r, all.exact, next.exact, EXACT_MAX);
 		joined.marks = all.marks & next.marks;
+		if (r->fronts)
+			joined.front = front_either(r->arena, all.front, next.front);
 		a = needs_of(all);
 		b = needs_of(next);
 		if (!joined.exact && a && b)
@@ -625,6 +706,16 @@ marks marks_needed(const char *regex)
 	return p.marks;
 }
 
+const struct front *front_of(const char *regex, struct arena *a)
+{
+	struct reader r = {
+		.at = regex, .arena = a, .fronts = true, .any_case = ignores_case(regex)
+	};
+	struct piece p = read_alternatives(&r, &only_empty);
+
+	return r.lost || *r.at ? front_any(a) : p.front;
+}
+
 bool literals_of(const char *regex, struct arena *a, struct literals *out)
 {
 	struct reader r = { .at = regex, .arena = a };
@@ -638,6 +729,6 @@ bool literals_of(const char *regex, struct arena *a, struct literals *out)
 	memcpy(at, needs->at, needs->n * sizeof(*at));
 	out->n = drop_longer(at, needs->n);
 	out->at = at;
-	out->everyday = worst(out) < EVERYDAY;
+	out->rarity = (unsigned)worst(out);
 	return true;
 }

@@ -9,9 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/front.h"
+
 struct arena;
 
-enum { LITERAL_BYTES_MAX = 24, LITERALS_MAX = 400 };
+/* Shorter ones are of no use. */
+enum { LITERAL_BYTES_MIN = 3, LITERAL_BYTES_MAX = 24, LITERALS_MAX = 400, EVERYDAY = 13 };
 
 /* In lower case. */
 struct literal {
@@ -22,7 +25,9 @@ struct literal {
 struct literals {
 	size_t n;
 	const struct literal *at;
-	bool everyday; /* one of them is short, or a word that healthy logs are full of */
+	/* Of the commonest of them. Short ones, and words that healthy logs are full of, have
+	 * little: below EVERYDAY a line's beginning may tell more. */
+	unsigned rarity;
 };
 
 /*
@@ -48,6 +53,9 @@ static inline bool has_marks(marks line, marks needed)
 
 	return !(missing[0] | missing[1]);
 }
+
+/* How a line begins that the regex, which begins with "^", matches. */
+const struct front *front_of(const char *regex, struct arena *);
 
 /*
  * At least one of them, in upper or lower case, is in every line that the regex matches;

@@ -11,7 +11,8 @@
 /* What a part of a pattern may look back at, or change for the rest of it. */
 static bool is_knotty(const char *s)
 {
-	static const char *const spare[] = { "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?<" };
+	static const char *const spare[] = { "(?:", "(?=", "(?!",  "(?<=", "(?<!",
+					     "(?>", "(?<", "(?i:", "(?-i:" };
 
 	if (s[0] == '\\')
 		return (isdigit((unsigned char)s[1]) && s[1] != '0') || strchr("gkKQEG", s[1]);

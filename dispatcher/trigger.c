@@ -18,11 +18,12 @@ enum {
 	MIDDLE_BYTES = 4, /* of 7 to 10 */
 	SHORT_BYTES = 3,  /* of 3 to 6, at every second byte */
 	SHORT_STRIDE = 2,
-	LITERAL_MIN = SHORT_BYTES,
+	LITERAL_MIN = LITERAL_BYTES_MIN,
 
-	LONG_BITS = 20,
-	MIDDLE_BITS = 17,
-	SHORT_BITS = 17,
+	LONG_BITS = 18,
+	MIDDLE_BITS = 16,
+	SHORT_BITS = 16,
+	SHARED = 255,
 	BUCKET_BITS = 13,
 	SLOT_BITS = 10,
 
@@ -32,11 +33,8 @@ enum {
 	GROUP = 64,     /* bytes looked at before what they hit is looked into */
 	OVERHANG = 8,   /* bytes of a load, at most */
 
-	START_BYTES = 3,
-	START_BITS = 19,
-	/* Ways to begin, before a part counts as beginning in any way, or in too many. */
-	STARTS_MAX = 200,
-	STARTS_RARE = 20,
+	STARTERS_MAX = 128,
+	FRONT_MIN = 3, /* bits that a beginning must tell */
 };
 
 /* One way to sample: what is looked up, and which literal it may be. */
@@ -70,9 +68,9 @@ struct sieve {
 
 enum { LONG, MIDDLE, SHORT, SIEVES };
 
-/* A part that only lines with certain beginnings may match. */
-struct starter {
-	uint32_t part, min_len;
+/* A bit for each part that only lines with certain beginnings may match. */
+struct starters {
+	uint64_t at[STARTERS_MAX / 64];
 };
 
 struct trigger {
@@ -84,12 +82,13 @@ struct trigger {
 	size_t n_uses, uses_cap;
 	uint32_t *shorts; /* indexes of literals */
 	size_t n_shorts;
-	struct matcher *matcher; /* while building */
-	uint32_t *unknown;       /* parts */
+	uint32_t *unknown; /* parts */
 	size_t n_unknown, unknown_cap;
-	struct starter *starters;
-	size_t n_starters, starters_cap;
-	struct sieve starts; /* how the lines of a starter begin; "literal" is which starter */
+	uint32_t starters[STARTERS_MAX]; /* parts */
+	size_t n_starters;
+	/* Those that match as few bytes; and which the byte is possible for at that place. */
+	struct starters short_enough[FRONT_BYTES + 1];
+	struct starters begin[FRONT_BYTES][UINT8_MAX + 1];
 	/* Of the block being scanned. */
 	const char *text;
 	size_t len;
@@ -134,14 +133,24 @@ static inline uint32_t hash_of(uint64_t w, unsigned bytes)
 	return (uint32_t)((w & (~(uint64_t)0 >> (64 - 8 * bytes))) * spread >> 32);
 }
 
+/* A byte that stands for the hash in its place of the map; 0 is for none. */
+static inline uint8_t print_of(unsigned bits, uint32_t hash)
+{
+	return (uint8_t)(hash >> (24 - bits) | 1);
+}
+
 static inline uint32_t is_in(const uint8_t *map, unsigned bits, uint32_t hash)
 {
-	return (uint32_t)map[hash >> (35 - bits)] >> (hash >> (32 - bits) & 7) & 1;
+	uint8_t there = map[hash >> (32 - bits)];
+
+	return (uint32_t)(there == print_of(bits, hash)) | (uint32_t)(there == SHARED);
 }
 
 static void put_in(uint8_t *map, unsigned bits, uint32_t hash)
 {
-	map[hash >> (35 - bits)] |= (uint8_t)(1 << (hash >> (32 - bits) & 7));
+	uint8_t *there = &map[hash >> (32 - bits)], print = print_of(bits, hash);
+
+	*there = *there && *there != print ? SHARED : print;
 }
 
 /* ---- building ----------------------------------------------------------------- */
@@ -316,89 +325,32 @@ static void add_literals(struct trigger *t, const struct literals *needs, uint32
 	}
 }
 
-/* Can a line that begins so match? What the engine would need more of to tell, counts. */
-static bool can_begin(const pcre2_code *code, const struct matcher *m, const char *s, size_t n)
+/* False when lines of it may begin in too many ways. */
+static bool add_starter(struct trigger *t, const struct rule *r, size_t part, struct arena *a,
+			unsigned least)
 {
-	return pcre2_match(code, (PCRE2_SPTR)s, n, 0, PCRE2_PARTIAL_HARD, m->data, m->limits) !=
-	       PCRE2_ERROR_NOMATCH;
-}
-
-static inline uint64_t load_start(const char *s)
-{
-	const unsigned char *b = (const unsigned char *)s;
-
-	return b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16;
-}
-
-/* Which bytes may come after s[0..n); how many they are. */
-static size_t list_next(const pcre2_code *code, const struct matcher *m, char *s, size_t n,
-			char out[static 256])
-{
-	size_t found = 0;
-
-	for (unsigned i = 0; i < 256; i++) {
-		s[n] = (char)i;
-		if (can_begin(code, m, s, n + 1))
-			out[found++] = (char)i;
-	}
-	return found;
-}
-
-/* All beginnings of START_BYTES that a matching line may have, on from s[0..n). */
-static bool list_starts(const pcre2_code *code, const struct matcher *m, char *s, size_t n,
-			size_t *left, struct buf *out)
-{
-	char next[256];
-	size_t found = list_next(code, m, s, n, next);
-
-	/* Where it may begin in many ways, it may go on in as many. */
-	if (n == 0 && found * found > 2 * *left)
-		return false;
-	for (size_t i = 0; i < found; i++) {
-		s[n] = next[i];
-		if (n + 1 == START_BYTES)
-			buf_append(out, s, START_BYTES);
-		else if ((*left)-- == 0 || !list_starts(code, m, s, n + 1, left, out))
-			return false;
-	}
-	return true;
-}
-
-static void add_start(struct trigger *t, uint64_t bytes)
-{
-	put(&t->starts, START_BITS,
-	    &(struct gram){
-		    .bytes = bytes,
-		    .hash = hash_of(bytes, START_BYTES),
-		    .literal = (uint16_t)t->n_starters,
-	    });
-}
-
-/* False when they are too many. */
-static bool add_starts(struct trigger *t, const struct rule *r, size_t part, size_t most)
-{
-	OWNED(buf_done) struct buf starts;
-	const pcre2_code *code;
-	struct starter *new;
-	char s[START_BYTES];
 	uint32_t options = 0;
+	const struct front *f;
+	size_t shortest, word = t->n_starters / 64;
+	uint64_t bit = (uint64_t)1 << t->n_starters % 64;
 
-	buf_init(&starts, STARTS_MAX * 256 * START_BYTES);
-	if (!strchr(r->parts.at[part].regex, '^') || t->n_starters == UINT16_MAX)
+	if (t->n_starters == STARTERS_MAX || !strchr(r->parts.at[part].regex, '^'))
 		return false;
-	code = rule_part_code(r, part);
-	(void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
-	if (!(options & PCRE2_ANCHORED) || !list_starts(code, t->matcher, s, 0, &most, &starts) ||
-	    starts.overflow)
+	(void)pcre2_pattern_info(rule_part_code(r, part), PCRE2_INFO_ALLOPTIONS, &options);
+	if (!(options & PCRE2_ANCHORED))
 		return false;
-	for (size_t i = 0; i < starts.len; i += START_BYTES)
-		add_start(t, load_start(starts.data + i));
-	if (t->n_starters == t->starters_cap) {
-		t->starters_cap = t->starters_cap ? 2 * t->starters_cap : 64;
-		t->starters = xrealloc(t->starters, t->starters_cap * sizeof(*t->starters));
-	}
-	new = &t->starters[t->n_starters++];
-	(void)pcre2_pattern_info(code, PCRE2_INFO_MINLENGTH, &new->min_len);
+	f = front_of(r->parts.at[part].regex, a);
+	shortest = (size_t)__builtin_ctz(f->lengths);
+	f = front_joined(a, f, front_any(a));
+	if (front_tells(f) < least)
+		return false;
+	for (size_t n = shortest; n <= FRONT_BYTES; n++)
+		t->short_enough[n].at[word] |= bit;
+	for (size_t i = 0; i < FRONT_BYTES; i++)
+		for (unsigned byte = 0; byte <= UINT8_MAX; byte++)
+			if (byte_set_has(&f->places[i], (unsigned char)byte))
+				t->begin[i][byte].at[word] |= bit;
+	t->n_starters++;
 	return true;
 }
 
@@ -412,9 +364,9 @@ static bool add_part(struct trigger *t, const struct rule *r, size_t part, uint3
 
 	for (size_t i = 0; known && i < needs.n; i++)
 		known = needs.at[i].len >= LITERAL_MIN;
-	if ((!known || needs.everyday) &&
-	    add_starts(t, r, part, known ? STARTS_RARE : STARTS_MAX)) {
-		t->starters[t->n_starters - 1].part = id;
+	if ((!known || needs.rarity < EVERYDAY) &&
+	    add_starter(t, r, part, a, known ? 2 * needs.rarity : FRONT_MIN)) {
+		t->starters[t->n_starters - 1] = id;
 		return true;
 	}
 	if (known)
@@ -474,11 +426,9 @@ struct trigger *trigger_new(const struct rule_set *set)
 {
 	struct trigger *t = xcalloc(1, sizeof(*t));
 
-	t->starts.map = xcalloc(1, (1 << START_BITS) / 8);
 	for (unsigned i = 0; i < SIEVES; i++)
-		t->sieves[i].map = xcalloc(1, ((size_t)1 << shapes[i].bits) / 8);
+		t->sieves[i].map = xcalloc((size_t)1 << shapes[i].bits, 1);
 	t->uses = xcalloc(1, sizeof(*t->uses));
-	t->matcher = matcher_new(RULE_MATCH_LIMIT);
 	t->n_uses = t->uses_cap = 1;
 	for (size_t i = 0; i < set->n; i++) {
 		const struct rule *r = &set->rules[i];
@@ -486,8 +436,6 @@ struct trigger *trigger_new(const struct rule_set *set)
 		if (r->spec->class != RULE_BENIGN)
 			add_rule(t, r, i);
 	}
-	make_index(&t->starts);
-	matcher_free(TAKE(t->matcher));
 	for (unsigned i = 0; i < SIEVES; i++)
 		make_index(&t->sieves[i]);
 	return t;
@@ -506,10 +454,6 @@ void trigger_free(struct trigger *t)
 	free(t->uses);
 	free(t->shorts);
 	free(t->unknown);
-	free(t->starts.map);
-	free(t->starts.grams);
-	free(t->starts.tags);
-	free(t->starters);
 	free(t);
 }
 
@@ -650,34 +594,21 @@ static void sift_all(struct trigger *t)
 	}
 }
 
-/* Too short to have a beginning: few patterns match so little. */
-static void look_at_short(const struct trigger *t, size_t line)
-{
-	for (size_t i = 0; i < t->n_starters; i++)
-		if (t->starters[i].min_len <= t->lines[line].len)
-			t->found(t->arg, line, t->starters[i].part);
-}
-
 static void look_at_starts(const struct trigger *t)
 {
-	const struct sieve *s = &t->starts;
-
 	for (size_t i = 0; i < t->n_lines; i++) {
-		uint64_t start;
-		uint32_t hash, bucket;
+		const char *s = t->text + t->lines[i].start;
+		size_t n = t->lines[i].len < FRONT_BYTES ? t->lines[i].len : FRONT_BYTES;
+		struct starters left = t->short_enough[n];
 
-		if (t->lines[i].len < START_BYTES) {
-			look_at_short(t, i);
-			continue;
+		for (size_t k = 0; k < n && (left.at[0] | left.at[1]); k++) {
+			left.at[0] &= t->begin[k][(unsigned char)s[k]].at[0];
+			left.at[1] &= t->begin[k][(unsigned char)s[k]].at[1];
 		}
-		start = load_start(t->text + t->lines[i].start);
-		hash = hash_of(start, START_BYTES);
-		if (!is_in(s->map, START_BITS, hash))
-			continue;
-		bucket = hash >> (32 - BUCKET_BITS);
-		for (uint32_t k = s->first[bucket]; k < s->first[bucket + 1]; k++)
-			if (s->grams[k].bytes == start)
-				t->found(t->arg, i, t->starters[s->grams[k].literal].part);
+		for (size_t w = 0; w < ARRAY_LEN(left.at); w++)
+			for (; left.at[w]; left.at[w] &= left.at[w] - 1)
+				t->found(t->arg, i,
+					 t->starters[64 * w + (size_t)__builtin_ctzll(left.at[w])]);
 	}
 }
 

@@ -41,7 +41,11 @@ static void names_what_a_match_must_contain(void **state)
 		{ "only (rates|\\d+)s", "only " }, /* a branch from its beginning */
 		{ "rate[sd] lost", "rates lost|rated lost" },
 		{ "rate[^s] lost", " lost" },
+		{ "rate[0-2x] lost", "rate0 lost|rate1 lost|rate2 lost|ratex lost" },
 		{ "rate[a-z] lost", " lost" },
+		{ "no (overdrawn )?(rate|carts) for the shop",
+		  "no overdrawn rate for th|no overdrawn carts for t|no rate for the shop|"
+		  "no carts for the shop" },
 		{ "rate\\.csv", "rate.csv" },
 		{ "rate\\s+lost now", "lost now" },
 		{ "rate(?! kept) lost", "rate lost" }, /* looking is not matching */
