@@ -36,7 +36,8 @@ int detector_new(const char *rules_dir, const char *cache_folder, struct detecto
 	OWNED(detector_freep) struct detector *d = xcalloc(1, sizeof(*d));
 
 	d->gave_up = xcalloc(1, sizeof(*d->gave_up));
-	if (rule_set_load(rules_dir ? rules_dir : detector_rules_dir(), &d->rules, err) < 0)
+	if (rule_set_load_cached(rules_dir ? rules_dir : detector_rules_dir(), cache_folder,
+				 &d->rules, err) < 0)
 		return -1;
 	d->matcher = matcher_new(RULE_MATCH_LIMIT);
 	d->prefilter = prefilter_new_cached(d->rules, cache_folder);

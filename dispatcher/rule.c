@@ -361,15 +361,11 @@ static int check_spec(const struct rule_spec *s, struct err *err)
 	return 0;
 }
 
-int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
+int rule_init_proven(struct rule *r, const struct rule_spec *spec, struct err *err)
 {
-	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
-
 	*r = (struct rule){ .spec = spec };
 	if (check_spec(spec, err) < 0)
 		return -1;
-	if (!spec->regex && !spec->command)
-		return 0;
 	if (spec->command && compile(spec, spec->command, &r->command, err) < 0)
 		return -1;
 	if (spec->regex && compile(spec, spec->regex, &r->code, err) < 0)
@@ -378,6 +374,19 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 		return -1;
 	if (spec->follow && compile(spec, spec->follow, &r->follow, err) < 0)
 		return -1;
+	if (spec->regex)
+		rule_parts_init(&r->parts, spec->regex);
+	return 0;
+}
+
+int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
+{
+	OWNED(matcher_freep) struct matcher *m = matcher_new(RULE_MATCH_LIMIT);
+
+	if (rule_init_proven(r, spec, err) < 0)
+		return -1;
+	if (!r->code && !r->command)
+		return 0;
 	if (pattern_match(r->code, m, "", 0) == RULE_HIT ||
 	    pattern_match(r->command, m, "", 0) == RULE_HIT)
 		return err_set(err, ERR_CONFIG, "rule %s: it matches an empty line", spec->id);
@@ -386,8 +395,6 @@ int rule_init(struct rule *r, const struct rule_spec *spec, struct err *err)
 	    (r->capture && prove_cheap(spec, r->capture, err) < 0) ||
 	    (r->follow && prove_cheap(spec, r->follow, err) < 0))
 		return -1;
-	if (spec->regex)
-		rule_parts_init(&r->parts, spec->regex);
 	return prove_samples(r, err);
 }
 

@@ -110,6 +110,9 @@ DEFINE_OWNED(struct matcher, matcher_free)
  * cheap, samples that do what they say. The spec must outlive the rule.
  */
 int rule_init(struct rule *, const struct rule_spec *, struct err *) MUST_CHECK;
+/* The same without the proof, for a spec that passed it. Counts up when more is asked of rules. */
+enum { RULE_PROOF = 1 };
+int rule_init_proven(struct rule *, const struct rule_spec *, struct err *) MUST_CHECK;
 void rule_done(struct rule *);
 /* One of several, compiled when it is first asked for. */
 const pcre2_code *rule_part_compile(const struct rule *, size_t part);

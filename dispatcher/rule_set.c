@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/buf.h"
+#include "core/crypto.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "dispatcher/rule_cache.h"
 #include "dispatcher/yaml_complaint.h"
 
 struct rule_file {
@@ -117,7 +120,8 @@ static int add_rule(struct rule_set *set, const struct rule_spec *spec, struct e
 			return err_set(err, ERR_CONFIG, "rule %s: the id is used twice", spec->id);
 	if (set->n == RULES_MAX)
 		return err_set(err, ERR_CONFIG, "more than %d rules", RULES_MAX);
-	return rule_init(&set->rules[set->n++], spec, err);
+	return set->proven ? rule_init_proven(&set->rules[set->n++], spec, err)
+			   : rule_init(&set->rules[set->n++], spec, err);
 }
 
 /* True when the line is `id: WANT`, as an item or a key, quoted or not. */
@@ -234,8 +238,28 @@ static void closep(FILE **f)
 		(void)fclose(*f);
 }
 
-static int load_file(struct rule_set *set, const char *dir, const char *name,
-		     const struct checker *check, struct err *err)
+enum { HEAD_MAX = 300 }; /* of a file: its name and size */
+
+/* A file in the text of all of them. */
+struct source {
+	char *name;
+	size_t at, n;
+};
+
+struct sources {
+	struct source files[RULE_FILES_MAX];
+	size_t n;
+	struct buf text;
+};
+
+static void sources_done(struct sources *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->files[i].name);
+	buf_done(&s->text);
+}
+
+static int read_file(struct sources *s, const char *dir, const char *name, struct err *err)
 {
 	OWNED(freep) char *path = xasprintf("%s/%s", dir, name);
 	OWNED(freep) char *text = xmalloc(RULE_FILE_BYTES_MAX);
@@ -248,7 +272,13 @@ static int load_file(struct rule_set *set, const char *dir, const char *name,
 	if (ferror(f) || n == RULE_FILE_BYTES_MAX)
 		return err_set(err, ERR_CONFIG, "%s: unreadable or larger than %d bytes", path,
 			       RULE_FILE_BYTES_MAX);
-	return add_file(set, name, text, n, check, err);
+	if (s->n == RULE_FILES_MAX)
+		return err_set(err, ERR_CONFIG, "more than %d files", RULE_FILES_MAX);
+	/* Which bytes are whose file's is part of the text. */
+	buf_printf(&s->text, "%s %zu\n", name, n);
+	s->files[s->n++] = (struct source){ xstrdup(name), s->text.len, n };
+	buf_append(&s->text, text, n);
+	return 0;
 }
 
 static int is_rule_file(const struct dirent *d)
@@ -256,38 +286,87 @@ static int is_rule_file(const struct dirent *d)
 	return d->d_name[0] != '.' && text_ends(d->d_name, ".yaml");
 }
 
-static int load_dir(const char *dir, const struct checker *check, struct rule_set **out,
+static int read_dir(struct sources *s, const char *dir, const struct checker *check,
 		    struct err *err)
 {
-	OWNED(rule_set_freep) struct rule_set *set = NULL;
 	struct dirent **names;
 	int n = scandir(dir, &names, is_rule_file, alphasort);
 	int rc = 0;
 
 	if (n < 0)
-		return err_set(err, ERR_CONFIG, "rules: %s: %s", dir, strerror(errno));
-	set = set_new(RULE_FILES_MAX);
+		return err_set(err, ERR_CONFIG, "%s: %s", dir, strerror(errno));
 	for (int i = 0; i < n; i++) {
-		if (rc == 0 && i == RULE_FILES_MAX)
-			rc = err_set(err, ERR_CONFIG, "rules: more than %d files", RULE_FILES_MAX);
 		if (rc == 0)
-			rc = load_file(set, dir, names[i]->d_name, check, err);
-		if (rc < 0 && check && i < RULE_FILES_MAX) {
+			rc = read_file(s, dir, names[i]->d_name, err);
+		if (rc < 0 && check) {
 			check->tell(names[i]->d_name, 0, err->msg, check->arg);
 			rc = 0;
 		}
 		free(names[i]);
 	}
 	free(names);
-	if (rc < 0)
+	return rc;
+}
+
+static int add_files(struct rule_set *set, const struct sources *s, const struct checker *check,
+		     struct err *err)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct source *f = &s->files[i];
+
+		if (add_file(set, f->name, s->text.data + f->at, f->n, check, err) == 0)
+			continue;
+		if (!check)
+			return -1;
+		check->tell(f->name, 0, err->msg, check->arg);
+	}
+	return 0;
+}
+
+/* Of all that decides what a proof says. */
+static void proof_key(struct buf *text, unsigned char key[static SHA256_BYTES])
+{
+	char engine[64] = "";
+
+	(void)pcre2_config(PCRE2_CONFIG_VERSION, engine);
+	buf_printf(text, "%s %d\n", engine, RULE_PROOF);
+	sha256(text->data, text->len, key);
+}
+
+static int load_dir(const char *dir, const char *cache_folder, const struct checker *check,
+		    struct rule_set **out, struct err *err)
+{
+	OWNED(rule_set_freep) struct rule_set *set = set_new(RULE_FILES_MAX);
+	OWNED(rule_cache_entry_done) struct rule_cache_entry known = { .data = NULL };
+	OWNED(sources_done) struct sources from = { .n = 0 };
+	OWNED(freep)
+	char *folder = cache_folder ? xasprintf("%s/proven", cache_folder) : NULL;
+	unsigned char key[SHA256_BYTES];
+
+	buf_init(&from.text, RULE_FILES_MAX * ((size_t)RULE_FILE_BYTES_MAX + HEAD_MAX));
+	if (read_dir(&from, dir, check, err) < 0)
 		return err_wrap(err, "rules");
-	*out = set->n || check ? TAKE(set) : NULL;
-	return *out ? 0 : err_set(err, ERR_CONFIG, "rules: %s: no rules there", dir);
+	proof_key(&from.text, key);
+	set->proven = folder && rule_cache_read(folder, key, &known);
+	if (add_files(set, &from, check, err) < 0)
+		return err_wrap(err, "rules");
+	if (!set->n && !check)
+		return err_set(err, ERR_CONFIG, "rules: %s: no rules there", dir);
+	if (folder && !set->proven)
+		(void)rule_cache_write(folder, key, &(struct rule_cache_entry){ .data = "" });
+	*out = TAKE(set);
+	return 0;
 }
 
 int rule_set_load(const char *dir, struct rule_set **out, struct err *err)
 {
-	return load_dir(dir, NULL, out, err);
+	return load_dir(dir, NULL, NULL, out, err);
+}
+
+int rule_set_load_cached(const char *dir, const char *cache_folder, struct rule_set **out,
+			 struct err *err)
+{
+	return load_dir(dir, cache_folder, NULL, out, err);
 }
 
 int rule_set_check(const char *dir, rule_fault_fn *tell, void *arg, struct rule_set **out,
@@ -295,5 +374,5 @@ int rule_set_check(const char *dir, rule_fault_fn *tell, void *arg, struct rule_
 {
 	const struct checker check = { tell, arg };
 
-	return load_dir(dir, &check, out, err);
+	return load_dir(dir, NULL, &check, out, err);
 }

@@ -12,6 +12,7 @@ struct rule_set {
 	struct rule_file **files; /* own the specs */
 	size_t n_files;
 	char **names; /* of the files, when it was checked */
+	bool proven;  /* the same files were before; see rule_set_load_cached() */
 };
 
 /*
@@ -19,6 +20,12 @@ struct rule_set {
  * file and the rule or the line and column in the message.
  */
 int rule_set_load(const char *dir, struct rule_set **out, struct err *) MUST_CHECK;
+/*
+ * The same. That these very files were proven is kept in `proven` under the cache folder (NULL:
+ * nowhere), which saves a third of a start.
+ */
+int rule_set_load_cached(const char *dir, const char *cache_folder, struct rule_set **out,
+			 struct err *) MUST_CHECK;
 /* The same from one text; `name` is for messages. */
 int rule_set_parse(const char *name, const char *yaml, size_t n, struct rule_set **out,
 		   struct err *) MUST_CHECK;

@@ -1,5 +1,6 @@
 #include "dispatcher/rule_set.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,53 @@ static void a_check_names_every_fault_and_keeps_the_rest(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static bool load_cached(const char *dir, const char *cache, bool *proven)
+{
+	OWNED(rule_set_freep) struct rule_set *set = NULL;
+	struct err err;
+
+	if (rule_set_load_cached(dir, cache, &set, &err) < 0)
+		return false;
+	assert_int_equal(set->n, 1);
+	*proven = set->proven;
+	return true;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	UNUSED(st);
+	UNUSED(kind);
+	UNUSED(ftw);
+	return remove(path);
+}
+
+/* Only what was proven to the byte is taken without a proof. */
+static void a_proof_is_kept_for_the_very_same_files(void **state)
+{
+	static const char good[] = HEAD "    regex: '^error:'\n" SAMPLES;
+	static const char bad[] = HEAD "    regex: '^warning:'\n" SAMPLES;
+	char dir[] = "/tmp/guard-rules-XXXXXX";
+	OWNED(freep) char *cache = NULL;
+	bool proven;
+
+	UNUSED(state);
+	assert_non_null(mkdtemp(dir));
+	cache = xasprintf("%s/cache", dir);
+	put_file(dir, "a.yaml", good);
+	assert_true(load_cached(dir, NULL, &proven) && !proven);
+	assert_true(load_cached(dir, cache, &proven) && !proven);
+	assert_true(load_cached(dir, cache, &proven) && proven);
+	put_file(dir, "a.yaml", bad);
+	assert_false(load_cached(dir, cache, &proven));
+	assert_false(load_cached(dir, cache, &proven));
+	put_file(dir, "a.yaml", good);
+	assert_true(load_cached(dir, cache, &proven) && proven);
+	drop_file(dir, "a.yaml");
+	put_file(dir, "b.yaml", good);
+	assert_true(load_cached(dir, cache, &proven) && !proven);
+	assert_int_equal(nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static void the_rules_that_we_ship_are_in_order(void **state)
 {
 	OWNED(rule_set_freep) struct rule_set *set = NULL;
@@ -270,6 +318,7 @@ int main(void)
 		cmocka_unit_test(a_quadratic_rule_is_taken),
 		cmocka_unit_test(a_directory_without_rules_is_refused),
 		cmocka_unit_test(a_check_names_every_fault_and_keeps_the_rest),
+		cmocka_unit_test(a_proof_is_kept_for_the_very_same_files),
 		cmocka_unit_test(the_rules_that_we_ship_are_in_order),
 	};
 
