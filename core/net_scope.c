@@ -1,6 +1,7 @@
 #include "core/net_scope.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -104,6 +105,54 @@ bool net_is_public(const struct sockaddr *sa, void *unused)
 {
 	UNUSED(unused);
 	return !net_not_public(sa);
+}
+
+/* What an IPv6 address that stands for an IPv4 address stands for. */
+static bool is_mapped(const struct sockaddr *sa, struct sockaddr_in *out)
+{
+	struct sockaddr_in6 in6;
+
+	if (sa->sa_family != AF_INET6)
+		return false;
+	memcpy(&in6, sa, sizeof(in6));
+	*out = (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_addr.s_addr = htonl(last4(in6.sin6_addr.s6_addr)) };
+	return IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
+}
+
+static bool same_host(const struct sockaddr *a, const struct sockaddr *b)
+{
+	struct sockaddr_in a4, b4;
+	struct sockaddr_in6 a6, b6;
+
+	if (a->sa_family != b->sa_family)
+		return false;
+	if (a->sa_family == AF_INET) {
+		memcpy(&a4, a, sizeof(a4));
+		memcpy(&b4, b, sizeof(b4));
+		return a4.sin_addr.s_addr == b4.sin_addr.s_addr;
+	}
+	if (a->sa_family != AF_INET6)
+		return false;
+	memcpy(&a6, a, sizeof(a6));
+	memcpy(&b6, b, sizeof(b6));
+	return memcmp(&a6.sin6_addr, &b6.sin6_addr, sizeof(a6.sin6_addr)) == 0;
+}
+
+bool net_is_own(const struct sockaddr *sa)
+{
+	struct ifaddrs *all = NULL;
+	struct sockaddr_in in;
+	bool own = false;
+
+	if (is_mapped(sa, &in))
+		sa = (const struct sockaddr *)&in;
+	if (getifaddrs(&all) < 0)
+		return true;
+	for (const struct ifaddrs *i = all; i && !own; i = i->ifa_next)
+		own = i->ifa_addr && same_host(i->ifa_addr, sa);
+	freeifaddrs(all);
+	return own;
 }
 
 const char *net_host_not_public(const char *host)

@@ -13,7 +13,13 @@
 const char *net_not_public(const struct sockaddr *);
 /* As http_call_options.may_connect. */
 bool net_is_public(const struct sockaddr *, void *unused);
-/* The same of a host as a URL has it, when it is an address ("[::1]", "10.1"); NULL also for names.
+/*
+ * An address of a network card of this machine, or that cannot be known. A public one too leads
+ * past a firewall that stands before the machine.
+ */
+bool net_is_own(const struct sockaddr *);
+/* As net_not_public() of a host as a URL has it, when it is an address ("[::1]", "10.1"); NULL also
+ * for names.
  */
 const char *net_host_not_public(const char *host);
 

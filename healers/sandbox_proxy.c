@@ -32,6 +32,7 @@ enum {
 	HEAD_MAX = 16 << 10,       /* of a request */
 	ON_THE_WAY_MAX = 64 << 10, /* bytes of one direction that nobody takes */
 	IDLE_MS = 60000,
+	LINGER_MS = 1000,
 	SAID_MAX = 400,
 };
 
@@ -102,13 +103,40 @@ static void stays(struct link *l)
 	(void)evtimer_add(l->idle, &tv);
 }
 
-/* l may be gone after this. */
+static void on_in_event(struct bufferevent *bev, short what, void *arg)
+{
+	UNUSED(bev);
+	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
+		link_free(arg);
+}
+
+static void on_too_late(struct bufferevent *bev, void *arg)
+{
+	struct evbuffer *input = bufferevent_get_input(bev);
+
+	UNUSED(arg);
+	(void)evbuffer_drain(input, evbuffer_get_length(input));
+}
+
+/* With something unread, closing would reset the connection, and what was written would be lost. */
+static void end_now(struct link *l)
+{
+	struct timeval tv = clock_timeval(LINGER_MS);
+
+	if (l->out)
+		bufferevent_free(TAKE(l->out));
+	(void)shutdown(bufferevent_getfd(l->in), SHUT_WR);
+	bufferevent_setcb(l->in, on_too_late, NULL, on_in_event, l);
+	(void)bufferevent_enable(l->in, EV_READ);
+	(void)evtimer_add(l->idle, &tv);
+}
+
 static void end_when_written(struct link *l)
 {
 	l->ends = true;
 	(void)bufferevent_disable(l->in, EV_READ);
 	if (evbuffer_get_length(bufferevent_get_output(l->in)) == 0)
-		link_free(l);
+		end_now(l);
 }
 
 static void answer(struct link *l, const char *status, const char *why)
@@ -228,17 +256,10 @@ static void on_written(struct bufferevent *bev, void *arg)
 
 	if (l->ends) {
 		if (bev == l->in)
-			link_free(l);
+			end_now(l);
 	} else if (l->out) {
 		pass_on(l, bev == l->in ? l->out : l->in, bev);
 	}
-}
-
-static void on_in_event(struct bufferevent *bev, short what, void *arg)
-{
-	UNUSED(bev);
-	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
-		link_free(arg);
 }
 
 static void begin(struct link *l)
@@ -275,6 +296,8 @@ static void on_resolved(const struct sockaddr *addr, socklen_t len, const char *
 	const char *scope = addr ? net_not_public(addr) : NULL;
 	char text[160];
 
+	if (addr && !scope && net_is_own(addr))
+		scope = "of this machine";
 	if (!addr) {
 		no_way(l, why);
 		return;
@@ -359,6 +382,8 @@ static int read_head(struct link *l, char *head, struct err *err)
 		return err_set(err, ERR_INPUT, "is no request of HTTP/1");
 	*target++ = *version = '\0';
 	if (strcmp(head, "CONNECT") == 0) {
+		if (strpbrk(target, "/?#"))
+			return err_set(err, ERR_INPUT, "CONNECT takes a host and a port");
 		url = xasprintf("https://%s/", target);
 		return judge(l, url, err);
 	}

@@ -1,11 +1,17 @@
 #include "core/net_scope.h"
 
-#include <string.h>
-
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "unit.h"
+
+enum { NO_NAMESPACE = 77 };
 
 static const char *scope_of(const char *text)
 {
@@ -125,11 +131,61 @@ static void hosts_are_read_as_resolvers_do(void **state)
 	}
 }
 
+static bool is_own(const char *ip)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+
+	if (inet_pton(AF_INET, ip, &in.sin_addr) == 1)
+		return net_is_own((struct sockaddr *)&in);
+	(void)inet_pton(AF_INET6, ip, &in6.sin6_addr);
+	return net_is_own((struct sockaddr *)&in6);
+}
+
+/* In a namespace whose loopback has a public address: no packet of it goes anywhere. */
+static int look_from_a_public_machine(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	struct ifreq r = { .ifr_name = "lo" };
+	int fd;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return NO_NAMESPACE;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	(void)inet_pton(AF_INET, "8.8.4.4", &at.sin_addr);
+	if (is_own("8.8.4.4") || is_own("::ffff:8.8.4.4"))
+		return 1;
+	memcpy(&r.ifr_addr, &at, sizeof(at));
+	if (ioctl(fd, SIOCSIFADDR, &r) < 0)
+		return NO_NAMESPACE;
+	return is_own("8.8.4.4") && is_own("::ffff:8.8.4.4") && !is_own("8.8.8.8") &&
+			       !is_own("2606:4700::1")
+		       ? 0
+		       : 2;
+}
+
+static void knows_its_own_addresses(void **state)
+{
+	int status;
+	pid_t pid;
+
+	UNUSED(state);
+	assert_true(is_own("127.0.0.1"));
+	pid = fork();
+	if (pid == 0)
+		_exit(look_from_a_public_machine());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WEXITSTATUS(status) == NO_NAMESPACE)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(knows_who_is_inside),
 		cmocka_unit_test(other_families_are_not_public),
+		cmocka_unit_test(knows_its_own_addresses),
 		cmocka_unit_test(hosts_are_read_as_resolvers_do),
 	};
 
