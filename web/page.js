@@ -745,8 +745,8 @@ function say() {
 
 /* --- flaky tests ------------------------------------------------------------------------------- */
 
-const FLAKES_SHOWN = 8;
-let flakesAt = 0;
+const FLAKES_SHOWN = 8, CLUSTERS_SHOWN = 6;
+let slowAt = 0;
 
 function showFlakes(answer) {
 	const rows = answer.flakes.map((f) => {
@@ -761,15 +761,27 @@ function showFlakes(answer) {
 	$('flaky').hidden = !rows.length;
 }
 
+/* Those that came more than once, the most frequent of the ones seen last. */
+function showClusters(answer) {
+	const again = answer.clusters.filter((c) => c.count > 1).sort((a, b) => b.count - a.count).slice(0, CLUSTERS_SHOWN);
+	$('clusters').replaceChildren(...again.map((c) => {
+		const name = make('span', '', clean(text(c.title) || words(c.category)));
+		name.title = clean([c.example, ...texts(c.repositories), c.more_repositories ? 'and more' : ''].filter(Boolean).join('\n'));
+		return make('li', '', make('span', 'name', name, make('b', '', number(c.count) + ' times')));
+	}));
+	$('alike').hidden = !again.length;
+}
+
 /* They change by the hour: not with every event. */
-async function fetchFlakes() {
-	if (Date.now() - flakesAt < 60000)
+async function fetchSlow() {
+	if (Date.now() - slowAt < 60000)
 		return;
-	flakesAt = Date.now();
+	slowAt = Date.now();
 	try {
 		showFlakes(await get('/api/v1/flakes?limit=' + FLAKES_SHOWN));
+		showClusters(await get('/api/v1/clusters?limit=50'));
 	} catch {
-		flakesAt = 0;
+		slowAt = 0;
 	}
 }
 
@@ -788,7 +800,7 @@ async function fetchAll() {
 		take(run);
 	loaded = true;
 	render();
-	fetchFlakes();
+	fetchSlow();
 }
 
 async function reload() {
@@ -810,7 +822,7 @@ async function fetchChanged() {
 		answer.runs.forEach(take);
 		forgetOld();
 		renderLater();
-		fetchFlakes();
+		fetchSlow();
 	} catch {
 		refs.forEach((ref) => changed.add(ref));
 	}
