@@ -3,8 +3,6 @@
  * do comes on standard input (healers/change_tree.c), because there is a password in it;
  * what was done goes out as lines of JSON. For healers to run.
  */
-#include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +17,7 @@
 #include "core/crypto.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/process.h"
 #include "healers/change.h"
 #include "healers/change_tool.h"
 #include "healers/command_report.h"
@@ -36,7 +35,7 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0 pushed, or there already, 1 not.\n";
 
-enum { REQUEST_MAX = 256 << 10, NOBODY = 65534 };
+enum { REQUEST_MAX = 256 << 10 };
 
 /* The password is the caller's to wipe; "" when there is none. */
 static int read_request(struct json_object **out, char **password, struct err *err)
@@ -90,15 +89,6 @@ static int fill(struct json_object *o, const char *password, struct tree_request
 		if (!r->tool)
 			return err_set(err, ERR_INPUT, "there is no such tool");
 	}
-	return 0;
-}
-
-/* Whatever reads a stranger's repository has nobody's rights; the sandbox wants that, too. */
-static int stop_being_root(struct err *err)
-{
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
-		return err_set(err, ERR_CONFIG, "cannot stop being root: %s", strerror(errno));
 	return 0;
 }
 
@@ -159,7 +149,8 @@ static int run(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	(void)umask(022);
-	if (stop_being_root(&err) < 0) {
+	/* The sandbox wants that, too. */
+	if (process_be_nobody(&err) < 0) {
 		status = cli_fail(&cmd_change_tree, &err);
 	} else {
 		/* After the change of user, which would forget it. */

@@ -28,6 +28,7 @@ const struct command *const commands[] = {
 	&cmd_git_hook,
 	&cmd_change_tree,
 	&cmd_config,
+	&cmd_doctor,
 	&cmd_simulate,
 	&cmd_version,
 	&cmd_help,

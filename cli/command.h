@@ -28,6 +28,7 @@ extern const struct command cmd_audit;
 extern const struct command cmd_change_tree;
 extern const struct command cmd_config;
 extern const struct command cmd_detect;
+extern const struct command cmd_doctor;
 extern const struct command cmd_dispatcher;
 extern const struct command cmd_git_hook;
 extern const struct command cmd_git_repair;

@@ -1,6 +1,8 @@
 #include "core/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,16 @@ static void raise_files_max(void)
 		return;
 	files.rlim_cur = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
 	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int process_be_nobody(struct err *err)
+{
+	enum { NOBODY = 65534 };
+
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
+		return err_set(err, ERR_CONFIG, "cannot stop being root: %s", strerror(errno));
+	return 0;
 }
 
 unsigned process_files_max(void)

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "core/base.h"
+#include "core/err.h"
 
 /*
  * A peer that went away, or a file that may not grow, is an error of that write and not
@@ -18,6 +19,9 @@ void process_daemon(void);
 void process_ignore_sigpipe(void);
 /* Descriptors this process may have open. */
 unsigned process_files_max(void);
+
+/* Who is root becomes nobody: whatever works on a stranger's files has no rights but that. */
+int process_be_nobody(struct err *) MUST_CHECK;
 
 /*
  * Tells systemd, when it started us with Type=notify: "READY=1", "STOPPING=1",

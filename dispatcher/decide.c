@@ -11,6 +11,7 @@
 #include "dispatcher/learn.h"
 #include "dispatcher/policy.h"
 #include "healers/healer.h"
+#include "healers/toolbox.h"
 #include "ml/belief.h"
 
 enum { MINUTE_MS = 60 * 1000 };
@@ -136,6 +137,7 @@ enum obstacle {
 	DETERMINISTIC,
 	NOT_THERE,
 	NOT_ALLOWED,
+	NOT_HERE,
 	REPEATS_DEPLOY,
 	STARTED_BY_HAND,
 	TRIED_ENOUGH,
@@ -164,6 +166,8 @@ static enum obstacle obstacle(const struct question *q, const struct healer *h)
 		return NOT_THERE;
 	if (!policy_allows(facts->policy, h->name))
 		return NOT_ALLOWED;
+	if (toolbox_lacks(facts->tools, h, q->finding))
+		return NOT_HERE;
 	if (h->repeats_all && facts->deploy_ran)
 		return REPEATS_DEPLOY;
 	/* Perhaps in the place of another one: that is not done twice. */
@@ -205,6 +209,7 @@ static enum policy_mode mode_for(const struct decide_facts *facts, const struct 
 struct choice {
 	const struct healer *healer; /* NULL: none, and `why` says why */
 	enum obstacle why;
+	const struct healer *left_out; /* ... of that one */
 	enum policy_mode mode;
 	double success, ci_minutes, value, seen;
 };
@@ -259,6 +264,7 @@ static void choose(const struct question *q, struct choice *out)
 		/* Of those that are left out, the reason that says most. */
 		if (!out->healer && o >= out->why) {
 			out->why = o;
+			out->left_out = healers[i];
 			out->success = c.success;
 		}
 	}
@@ -298,6 +304,10 @@ static void say_why_nothing(const struct question *q, const struct choice *c)
 		    "%s: the run was started by hand or through the API, perhaps in the place of "
 		    "another one, and that is not done twice",
 		    in_words(q->finding->category, words));
+		return;
+	case NOT_HERE:
+		say(q, "%s: %s cannot run here: %.120s", in_words(q->finding->category, words),
+		    c->left_out->name, toolbox_lacks(q->facts->tools, c->left_out, q->finding));
 		return;
 	case NOT_ALLOWED:
 		say(q, "the policy (%.80s) allows no strategy for it", p->rule);

@@ -12,6 +12,7 @@ struct healer;
 struct learned;
 struct policy_answer;
 struct provider_api;
+struct toolbox;
 
 /* What is known about the run besides the finding. */
 struct decide_facts {
@@ -30,6 +31,7 @@ struct decide_facts {
 	const char *doubt; /* why practice says that trying again is in vain; NULL: it is not */
 	const struct policy_answer *policy;
 	const struct provider_api *provider; /* NULL: we have no access to it */
+	const struct toolbox *tools;         /* what can run here; NULL: all of it */
 	bool observe;                        /* whatever the policy says, nothing is done */
 	bool observe_local;                  /* the same for healers of this machine */
 	const struct learned *learned;       /* NULL: nothing, what healers say of themselves */

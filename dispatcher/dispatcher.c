@@ -42,6 +42,7 @@
 #include "dispatcher/work.h"
 #include "healers/change_tree.h"
 #include "healers/refresh_credentials.h"
+#include "healers/toolbox.h"
 #include "web/admin.h"
 
 static const struct conf_option options[] = {
@@ -518,6 +519,16 @@ static void reload_knowledge(struct engine *e)
 }
 
 /* A bad file is refused, and what was read before stays in use. */
+/* For strategies that run programs: with a provider, or a repository of this machine. */
+static void look_at_tools(struct engine *e)
+{
+	struct err err;
+
+	if ((e->n_providers || conf_str(e->conf, "git.repositories")) &&
+	    toolbox_look(e->tools, e->base, e->conf, &err) < 0)
+		log_warn("what strategies need of this machine is not known", KV("why", err.msg));
+}
+
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *d = arg;
@@ -537,6 +548,7 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 	}
 	reload_policy(e);
 	reload_knowledge(e);
+	look_at_tools(e);
 	if (conf_reload_secrets(d->conf, &err) < 0)
 		log_error("secrets not reloaded", KV("why", err.msg));
 	else if (d->tls && tls_reload(d->tls, &err) < 0)
@@ -591,9 +603,11 @@ static int set_up(struct daemon *d, struct err *err)
 	e->logs = log_reader_new(e->base, e->detector);
 	e->owners = owners_new();
 	e->answers = answers_new(e);
+	e->tools = toolbox_new();
 	e->trust = trust_new(e);
 	e->work = work_new(e);
 	e->consumer = consumer_new(e, on_ready, d);
+	look_at_tools(e);
 	/* Only who can propose leaves copies behind. */
 	if (e->n_providers && change_tree_sweep(e->base, e->conf, &d->sweep, err) < 0)
 		log_warn("copies that were left behind stay", KV("why", err->msg));
@@ -630,6 +644,7 @@ static void tear_down(struct daemon *d)
 	http_client_free(e->http);
 	owners_free(e->owners);
 	answers_free(e->answers);
+	toolbox_free(e->tools);
 	knowledge_free(e->knowledge);
 	detector_free(e->detector);
 	policy_free(e->policy);

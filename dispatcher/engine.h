@@ -28,6 +28,7 @@ struct policy_answer;
 struct owners;
 struct redis;
 struct run;
+struct toolbox;
 struct trust_watch;
 struct work;
 
@@ -78,6 +79,7 @@ struct engine {
 	struct notify *notify; /* who is told */
 	struct owners *owners;
 	struct answers *answers;     /* from buttons */
+	struct toolbox *tools;       /* what can run on this machine */
 	struct knowledge *knowledge; /* what to say of a cause */
 	struct trust_watch *trust;   /* in the rules */
 

@@ -178,6 +178,7 @@ static void on_noted(struct task *t, bool covered)
 		.doubt = trust_doubt(t->e->trust, f, t->arena),
 		.policy = &policy,
 		.provider = d->ops,
+		.tools = t->e->tools,
 		.observe = t->e->decide.observe,
 		.observe_local = t->e->decide.observe_local,
 		.learned = d->learned,

@@ -373,13 +373,23 @@ static void start_ugly_world(struct rig *r)
 	commit(r, "src/main.c", "int  main(void) {return 0;}\\n");
 }
 
-/* Skips the test where the copy cannot be worked on. */
-static void is_mended(struct rig *r, uint64_t run)
+/* How the plan ended; skips the test where the copy cannot be worked on. */
+static const char *result_in_copy(struct rig *r, uint64_t run)
 {
 	const char *result = plan_result(r, run, 1), *detail = plan_field(r, run, 1, "detail");
+	const char *reason = plan_field(r, run, 1, "reason");
 
+	if (strstr(reason, "cannot run here"))
+		rig_skip(r, reason);
 	if (strstr(detail, "sandbox_unavailable") || strstr(detail, "blocked: "))
 		rig_skip(r, detail);
+	return result;
+}
+
+static void is_mended(struct rig *r, uint64_t run)
+{
+	const char *result = result_in_copy(r, run), *detail = plan_field(r, run, 1, "detail");
+
 	if (strcmp(result, "proposed") != 0)
 		fail_msg("%s: %s", result, detail);
 }
@@ -450,16 +460,30 @@ static void what_cannot_be_made_says_why(struct rig *r)
 	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"size\":614400}");
 	(void)dispatcher(r, "dispatcher", allowed, NULL);
 	run = sim_run(r, UGLY);
-	assert_string_equal(plan_result(r, run, 1), "refused");
+	assert_string_equal(result_in_copy(r, run), "refused");
 	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "too_large"));
 
 	sim_post(r, "/_sim/repos", "{\"repo\":\"" REPO "\",\"access\":\"write\",\"size\":1}");
 	commit(r, "src/main.c", "int main(void) { return 0; }\\n");
 	run = sim_run(r, UGLY);
-	assert_string_equal(plan_result(r, run, 1), "refused");
-	if (strstr(plan_field(r, run, 1, "detail"), "sandbox_unavailable"))
-		rig_skip(r, "this host has no sandbox");
+	assert_string_equal(result_in_copy(r, run), "refused");
 	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "nothing"));
+	assert_int_equal(our_branches(r), 0);
+}
+
+/* Nobody is asked to approve what could not be done. */
+static void what_cannot_run_here_is_left_to_a_person(struct rig *r)
+{
+	struct proc *p;
+	uint64_t run;
+
+	start_ugly_world(r);
+	p = dispatcher(r, "dispatcher", allowed, "change.folder=/proc/none", NULL);
+	WAIT(r, strstr(proc_output(p), "strategies that run programs cannot work here"));
+	run = sim_run(r, UGLY);
+	assert_string_equal(plan_result(r, run, 1), "escalated");
+	assert_non_null(strstr(plan_field(r, run, 1, "reason"),
+			       "fix_lint cannot run here: sandbox_unavailable: no folder"));
 	assert_int_equal(our_branches(r), 0);
 }
 
@@ -629,6 +653,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_pushed_branch_gets_its_proposal_whoever_is_killed),
 		RIG_TEST(work_outlasts_its_lease),
 		RIG_TEST(what_cannot_be_made_says_why),
+		RIG_TEST(what_cannot_run_here_is_left_to_a_person),
 		RIG_TEST(a_person_has_a_commit_taken_back),
 		RIG_TEST(copies_of_the_dead_are_removed),
 		RIG_TEST(gitlab_gets_a_merge_request),

@@ -220,6 +220,23 @@ static void wrong_usage_is_2(struct rig *r)
 	says(out, "did you mean \"status\"");
 }
 
+/* It needs no Redis, and no folder to copy into means no sandbox. */
+static void doctor_says_what_is_missing(struct rig *r)
+{
+	const char *out;
+	struct json_object *o;
+	int status = guard(r, &out, "doctor", "--json", NULL);
+
+	o = rig_json(r, out, strlen(out));
+	assert_int_equal(status, json_flag(o, "sandbox.works", false) ? 0 : 1);
+	assert_string_equal(json_str(o, "programs.0.name", ""), "git");
+	assert_non_null(json_at(o, "programs.10.path"));
+	assert_int_equal(guard(r, &out, "doctor", "--set", "change.folder=/proc/none", NULL), 1);
+	says(out, "sandbox: sandbox_unavailable: no folder can be made in change.folder");
+	says(out, "program");
+	assert_int_equal(guard(r, &out, "doctor", "what", NULL), 2);
+}
+
 static void every_command_explains_itself(struct rig *r)
 {
 	static const char *const names[] = { "start",  "receiver", "dispatcher", "status",
@@ -948,6 +965,7 @@ int main(int argc, char **argv)
 		RIG_TEST(train_says_what_is_wrong),
 		RIG_TEST(without_redis_the_answer_is_3),
 		RIG_TEST(wrong_usage_is_2),
+		RIG_TEST(doctor_says_what_is_missing),
 		RIG_TEST(every_command_explains_itself),
 		RIG_TEST(an_empty_region_needs_a_dispatcher),
 		RIG_TEST(a_quiet_dispatcher_is_alive),

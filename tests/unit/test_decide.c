@@ -7,6 +7,7 @@
 #include "dispatcher/learn.h"
 #include "dispatcher/policy.h"
 #include "healers/healer.h"
+#include "healers/toolbox.h"
 #include "unit.h"
 
 static const struct policy_answer acting = {
@@ -665,6 +666,76 @@ static void snapshots_are_never_decided_without_a_person(void **state)
 	}
 }
 
+static void what_cannot_run_here_is_not_suggested(void **state)
+{
+#define FOUND(why, black)                                                                        \
+	"{\"sandbox\":{\"why\":\"" why "\"},\"programs\":[{\"name\":\"black\",\"path\":\"" black \
+	"\"}]}"
+	static const struct {
+		const char *found, *strategy, *reason;
+	} rows[] = {
+		{ FOUND("", "/usr/bin/black"), "fix_lint", "" },
+		{ FOUND("", ""), "escalate",
+		  "lint failure: fix_lint cannot run here: black is not installed" },
+		{ FOUND("sandbox_unavailable: no bwrap", "/usr/bin/black"), "escalate",
+		  "fix_lint cannot run here: sandbox_unavailable: no bwrap" },
+	};
+#undef FOUND
+	OWNED(toolbox_freep) struct toolbox *tools = toolbox_new();
+	struct policy_answer policy = acting;
+	const struct decide_facts facts = { .conclusion = "failure",
+					    .policy = &policy,
+					    .provider = &provider_api_github,
+					    .tools = tools,
+					    .person_minutes = 15 };
+	struct decision d;
+	struct finding f;
+	struct err err;
+
+	UNUSED(state);
+	finding_init(&f);
+	f.category = "lint_failure";
+	f.confidence = 0.9;
+	f.evidence[0] = (struct finding_line){ 1, "would reformat src/a.py" };
+	f.n_evidence = 1;
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "fix_lint");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_ok(toolbox_take(tools, rows[i].found, strlen(rows[i].found), &err), &err);
+		decide(&facts, &f, &d);
+		assert_string_equal(d.healer->name, rows[i].strategy);
+		assert_non_null(strstr(d.reason, rows[i].reason));
+	}
+	/* Nonsense changes nothing. */
+	assert_int_equal(toolbox_take(tools, "[]", 2, &err), -1);
+	assert_int_equal(toolbox_take(tools, "", 0, &err), -1);
+	decide(&facts, &f, &d);
+	assert_string_equal(d.healer->name, "escalate");
+}
+
+/* Locks are removed without git; what git has to do takes the sandbox. */
+static void a_repair_that_git_makes_takes_the_sandbox(void **state)
+{
+	static const char none[] =
+		"{\"sandbox\":{\"why\":\"sandbox_unavailable\"},\"programs\":[]}";
+	OWNED(toolbox_freep) struct toolbox *tools = toolbox_new();
+	struct finding f;
+	struct err err;
+
+	UNUSED(state);
+	finding_init(&f);
+	f.category = "scm_failure";
+	f.subcategory = "interrupted";
+	assert_null(toolbox_lacks(NULL, &healer_repair_local_git, &f));
+	assert_null(toolbox_lacks(tools, &healer_repair_local_git, &f));
+	assert_ok(toolbox_take(tools, none, sizeof(none) - 1, &err), &err);
+	assert_string_equal(toolbox_lacks(tools, &healer_repair_local_git, &f),
+			    "sandbox_unavailable");
+	f.subcategory = "stale_lock";
+	assert_null(toolbox_lacks(tools, &healer_repair_local_git, &f));
+	assert_null(toolbox_lacks(tools, &healer_revert_commit, &f));
+}
+
 static void all_jobs_are_not_repeated_when_one_deployed(void **state)
 {
 	static const char *const only[] = { "rerun_all" };
@@ -829,6 +900,8 @@ int main(void)
 		cmocka_unit_test(a_change_is_proposed_where_that_can_help),
 		cmocka_unit_test(quarantine_is_never_decided_without_a_person),
 		cmocka_unit_test(snapshots_are_never_decided_without_a_person),
+		cmocka_unit_test(what_cannot_run_here_is_not_suggested),
+		cmocka_unit_test(a_repair_that_git_makes_takes_the_sandbox),
 		cmocka_unit_test(all_jobs_are_not_repeated_when_one_deployed),
 		cmocka_unit_test(nobody_waits_for_a_suggestion),
 		cmocka_unit_test(what_is_wrong_with_a_local_repository_may_be_repaired),
