@@ -15,6 +15,7 @@ enum {
 	CLASS_MAX = 10,  /* bytes of a class that are tried one by one */
 	DEPTH_MAX = 32,
 	FOREVER = 1 << 20,
+	SHORTEST_MAX = 64, /* literals among which those are looked for that contain others */
 	/* Longer ones are hardly rarer. */
 	ENOUGH = 12,
 };
@@ -186,10 +187,10 @@ static int telling_bytes(const struct literal *l)
 static int rarity(const struct literal *l)
 {
 	static const char *const common[] = {
-		"http",    "error",    " error",  "errors",    "code",   "failed",
-		" failed", "failed ",  "line",    "fail",      "status", "test",
-		"test ",   "tests ",   "found ",  "not found", " in ",   "in ",
-		" errors", "errors: ", "error: ", "warning: ", "agent",
+		"http",      "error",     " error",   "errors", "code",    "failed",   " failed",
+		"failed ",   "line",      "fail",     "status", "test",    "test ",    "tests ",
+		"found ",    "not found", " in ",     "in ",    " errors", "errors: ", "error: ",
+		"warning: ", "agent",     " failure", "config", "ata",     " http",    "failures: ",
 	};
 	int n;
 
@@ -235,6 +236,34 @@ static const struct literals *better(const struct literals *a, const struct lite
 	if (worth(a) != worth(b))
 		return worth(a) > worth(b) ? a : b;
 	return a->n <= b->n ? a : b;
+}
+
+/* Who finds "error" finds "fatal error", too. */
+static size_t drop_longer(struct literal *at, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool needless = false;
+
+		for (size_t k = 0; k < n && !needless; k++)
+			needless = k != i && at[k].len < at[i].len && contains(&at[i], &at[k]);
+		if (!needless)
+			at[kept++] = at[i];
+	}
+	return kept;
+}
+
+/* As needs, of which there are to be few. */
+static const struct literals *shortest(struct reader *r, const struct literals *set)
+{
+	struct literal *at;
+
+	if (set->n < 2 || set->n > SHORTEST_MAX)
+		return set;
+	at = arena_alloc(r->arena, set->n * sizeof(*at));
+	memcpy(at, set->at, set->n * sizeof(*at));
+	return keep(r, at, drop_longer(at, set->n));
 }
 
 /* ---- marks -------------------------------------------------------------------- */
@@ -556,10 +585,15 @@ struct sequence {
 	bool gap;
 };
 
-static void end_run(struct sequence *s)
+static void need_run(struct reader *r, struct sequence *s)
 {
 	if (!has_empty(s->run))
-		s->best = better(s->best, s->run);
+		s->best = better(s->best, shortest(r, s->run));
+}
+
+static void end_run(struct reader *r, struct sequence *s)
+{
+	need_run(r, s);
 	s->run = &only_empty;
 	s->gap = true;
 }
@@ -571,10 +605,13 @@ static void append(struct reader *r, struct sequence *s, struct piece p)
 	if (p.needs)
 		s->best = better(s->best, p.needs);
 	if (longer) {
+		/* Without what makes them many they may be better. */
+		if (longer->n > s->run->n)
+			need_run(r, s);
 		s->run = longer;
 		return;
 	}
-	end_run(s);
+	end_run(r, s);
 	if (p.exact)
 		s->run = p.exact;
 }
@@ -590,7 +627,7 @@ static void append_repeated(struct reader *r, struct sequence *s, struct piece p
 	}
 	append(r, s, p);
 	if (n.high > 1)
-		end_run(s);
+		end_run(r, s);
 	if (r->fronts && !r->lost)
 		s->front = front_joined(r->arena, s->front,
 					front_repeated(r->arena, p.front, n.low, n.high));
@@ -629,7 +666,7 @@ static struct piece read_sequence(struct reader *r, const struct literals *befor
 	}
 	if (!s.gap)
 		return (struct piece){ .exact = s.run, .marks = s.marks, .front = s.front };
-	end_run(&s);
+	end_run(r, &s);
 	return (struct piece){ .needs = s.best, .marks = s.marks, .front = s.front };
 }
 
@@ -663,23 +700,9 @@ static struct piece read_alternatives(struct reader *r, const struct literals *b
 		/* Once a branch needs nothing, all together do not. */
 		all = joined;
 	}
+	if (all.needs)
+		all.needs = shortest(r, all.needs);
 	return all;
-}
-
-/* Who finds "error" finds "fatal error", too. */
-static size_t drop_longer(struct literal *at, size_t n)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		bool needless = false;
-
-		for (size_t k = 0; k < n && !needless; k++)
-			needless = k != i && at[k].len < at[i].len && contains(&at[i], &at[k]);
-		if (!needless)
-			at[kept++] = at[i];
-	}
-	return kept;
 }
 
 /* "(?i)", or "(?i:", or among others, wherever. */

@@ -39,11 +39,9 @@ enum {
 
 /* One way to sample: what is looked up, and which literal it may be. */
 struct gram {
-	uint64_t bytes, mask; /* of the load that the sample begins; what belongs to the literal */
 	uint32_t hash;
 	uint16_t literal;
-	int8_t offset;  /* of the sample in the literal; -1: begins a byte before it */
-	uint16_t alike; /* so many after it have the same bytes and mask */
+	int8_t offset; /* of the sample in the literal; -1: begins a byte before it */
 };
 
 /* A part of a rule that needs a literal. */
@@ -60,8 +58,7 @@ struct wanted {
 
 struct sieve {
 	uint8_t *map;
-	struct gram *grams; /* by bucket */
-	uint16_t *tags;     /* of each, a part of its hash */
+	struct gram *grams; /* by hash */
 	size_t n, cap;
 	uint32_t first[(1 << BUCKET_BITS) + 1];
 };
@@ -168,24 +165,12 @@ static void put(struct sieve *s, unsigned bits, const struct gram *g)
 /* The sample begins with s[0], at `offset` of the literal. */
 static void add_gram(struct trigger *t, unsigned shape, const char *s, size_t literal, int offset)
 {
-	const struct literal *l = &t->literals[literal].literal;
 	struct gram g = {
 		.hash = hash_of(fold(load(s)), shapes[shape].bytes),
 		.literal = (uint16_t)literal,
 		.offset = (int8_t)offset,
 	};
-	char bytes[OVERHANG] = { 0 }, mask[OVERHANG] = { 0 };
 
-	for (int i = 0; i < OVERHANG; i++) {
-		int at = offset + i;
-
-		if (at < 0 || at >= l->len)
-			continue;
-		bytes[i] = l->text[at];
-		mask[i] = (char)0xff;
-	}
-	g.mask = load(mask);
-	g.bytes = fold(load(bytes)) & g.mask;
 	put(&t->sieves[shape], shapes[shape].bits, &g);
 }
 
@@ -387,22 +372,11 @@ static void add_rule(struct trigger *t, const struct rule *r, size_t rule)
 	}
 }
 
-static int by_bytes(const void *a, const void *b)
+static int by_hash(const void *a, const void *b)
 {
 	const struct gram *x = a, *y = b;
 
-	if (x->hash != y->hash)
-		return x->hash > y->hash ? 1 : -1;
-	if (x->bytes != y->bytes)
-		return x->bytes > y->bytes ? 1 : -1;
-	return (x->mask > y->mask) - (x->mask < y->mask);
-}
-
-static void count_alike(struct sieve *s)
-{
-	for (size_t i = s->n; i-- > 1;)
-		if (by_bytes(&s->grams[i - 1], &s->grams[i]) == 0)
-			s->grams[i - 1].alike = (uint16_t)(s->grams[i].alike + 1);
+	return (x->hash > y->hash) - (x->hash < y->hash);
 }
 
 static void make_index(struct sieve *s)
@@ -410,11 +384,7 @@ static void make_index(struct sieve *s)
 	size_t at = 0;
 
 	if (s->n)
-		qsort(s->grams, s->n, sizeof(*s->grams), by_bytes);
-	count_alike(s);
-	s->tags = xcalloc(s->n + 1, sizeof(*s->tags));
-	for (size_t i = 0; i < s->n; i++)
-		s->tags[i] = (uint16_t)s->grams[i].hash;
+		qsort(s->grams, s->n, sizeof(*s->grams), by_hash);
 	for (uint32_t bucket = 0; bucket <= 1 << BUCKET_BITS; bucket++) {
 		while (at < s->n && s->grams[at].hash >> (32 - BUCKET_BITS) < bucket)
 			at++;
@@ -448,7 +418,6 @@ void trigger_free(struct trigger *t)
 	for (unsigned i = 0; i < SIEVES; i++) {
 		free(t->sieves[i].map);
 		free(t->sieves[i].grams);
-		free(t->sieves[i].tags);
 	}
 	free(t->literals);
 	free(t->uses);
@@ -515,15 +484,10 @@ static void look_into(struct trigger *t, unsigned shape, uint64_t sample, size_t
 
 	for (uint32_t i = s->first[bucket]; i < s->first[bucket + 1]; i++) {
 		const struct gram *g = &s->grams[i];
-		size_t begin;
+		size_t begin = (size_t)((ptrdiff_t)at - g->offset);
 
-		if (s->tags[i] != (uint16_t)hash)
-			continue;
-		begin = (size_t)((ptrdiff_t)at - g->offset);
-		if ((sample & g->mask) != g->bytes)
-			i += g->alike;
-		else if ((ptrdiff_t)at >= g->offset &&
-			 is_literal_at(t, &t->literals[g->literal].literal, begin))
+		if (g->hash == hash && (ptrdiff_t)at >= g->offset &&
+		    is_literal_at(t, &t->literals[g->literal].literal, begin))
 			found(t, g->literal, line_at(t, begin), t->found, t->arg);
 	}
 }
