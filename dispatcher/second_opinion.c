@@ -18,8 +18,8 @@ static const double rule_is_sure = 0.75;
 static const double words_are_sure = 0.8, rule_guesses = 0.5;
 /* It has seen few kinds of failures, so it is never surer than a rule that knows the tool. */
 static const double surest = 0.9;
-/* Less likely than this is not worth naming; of a step that failed, not worth a guess. */
-static const double worth_naming = 0.15, worth_guessing = 0.6, surest_guess = DETECT_GUESS - 0.01;
+/* Less likely than this is not worth naming; not worth a guess. */
+static const double worth_naming = 0.15, worth_guessing = 0.4, surest_guess = DETECT_GUESS - 0.01;
 
 size_t second_opinion_words(const struct scan *s, const char *lines[static DETECT_WORDS_MAX])
 {
@@ -128,8 +128,8 @@ static void name_likely(const struct text_opinion *o, struct arena *a, struct fi
 }
 
 /*
- * What failed is put down to the likeliest all the same, as a guess on which nobody acts; the lines
- * shown stay the last ones.
+ * What did not pass is put down to the likeliest all the same, as a guess on which nobody acts; the
+ * lines shown stay the last ones.
  */
 static void guess(const struct text_opinion *o, struct arena *a, struct finding *f)
 {
@@ -175,7 +175,6 @@ void second_opinion(const struct text_model *m, const struct scan *s, struct are
 			say(&o, s, a, f);
 	} else if (unknown) {
 		name_likely(&o, a, f);
-		if (s->any_failed || s->any_marked)
-			guess(&o, a, f);
+		guess(&o, a, f);
 	}
 }

