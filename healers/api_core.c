@@ -404,6 +404,38 @@ bool api_ended(struct api_call *c, const struct http_reply *r, bool good, const 
 	return true;
 }
 
+void api_end_refused(struct api_call *c, const char *why)
+{
+	api_refuse(&c->result, 0, "%s", why);
+	api_report(c);
+}
+
+void api_end_went_on(struct api_call *c)
+{
+	if (c->run.tries)
+		api_say(&c->result, API_WAIT, 0, -1, "the interrupted call had arrived");
+	else
+		api_refuse(&c->result, 0, API_WENT_ON);
+	api_report(c);
+}
+
+void api_end_there(struct api_call *c, const struct http_reply *r)
+{
+	api_say(&c->result, API_WAIT, r->status, -1, "%d: it is there already", r->status);
+	api_report(c);
+}
+
+void api_end_nothing(struct api_call *c, const struct http_reply *r)
+{
+	api_say(&c->result, API_OK, r->status, -1, "%s", "");
+	api_report(c);
+}
+
+const char *api_text(struct api_call *c, struct json_object *o, const char *path)
+{
+	return arena_strdup(c->arena, json_str(o, path, ""));
+}
+
 bool api_clone(struct api_call *c, const char *url, const char *user, int64_t size_bytes)
 {
 	const char *secret = strrchr(c->authorization, ' ');

@@ -29,6 +29,8 @@ enum {
 	API_FRESH_LOG_RETRY_MS = 15 * 1000,
 };
 
+#define API_WENT_ON "the branch went on since, and its newer run counts"
+
 /* What a table asks for, one for each of its functions. */
 enum api_ask {
 	ASK_RUN,
@@ -194,12 +196,22 @@ bool api_is_foreign(const struct api *, const char *name);
  * reported.
  */
 bool api_ended(struct api_call *, const struct http_reply *, bool good, const char *what);
-/* What was written into a buffer of ours, in the call's arena; NULL when it was too much. */
+/* Ends it without a further request; `why` is for people. Only from `take`, as those below. */
+void api_end_refused(struct api_call *, const char *why);
+/* The branch went on: after an earlier call of the same plan that is what one expects to see. */
+void api_end_went_on(struct api_call *);
+/* Something of that name is there already, and is left as it is. */
+void api_end_there(struct api_call *, const struct http_reply *);
+/* There is no such thing, which is an answer. */
+void api_end_nothing(struct api_call *, const struct http_reply *);
+/* A text of an answer, in the call's arena; "" when it is not there. */
+const char *api_text(struct api_call *, struct json_object *, const char *path);
 /*
  * What git needs to get at `url` with the credentials of this call. False, and the call is refused:
  * that address is none a secret may be sent to.
  */
 bool api_clone(struct api_call *, const char *url, const char *user, int64_t size_bytes);
+/* What was written into a buffer of ours, in the call's arena; NULL when it was too much. */
 const char *api_body(struct api_call *, struct buf *);
 void api_put_member(struct buf *, const char *name, const char *text); /* "name":"text" */
 

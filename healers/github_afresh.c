@@ -17,26 +17,8 @@
 
 enum { URL_MAX = 4096, BODY_MAX = 64 << 10, LIST_MAX = 20, OURS_AND_THEIRS_MS = 60 * 1000 };
 
-#define GONE_ON "the branch went on since, and its newer run counts"
-
 static const char need_read[] = "actions: read";
 static const char need_write[] = "actions: write";
-
-static void refuse(struct api_call *c, const char *why)
-{
-	api_refuse(&c->result, 0, "%s", why);
-	api_report(c);
-}
-
-/* After an earlier call of the same plan that is what one expects to see. */
-static void went_on(struct api_call *c)
-{
-	if (c->run.tries)
-		api_say(&c->result, API_WAIT, 0, -1, "the interrupted call had arrived");
-	else
-		api_refuse(&c->result, 0, GONE_ON);
-	api_report(c);
-}
 
 /* --- starting one ------------------------------------------------------------------------ */
 
@@ -81,7 +63,7 @@ static void take_newest(struct api_call *c, const struct http_reply *r, struct j
 	if (api_ended(c, r, json_object_is_type(list, json_type_array), "a list of runs"))
 		return;
 	if (strcmp(json_str(o, "workflow_runs.0.head_sha", ""), wish->sha) != 0) {
-		refuse(c, GONE_ON);
+		api_end_refused(c, API_WENT_ON);
 		return;
 	}
 	api_request(c, &(struct api_request){
@@ -104,11 +86,11 @@ static void take_run(struct api_call *c, const struct http_reply *r, struct json
 	if (api_ended(c, r, json_i64(o, "workflow_id", 0) > 0 && home > 0, "a workflow run"))
 		return;
 	if (home != head) {
-		refuse(c, "the branch is in a fork, where nothing is started");
+		api_end_refused(c, "the branch is in a fork, where nothing is started");
 		return;
 	}
 	if (!*wish->branch) {
-		refuse(c, "the run is of no branch");
+		api_end_refused(c, "the run is of no branch");
 		return;
 	}
 	wish->pipeline_id = (uint64_t)json_i64(o, "workflow_id", 0);
@@ -147,13 +129,14 @@ static bool refused(struct api_call *c, struct json_object *pull)
 	bool ours = json_i64(pull, "head.repo.id", 0) == json_i64(pull, "base.repo.id", -1);
 
 	if (strcmp(json_str(pull, "state", ""), "open") != 0)
-		refuse(c, "the pull request is not open any more");
+		api_end_refused(c, "the pull request is not open any more");
 	else if (strcmp(json_str(pull, "head.sha", ""), wish->sha) != 0)
-		went_on(c);
+		api_end_went_on(c);
 	else if (!ours && !json_flag(pull, "maintainer_can_modify", false))
-		refuse(c, "the branch is in a fork whose owner does not let us write to it");
+		api_end_refused(c,
+				"the branch is in a fork whose owner does not let us write to it");
 	else if (strcmp(json_str(pull, "mergeable_state", ""), "dirty") == 0)
-		refuse(c, "both branches changed the same: a person has to merge them");
+		api_end_refused(c, "both branches changed the same: a person has to merge them");
 	else
 		return false;
 	return true;
@@ -162,7 +145,7 @@ static bool refused(struct api_call *c, struct json_object *pull)
 static void take_updated(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
 	if (c->result.fate == API_REFUSED && r->status == 422 && strcasestr(r->body, "head sha"))
-		went_on(c);
+		api_end_went_on(c);
 	else
 		take_started(c, r, o);
 }

@@ -26,11 +26,6 @@ static bool is_array(struct json_object *o)
 	return json_object_is_type(o, json_type_array);
 }
 
-static const char *text_of(struct api_call *c, struct json_object *o, const char *path)
-{
-	return arena_strdup(c->arena, json_str(o, path, ""));
-}
-
 static void post(struct api_call *c, const char *path, struct buf *b,
 		 void (*take)(struct api_call *, const struct http_reply *, struct json_object *))
 {
@@ -40,8 +35,7 @@ static void post(struct api_call *c, const char *path, struct buf *b,
 		api_request(c, &r);
 		return;
 	}
-	api_refuse(&c->result, 0, "the change is too large to be sent");
-	api_report(c);
+	api_end_refused(c, "the change is too large to be sent");
 }
 
 /* 422 of something that is there already: whoever made it, it is not made again. */
@@ -49,8 +43,7 @@ static bool there_already(struct api_call *c, const struct http_reply *r)
 {
 	if (r->status != 422 || !strcasestr(r->body, "already exists"))
 		return false;
-	api_say(&c->result, API_WAIT, r->status, -1, "422: it is there already");
-	api_report(c);
+	api_end_there(c, r);
 	return true;
 }
 
@@ -62,16 +55,15 @@ static void take_branch(struct api_call *c, const struct http_reply *r, struct j
 	struct api_branch *b = &c->result.branch;
 
 	if (r->status == 404) {
-		api_say(&c->result, API_OK, r->status, -1, "%s", "");
-		api_report(c);
+		api_end_nothing(c, r);
 		return;
 	}
 	if (api_ended(c, r, *json_str(o, "commit.sha", ""), "a branch"))
 		return;
 	if (strcmp(json_str(o, "name", ""), c->change.branch) == 0) {
-		b->sha = text_of(c, o, "commit.sha");
-		b->parent = text_of(c, o, "commit.parents.0.sha");
-		b->message = text_of(c, o, "commit.commit.message");
+		b->sha = api_text(c, o, "commit.sha");
+		b->parent = api_text(c, o, "commit.parents.0.sha");
+		b->message = api_text(c, o, "commit.commit.message");
 	}
 	api_report(c);
 }
@@ -95,7 +87,7 @@ static void read_proposal(struct api_call *c, struct json_object *o)
 	const char *merged = json_str(o, "merged_at", ""), *closed = json_str(o, "closed_at", "");
 
 	c->result.proposal = (struct api_proposal){
-		.url = text_of(c, o, "html_url"),
+		.url = api_text(c, o, "html_url"),
 		.state = *merged                                         ? PROPOSAL_MERGED
 			 : strcmp(json_str(o, "state", ""), "open") == 0 ? PROPOSAL_OPEN
 									 : PROPOSAL_CLOSED,
@@ -327,7 +319,7 @@ static void take_base(struct api_call *c, const struct http_reply *r, struct jso
 
 	if (api_ended(c, r, *json_str(o, "tree.sha", ""), "a commit"))
 		return;
-	w->tree = text_of(c, o, "tree.sha");
+	w->tree = api_text(c, o, "tree.sha");
 	w->left = c->change.change->files[0].path;
 	walk(c, w->tree);
 }

@@ -78,8 +78,7 @@ static void take_branch(struct api_call *c, const struct http_reply *r, struct j
 	if (api_ended(c, r, *sha, "a branch"))
 		return;
 	if (strcmp(sha, wish->sha) != 0) {
-		api_refuse(&c->result, 0, "the branch went on since, and its newer run counts");
-		api_report(c);
+		api_end_refused(c, API_WENT_ON);
 		return;
 	}
 	api_request(c, &(struct api_request){ .method = "POST",
@@ -101,22 +100,6 @@ struct api_call *gitlab_start_afresh(struct api *api, const struct api_run *run,
 }
 
 /* --- bringing a branch up to date ---------------------------------------------------------- */
-
-static void refuse(struct api_call *c, const char *why)
-{
-	api_refuse(&c->result, 0, "%s", why);
-	api_report(c);
-}
-
-/* After an earlier call of the same plan that is what one expects to see. */
-static void went_on(struct api_call *c)
-{
-	if (c->run.tries)
-		api_say(&c->result, API_WAIT, 0, -1, "the interrupted call had arrived");
-	else
-		api_refuse(&c->result, 0, "the branch went on since, and its newer run counts");
-	api_report(c);
-}
 
 static const char *request_path(struct api_call *c, const char *below)
 {
@@ -162,17 +145,19 @@ static void take_request(struct api_call *c, const struct http_reply *r, struct 
 	if (api_ended(c, r, json_i64(o, "iid", 0) > 0, "a merge request"))
 		return;
 	if (strcmp(json_str(o, "state", ""), "opened") != 0)
-		refuse(c, "the merge request is not open any more");
+		api_end_refused(c, "the merge request is not open any more");
 	else if (*wish->base && strcmp(json_str(o, "target_branch", ""), wish->base) != 0)
-		refuse(c, "the merge request is for another branch than the one that was mended");
+		api_end_refused(
+			c, "the merge request is for another branch than the one that was mended");
 	else if (strcmp(json_str(o, "sha", ""), wish->sha) != 0)
-		went_on(c);
+		api_end_went_on(c);
 	else if (!ours && !json_flag(o, "allow_maintainer_to_push", false))
-		refuse(c, "the branch is in a fork whose owner does not let us write to it");
+		api_end_refused(c,
+				"the branch is in a fork whose owner does not let us write to it");
 	else if (json_i64(o, "diverged_commits_count", 1) == 0)
-		refuse(c, "the branch is up to date already");
+		api_end_refused(c, "the branch is up to date already");
 	else if (json_flag(o, "has_conflicts", false))
-		refuse(c, "both branches changed the same: a person has to merge them");
+		api_end_refused(c, "both branches changed the same: a person has to merge them");
 	else
 		api_request(c, &(struct api_request){ .method = "PUT",
 						      .path = request_path(c, "/rebase"),
@@ -212,7 +197,7 @@ static void take_requests(struct api_call *c, const struct http_reply *r, struct
 	if (c->run.merge_request)
 		ask_request(c);
 	else
-		refuse(c, "there is no open merge request of that commit");
+		api_end_refused(c, "there is no open merge request of that commit");
 }
 
 struct api_call *gitlab_update_branch(struct api *api, const struct api_run *run,

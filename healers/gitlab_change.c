@@ -16,11 +16,6 @@ enum { URL_MAX = 4096, BODY_MAX = 32 << 20 };
 static const char need_read[] = "the scope read_api and the role Reporter";
 static const char need_write[] = "the scope api and the role Developer";
 
-static const char *text_of(struct api_call *c, struct json_object *o, const char *path)
-{
-	return arena_strdup(c->arena, json_str(o, path, ""));
-}
-
 /* What GitLab says itself is worth more than the number of its answer. */
 static void say_why(struct api_call *c, const struct http_reply *r, struct json_object *o)
 {
@@ -34,8 +29,7 @@ static bool there_already(struct api_call *c, const struct http_reply *r)
 {
 	if ((r->status != 400 && r->status != 409) || !strcasestr(r->body, "already exists"))
 		return false;
-	api_say(&c->result, API_WAIT, r->status, -1, "%d: it is there already", r->status);
-	api_report(c);
+	api_end_there(c, r);
 	return true;
 }
 
@@ -46,15 +40,14 @@ static void take_branch(struct api_call *c, const struct http_reply *r, struct j
 	struct api_branch *b = &c->result.branch;
 
 	if (r->status == 404) {
-		api_say(&c->result, API_OK, r->status, -1, "%s", "");
-		api_report(c);
+		api_end_nothing(c, r);
 		return;
 	}
 	if (api_ended(c, r, *json_str(o, "commit.id", ""), "a branch"))
 		return;
-	b->sha = text_of(c, o, "commit.id");
-	b->parent = text_of(c, o, "commit.parent_ids.0");
-	b->message = text_of(c, o, "commit.message");
+	b->sha = api_text(c, o, "commit.id");
+	b->parent = api_text(c, o, "commit.parent_ids.0");
+	b->message = api_text(c, o, "commit.message");
 	api_report(c);
 }
 
@@ -83,7 +76,7 @@ static void read_proposal(struct api_call *c, struct json_object *o)
 	const char *merged = json_str(o, "merged_at", ""), *closed = json_str(o, "closed_at", "");
 	struct api_proposal *p = &c->result.proposal;
 
-	p->url = text_of(c, o, "web_url");
+	p->url = api_text(c, o, "web_url");
 	p->state = PROPOSAL_OPEN;
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
 		if (strcmp(json_str(o, "state", ""), states[i].word) == 0)
