@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <hiredis/hiredis.h>
+
 #include "core/json.h"
 #include "tests/integration/product.h"
 
@@ -21,7 +23,7 @@ static const char allowed[] = "defaults: { risk: change, change: { labels: [ci] 
 static const char *rules(struct rig *r)
 {
 	return rules_only(r, "markers.yaml", "ci_systems.yaml", "limits.yaml", "tests.yaml",
-			  "python.yaml", "linters.yaml", "c_cpp.yaml", NULL);
+			  "python.yaml", "linters.yaml", "c_cpp.yaml", "packages.yaml", NULL);
 }
 
 static const char *policy(struct rig *r, const char *text)
@@ -362,6 +364,25 @@ static void an_app_proposes_too(struct rig *r)
 	assert_string_equal(proposal(r, "labels.0"), "ci");
 }
 
+/* The first record of that kind: " field value field value ..." */
+static const char *on_record(struct rig *r, const char *what)
+{
+	const struct redisReply *all = redis_do(r, "XRANGE pg:{local}:audit - +");
+	const char *wanted = rig_printf(r, " what %s ", what);
+
+	for (size_t i = 0; i < all->elements; i++) {
+		const struct redisReply *pairs = all->element[i]->element[1];
+		const char *text = "";
+
+		for (size_t k = 0; k < pairs->elements; k++)
+			text = rig_printf(r, "%s %s", text, pairs->element[k]->str);
+		if (strstr(text, wanted))
+			return text;
+	}
+	fail_msg("there is no record of %s", what);
+	return "";
+}
+
 /* --- made in a copy --------------------------------------------------------------------------- */
 
 #define UGLY "{\"cause\":\"lint_format\",\"repo\":\"" REPO "\",\"story\":1}"
@@ -414,6 +435,33 @@ static void a_formatter_is_run_and_the_rest_is_the_same(struct rig *r)
 			       "+int main(void) { return 0; }\n"));
 	assert_non_null(strstr(git(r, rig_printf(r, "log -1 --format=%%an%%n%%b %s", branch)),
 			       "Signed-off-by: Pipeline Guard <pipeline-guard@localhost>"));
+}
+
+/* Where a tool goes the repository decides, and it may want to see what is inside. */
+static void a_tool_that_is_led_inside_is_on_record(struct rig *r)
+{
+	const char *record;
+	uint64_t run;
+
+	if (access("/usr/bin/npm", X_OK) < 0)
+		rig_skip(r, "npm is not installed");
+	start_world(r);
+	commit(r, "package.json",
+	       "{\\\"name\\\":\\\"a\\\",\\\"version\\\":\\\"1.0.0\\\",\\\"dependencies\\\":"
+	       "{\\\"b\\\":\\\"http://169.254.169.254/b.tgz\\\"}}");
+	commit(r, "package-lock.json",
+	       "{\\\"name\\\":\\\"a\\\",\\\"lockfileVersion\\\":3,\\\"packages\\\":{}}");
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, "{\"cause\":\"lockfile_stale\",\"repo\":\"" REPO "\"}");
+	assert_string_equal(plan_result(r, run, 1), "refused");
+	assert_string_equal(plan_field(r, run, 1, "strategy"), "refresh_lockfile");
+	if (strstr(plan_field(r, run, 1, "detail"), "sandbox_unavailable"))
+		rig_skip(r, "this host has no sandbox");
+	assert_non_null(strstr(plan_field(r, run, 1, "detail"), "169.254.169.254 is link-local"));
+	record = on_record(r, "network");
+	assert_non_null(strstr(record, " strategy refresh_lockfile tool npm verdict refused why "
+				       "169.254.169.254 is link-local"));
+	assert_int_equal(our_branches(r), 0);
 }
 
 static void a_pushed_branch_gets_its_proposal_whoever_is_killed(struct rig *r)
@@ -650,6 +698,7 @@ int main(int argc, char **argv)
 		RIG_TEST(a_token_without_the_right_says_which),
 		RIG_TEST(an_app_proposes_too),
 		RIG_TEST(a_formatter_is_run_and_the_rest_is_the_same),
+		RIG_TEST(a_tool_that_is_led_inside_is_on_record),
 		RIG_TEST(a_pushed_branch_gets_its_proposal_whoever_is_killed),
 		RIG_TEST(work_outlasts_its_lease),
 		RIG_TEST(what_cannot_be_made_says_why),

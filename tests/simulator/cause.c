@@ -659,6 +659,21 @@ const struct cause causes[] = {
 	  .conclusion = "cancelled",
 	  .weight = 1,
 	  .stories = { { "npm test", "##[error]The operation was canceled.\n", 0 } } },
+	/* By its name only: worlds that are drawn stay what they were. */
+	{ .id = "lockfile_stale",
+	  .category = "dependency_failure",
+	  .subcategory = "unresolved",
+	  .place = IN_BUILD,
+	  .weight = 0,
+	  .stories = { { "npm ci",
+			 "npm ERR! code EUSAGE\n"
+			 "npm ERR! \n"
+			 "npm ERR! `npm ci` can only install packages when your package.json and "
+			 "package-lock.json are in sync. Please update your lock file with `npm "
+			 "install` before continuing.\n"
+			 "npm ERR! \n"
+			 "npm ERR! Missing: {npm}@4.{minor}.1 from lock file\n",
+			 1 } } },
 };
 const size_t n_causes = ARRAY_LEN(causes);
 
