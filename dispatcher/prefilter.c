@@ -450,7 +450,7 @@ static size_t sort_line(const struct prefilter *p, const char *line, size_t len,
 		struct candidate one = at[i];
 		size_t k = kept;
 
-		if (!has_marks(there, p->rules[one.rule].parts.at[one.part].marks))
+		if (!has_marks(there, rule_part_marks(&p->rules[one.rule], one.part)))
 			continue;
 		while (k > 0 && id_of(&at[k - 1]) > id_of(&one))
 			k--;

@@ -62,7 +62,8 @@ bool rule_class_says_why(enum rule_class);
  */
 struct rule_part {
 	pcre2_code *code; /* NULL: not needed so far */
-	marks marks;      /* that a line must have to match */
+	marks marks;      /* that a line must have to match, once `marked` */
+	bool marked;
 	char *regex;
 };
 enum { RULE_PARTS_MAX = 128 };
@@ -116,6 +117,18 @@ int rule_init_proven(struct rule *, const struct rule_spec *, struct err *) MUST
 void rule_done(struct rule *);
 /* One of several, compiled when it is first asked for. */
 const pcre2_code *rule_part_compile(const struct rule *, size_t part);
+
+/* Found out when it is first asked for: most parts never are. */
+static inline marks rule_part_marks(const struct rule *r, size_t part)
+{
+	struct rule_part *p = &r->parts.at[part];
+
+	if (!p->marked) {
+		p->marks = marks_needed(p->regex);
+		p->marked = true;
+	}
+	return p->marks;
+}
 
 static inline const pcre2_code *rule_part_code(const struct rule *r, size_t part)
 {

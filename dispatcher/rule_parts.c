@@ -62,10 +62,7 @@ static size_t alternatives(const char *s, size_t n, size_t ends[static RULE_PART
 
 static void add(struct rule_parts *p, const char *flags, const char *s, size_t n)
 {
-	struct rule_part *part = &p->at[p->n++];
-
-	part->regex = xasprintf("%s%.*s", flags, (int)n, s);
-	part->marks = marks_needed(part->regex);
+	p->at[p->n++].regex = xasprintf("%s%.*s", flags, (int)n, s);
 }
 
 void rule_parts_init(struct rule_parts *p, const char *regex)

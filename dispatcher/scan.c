@@ -383,7 +383,7 @@ static bool any_part_hits(struct scan *s, uint32_t rule, marks there, const char
 	const struct rule *r = &s->rules->rules[rule];
 
 	for (size_t i = 0; i < r->parts.n; i++)
-		if (has_marks(there, r->parts.at[i].marks) &&
+		if (has_marks(there, rule_part_marks(r, i)) &&
 		    hits(s, rule, rule_part_code(r, i), line, len))
 			return true;
 	return false;
