@@ -110,23 +110,27 @@ struct stretch {
 
 enum { STRETCH = 64 };
 
-static inline struct stretch look_at(const char *s, size_t n)
+static inline struct stretch look_at(const char *s)
 {
-	struct stretch found;
-	bytes16 a, b, c, d;
+	/* Written out, as compilers leave loops alone that take half the time so. */
+	bytes16 a = load(s), b = load(s + 16), c = load(s + 32), d = load(s + 48);
+
+	return (struct stretch){
+		.ends = bits_of(line_ends(a)) | bits_of(line_ends(b)) << 16 |
+			bits_of(line_ends(c)) << 32 | bits_of(line_ends(d)) << 48,
+		.odd = bits_of(odd_bytes(a)) | bits_of(odd_bytes(b)) << 16 |
+		       bits_of(odd_bytes(c)) << 32 | bits_of(odd_bytes(d)) << 48,
+	};
+}
+
+/* Of the last bytes, which are less than a stretch. */
+static struct stretch look_at_rest(const char *s, size_t n)
+{
 	char rest[STRETCH];
 
-	if (n < STRETCH) {
-		memset(rest, ' ', sizeof(rest));
-		s = memcpy(rest, s, n);
-	}
-	/* Written out, as compilers leave loops alone that take half the time so. */
-	a = load(s), b = load(s + 16), c = load(s + 32), d = load(s + 48);
-	found.ends = bits_of(line_ends(a)) | bits_of(line_ends(b)) << 16 |
-		     bits_of(line_ends(c)) << 32 | bits_of(line_ends(d)) << 48;
-	found.odd = bits_of(odd_bytes(a)) | bits_of(odd_bytes(b)) << 16 |
-		    bits_of(odd_bytes(c)) << 32 | bits_of(odd_bytes(d)) << 48;
-	return found;
+	memset(rest, ' ', sizeof(rest));
+	memcpy(rest, s, n);
+	return look_at(rest);
 }
 
 /*
@@ -149,7 +153,7 @@ static size_t scrub(const char *s, const char *end, const char *limit, char *out
 			uint64_t here;
 
 			if (s >= looked) {
-				odd = look_at(s, STRETCH).odd;
+				odd = look_at(s).odd;
 				looked = s + STRETCH;
 			}
 			here = odd >> (STRETCH - (looked - s));
@@ -656,7 +660,8 @@ size_t log_clean_feed(struct log_clean *c, const char *data, size_t n)
 	uint64_t odd = 0; /* not 0: it has something to repair before the stretch */
 
 	for (size_t i = 0; i < n; i += STRETCH) {
-		struct stretch left = look_at(data + i, n - i);
+		struct stretch left =
+			n - i < STRETCH ? look_at_rest(data + i, n - i) : look_at(data + i);
 
 		while (left.ends) {
 			uint64_t end = left.ends & -left.ends;

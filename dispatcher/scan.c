@@ -400,13 +400,14 @@ static bool is_benign(struct scan *s, const char *line, size_t len)
 	return false;
 }
 
-/* Rules that hit the line, in the order of the set; at most max. */
+/* How many rules hit the line: those in s->hit, in the order of the set. */
 static size_t confirm(struct scan *s, const char *line, size_t len, const struct candidate *c,
-		      size_t n, uint32_t *hit, size_t max)
+		      size_t n)
 {
+	uint32_t *hit = s->hit;
 	size_t n_hits = 0;
 
-	for (size_t i = 0; i < n && n_hits < max; i++) {
+	for (size_t i = 0; i < n && n_hits < ARRAY_LEN(s->hit); i++) {
 		const struct rule *r = &s->rules->rules[c[i].rule];
 
 		if (n_hits && hit[n_hits - 1] == c[i].rule)
@@ -421,23 +422,21 @@ static size_t confirm(struct scan *s, const char *line, size_t len, const struct
 static void scan_line(struct scan *s, const char *line, const struct clean_line *l,
 		      const struct candidate *c, size_t n, const struct rule *busy)
 {
-	enum { MOST = 32 };
-	uint32_t hit[MOST];
-	size_t n_hits = confirm(s, line, l->len, c, n, hit, MOST);
+	size_t n_hits = confirm(s, line, l->len, c, n);
 	enum part_state end = PART_OPEN;
 	bool log_passed = false;
 
 	if (n_hits == 0 || is_benign(s, line, l->len))
 		return;
 	for (size_t i = 0; i < n_hits; i++) {
-		const struct rule *r = &s->rules->rules[hit[i]];
+		const struct rule *r = &s->rules->rules[s->hit[i]];
 
 		if (r->spec->class == RULE_STEP_FAILED)
 			end = PART_FAILED;
 		else if (r->spec->class == RULE_STEP_PASSED && end == PART_OPEN)
 			end = PART_PASSED;
 		log_passed |= r->spec->class == RULE_LOG_PASSED;
-		keep_hit(s, &s->tallies[hit[i]], l, line);
+		keep_hit(s, &s->tallies[s->hit[i]], l, line);
 		if (r->capture && r != busy)
 			capture_test(s, r, line, l->len);
 	}

@@ -12,6 +12,7 @@ enum {
 	HITS_KEPT = 12,    /* per rule */
 	HITS_PER_PART = 6, /* of those, from one part of the log */
 	PARTS_MAX = 4096,  /* further parts count as the last one */
+	RULES_PER_LINE = 32,
 	TESTS_KEPT = 200,
 	TAIL_LINES = 18,
 	FOLLOW_LINES = 80, /* that are asked what they add to the name of a failed test */
@@ -99,6 +100,7 @@ struct scan {
 	const char *block;                  /* being scanned, for last_words */
 	const struct clean_line *lines;
 	size_t at;
+	uint32_t hit[RULES_PER_LINE]; /* by the line at `at` */
 };
 
 /* After the last block, before anything of it is read. */
