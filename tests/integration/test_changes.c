@@ -23,7 +23,8 @@ static const char allowed[] = "defaults: { risk: change, change: { labels: [ci] 
 static const char *rules(struct rig *r)
 {
 	return rules_only(r, "markers.yaml", "ci_systems.yaml", "limits.yaml", "tests.yaml",
-			  "python.yaml", "linters.yaml", "c_cpp.yaml", "packages.yaml", NULL);
+			  "python.yaml", "linters.yaml", "c_cpp.yaml", "packages.yaml",
+			  "javascript.yaml", NULL);
 }
 
 static const char *policy(struct rig *r, const char *text)
@@ -535,6 +536,79 @@ static void what_cannot_run_here_is_left_to_a_person(struct rig *r)
 	assert_int_equal(our_branches(r), 0);
 }
 
+/* Where Jest is not installed: does with one snapshot what it does. */
+static const char stand_in_for_jest[] =
+	"if (!process.argv.includes('-u')) process.exit(1);\\n"
+	"require('fs').writeFileSync('__snapshots__/greet.test.js.snap', "
+	"'exports[`greets 1`] = `\\\"hello\\\"`;\\\\n');\\n";
+
+static const char *installed_jest(void)
+{
+	static const char *const paths[] = { "/usr/bin/jest", "/usr/local/bin/jest" };
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		if (access(paths[i], X_OK) == 0)
+			return "jest";
+	return NULL;
+}
+
+/* A test that expects what is not so any more; `npm test` runs nothing else. */
+static void start_world_of_snapshots(struct rig *r)
+{
+	const char *jest = installed_jest();
+
+	start_world(r);
+	commit(r, "package.json",
+	       rig_printf(r,
+			  "{\\\"name\\\":\\\"web-shop\\\",\\\"version\\\":\\\"1.0.0\\\","
+			  "\\\"scripts\\\":{\\\"test\\\":\\\"%s\\\"}}",
+			  jest ? jest : "node stand-in-for-jest.js"));
+	commit(r, "package-lock.json",
+	       "{\\\"name\\\":\\\"web-shop\\\",\\\"version\\\":\\\"1.0.0\\\","
+	       "\\\"lockfileVersion\\\":3,\\\"packages\\\":{\\\"\\\":{\\\"name\\\":\\\"web-"
+	       "shop\\\","
+	       "\\\"version\\\":\\\"1.0.0\\\"}}}");
+	if (!jest)
+		commit(r, "stand-in-for-jest.js", stand_in_for_jest);
+	commit(r, "greet.test.js",
+	       "test('greets', () => {\\n  expect('hello').toMatchSnapshot();\\n});\\n");
+	commit(r, "__snapshots__/greet.test.js.snap",
+	       "// Jest Snapshot v1, https://goo.gl/fbAQLP\\n\\n"
+	       "exports[`greets 1`] = `\\\"hallo\\\"`;\\n");
+}
+
+/* Whatever the policy allows: what the code does now is what it should do, a person has to say. */
+static void snapshots_are_renewed_once_a_person_says_so(struct rig *r)
+{
+	const char *before, *branch;
+	uint64_t run;
+
+	if (access("/usr/bin/npm", X_OK) != 0)
+		rig_skip(r, "npm is not installed");
+	start_world_of_snapshots(r);
+	before = main_sha(r);
+	(void)dispatcher(r, "dispatcher", allowed, NULL);
+	run = sim_run(r, "{\"cause\":\"test_snapshot\",\"repo\":\"" REPO "\"}");
+	WAIT(r, strcmp(plan_field(r, run, 1, "state"), "suggested") == 0 ||
+			strcmp(plan_field(r, run, 1, "state"), "done") == 0);
+	if (strcmp(plan_field(r, run, 1, "state"), "done") == 0)
+		is_mended(r, run);
+	assert_string_equal(plan_field(r, run, 1, "state"), "suggested");
+	assert_string_equal(plan_field(r, run, 1, "strategy"), "update_snapshots");
+	assert_int_equal(our_branches(r), 0);
+	assert_int_equal(heal_asked(r, "--approve", rig_printf(r, "%" PRIu64, run), NULL), 0);
+	is_mended(r, run);
+	assert_string_equal(main_sha(r), before);
+	assert_int_equal(proposals(r), 1);
+	assert_string_equal(proposal(r, "title"), "Run npm");
+	branch = proposal(r, "head");
+	assert_string_equal(git(r, rig_printf(r, "diff --name-only main %s", branch)),
+			    "__snapshots__/greet.test.js.snap\n");
+	assert_non_null(strstr(git(r, rig_printf(r, "diff main %s", branch)),
+			       "-exports[`greets 1`] = `\"hallo\"`;\n"
+			       "+exports[`greets 1`] = `\"hello\"`;\n"));
+}
+
 static void a_person_has_a_commit_taken_back(struct rig *r)
 {
 	const char *id;
@@ -703,6 +777,7 @@ int main(int argc, char **argv)
 		RIG_TEST(work_outlasts_its_lease),
 		RIG_TEST(what_cannot_be_made_says_why),
 		RIG_TEST(what_cannot_run_here_is_left_to_a_person),
+		RIG_TEST(snapshots_are_renewed_once_a_person_says_so),
 		RIG_TEST(a_person_has_a_commit_taken_back),
 		RIG_TEST(copies_of_the_dead_are_removed),
 		RIG_TEST(gitlab_gets_a_merge_request),

@@ -890,6 +890,7 @@ static void bundler_writes_its_lockfile_anew(struct rig *r)
 				    "  require 'net/http'\n  Net::HTTP.get(URI('%s/ran'))\n"
 				    "rescue SystemCallError\nend\nFile.write('a.txt', 'new')\n",
 				    g.url));
+	repo.set = g.set; /* which counts for commands that have the network */
 	put(r, repo.work, "a.txt", "old\n");
 	put(r, repo.work, "Gemfile.lock",
 	    "GEM\n  remote: https://rubygems.org/\n  specs:\n\nPLATFORMS\n  ruby\n\n"

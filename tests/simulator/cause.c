@@ -519,6 +519,38 @@ const struct cause causes[] = {
 			 "int  main(void) {return 0;}\n"
 			 "   ^\n",
 			 1 } } },
+	{ .id = "test_snapshot",
+	  .category = "test_failure",
+	  .subcategory = "assertion",
+	  .place = IN_TEST,
+	  .stories = { { "npm test",
+			 "FAIL ./greet.test.js\n"
+			 "  ✕ greets ({~small} ms)\n"
+			 "\n"
+			 "  ● greets\n"
+			 "\n"
+			 "    expect(received).toMatchSnapshot()\n"
+			 "\n"
+			 "    Snapshot name: `greets 1`\n"
+			 "\n"
+			 "    Snapshot: \"hallo\"\n"
+			 "    Received: \"hello\"\n"
+			 "\n"
+			 "    > 1 | test('greets', () => {\n"
+			 "        |                      ^\n"
+			 "\n"
+			 "      at Object.toMatchSnapshot (greet.test.js:2:18)\n"
+			 "\n"
+			 " › 1 snapshot failed.\n"
+			 "Snapshot Summary\n"
+			 " › 1 snapshot failed from 1 test suite. Inspect your code changes or "
+			 "run `npm test -- -u` to update them.\n"
+			 "\n"
+			 "Test Suites: 1 failed, 1 total\n"
+			 "Tests:       1 failed, 1 total\n"
+			 "Snapshots:   1 failed, 1 total\n"
+			 "Ran all test suites.\n",
+			 1 } } },
 	{ .id = "timeout_test",
 	  .category = "timeout",
 	  .subcategory = "test",
