@@ -884,12 +884,15 @@ static void bundler_writes_its_lockfile_anew(struct rig *r)
 
 	needs(r, "bundle");
 	g = start_registry(r);
-	repo = repo_with(r, "Gemfile",
-			 rig_printf(r,
-				    "source 'https://rubygems.org'\ngem 'b'\nbegin\n"
-				    "  require 'net/http'\n  Net::HTTP.get(URI('%s/ran'))\n"
-				    "rescue SystemCallError\nend\nFile.write('a.txt', 'new')\n",
-				    g.url));
+	repo = repo_with(
+		r, "Gemfile",
+		rig_printf(r,
+			   "source 'https://rubygems.org'\ngem 'b'\nrequire 'net/http'\nbegin\n"
+			   "  proxy, u = URI(ENV['http_proxy'] || '%s'), URI('%s/ran')\n"
+			   "  Net::HTTP.start(u.host, u.port, proxy.host, proxy.port) { |h| "
+			   "h.get(u.path) }\nrescue SystemCallError\nend\n"
+			   "File.write('a.txt', 'new')\n",
+			   g.url, g.url));
 	repo.set = g.set; /* which counts for commands that have the network */
 	put(r, repo.work, "a.txt", "old\n");
 	put(r, repo.work, "Gemfile.lock",
