@@ -70,20 +70,35 @@ static void add(struct byte_set *to, const struct byte_set *s)
 		to->at[i] |= s->at[i];
 }
 
-const struct front *front_joined(struct arena *a, const struct front *x, const struct front *y)
+static void join(struct front *x, const struct front *y)
 {
-	struct front *f = arena_alloc(a, sizeof(*f));
+	struct front f = *x;
 	uint64_t lengths = 0, longest = (uint64_t)1 << FRONT_BYTES;
 
-	*f = *x;
 	for (size_t n = 0; n <= FRONT_BYTES; n++) {
 		if (!(x->lengths >> n & 1))
 			continue;
 		lengths |= (uint64_t)y->lengths << n;
 		for (size_t i = n; i < FRONT_BYTES; i++)
-			add(&f->places[i], &y->places[i - n]);
+			add(&f.places[i], &y->places[i - n]);
 	}
-	f->lengths = (uint32_t)((lengths & (longest - 1)) | (lengths >= longest ? longest : 0));
+	f.lengths = (uint32_t)((lengths & (longest - 1)) | (lengths >= longest ? longest : 0));
+	*x = f;
+}
+
+static void join_or(struct front *x, const struct front *y)
+{
+	x->lengths |= y->lengths;
+	for (size_t i = 0; i < FRONT_BYTES; i++)
+		add(&x->places[i], &y->places[i]);
+}
+
+const struct front *front_joined(struct arena *a, const struct front *x, const struct front *y)
+{
+	struct front *f = arena_alloc(a, sizeof(*f));
+
+	*f = *x;
+	join(f, y);
 	return f;
 }
 
@@ -92,24 +107,25 @@ const struct front *front_either(struct arena *a, const struct front *x, const s
 	struct front *f = arena_alloc(a, sizeof(*f));
 
 	*f = *x;
-	f->lengths |= y->lengths;
-	for (size_t i = 0; i < FRONT_BYTES; i++)
-		add(&f->places[i], &y->places[i]);
+	join_or(f, y);
 	return f;
 }
 
 const struct front *front_repeated(struct arena *a, const struct front *x, unsigned low,
 				   unsigned high)
 {
-	const struct front *f = front_empty(a), *all = NULL;
+	struct front power = { .lengths = 1 }, *all;
 
+	if (low == 1 && high == 1)
+		return x;
+	all = new_front(a, 0);
 	/* More than so many begin alike. */
 	low = low < FRONT_BYTES ? low : FRONT_BYTES;
 	high = high < FRONT_BYTES ? high : FRONT_BYTES;
 	for (unsigned n = 0; n <= high; n++) {
 		if (n >= low)
-			all = all ? front_either(a, all, f) : f;
-		f = front_joined(a, f, x);
+			join_or(all, &power);
+		join(&power, x);
 	}
 	return all;
 }

@@ -309,21 +309,11 @@ static void drop(struct prefilter *p)
 /* Index of the line that holds the byte; matches come nearly in order, so start at the last. */
 static size_t line_of(struct prefilter *p, uint64_t at)
 {
-	size_t low = 0, high = p->n_lines;
-
-	if (at >= p->lines[p->line].start)
-		low = p->line;
-	while (high - low > 1) {
-		size_t step = low == p->line && low + 2 < high ? 1 : (high - low) / 2;
-		size_t middle = low + step;
-
-		if (p->lines[middle].start <= at)
-			low = middle;
-		else
-			high = middle;
-	}
-	p->line = low;
-	return low;
+	while (p->line > 0 && p->lines[p->line].start > at)
+		p->line--;
+	while (p->line + 1 < p->n_lines && p->lines[p->line + 1].start <= at)
+		p->line++;
+	return p->line;
 }
 
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,

@@ -44,6 +44,8 @@ static void says_how_a_line_may_begin(void **state)
 		{ "^x*y{2}", "xzyy", false },
 		{ "^x{3,}y", "xxy", false },
 		{ "^x{3,}y", "xxxxxxxxxxxxxxxxxxxxy", true },
+		{ "^x{20}y", "xxxxxxxxxxxxxxxxxxxxy", true },
+		{ "^x{20}y", "xxxx", false },
 		{ "^[^ x-z]+: ", "rate: ", true },
 		{ "^[^ x-z]+: ", " rate: ", false },
 		{ "^(?!q)(?=t)tax\\b", "tax", true }, /* looking takes no place */
