@@ -237,6 +237,7 @@ const char *rule_class_name(enum rule_class class)
 		[RULE_LOG_PASSED] = "log_passed",
 		[RULE_BENIGN] = "benign",
 		[RULE_TEST] = "test",
+		[RULE_RETRIED] = "retried",
 	};
 
 	return names[class];

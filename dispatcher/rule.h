@@ -21,6 +21,7 @@ enum rule_class {
 	RULE_LOG_PASSED,  /* the whole job ended well */
 	RULE_BENIGN,      /* other rules must not look at this line */
 	RULE_TEST,        /* only names a failed test */
+	RULE_RETRIED,     /* what went wrong just before was tried again */
 };
 
 enum rule_fact {

@@ -32,6 +32,7 @@ static const cyaml_strval_t classes[] = {
 	{ "log_passed", RULE_LOG_PASSED },
 	{ "benign", RULE_BENIGN },
 	{ "test", RULE_TEST },
+	{ "retried", RULE_RETRIED },
 };
 
 /* The library's own reading takes every word that it does not know for true. */

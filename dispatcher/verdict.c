@@ -15,6 +15,10 @@ static const double sure_enough = 0.40, guess_enough = 0.28;
 /* The lines that people see first. */
 enum { EVIDENCE = 5 };
 
+/* Tools say within so many lines that they try again, and what that makes of the reason. */
+enum { RETRY_LINES = 3 };
+static const double retried_weight = 0.8;
+
 /* What a hit is worth by what it says. */
 static double class_weight(enum rule_class class)
 {
@@ -30,6 +34,7 @@ static double class_weight(enum rule_class class)
 	case RULE_LOG_PASSED:
 	case RULE_BENIGN:
 	case RULE_TEST:
+	case RULE_RETRIED:
 		break;
 	}
 	return 0;
@@ -115,6 +120,26 @@ static uint32_t first_failed_part(const struct scan *s)
 	return 0;
 }
 
+/*
+ * Whether the log says on the same line, or soon after it, that this was tried again. Then it is
+ * worth less than a reason that was not, and still more than what only sums up.
+ */
+static bool was_retried(const struct verdict *v, const struct rule_spec *spec, const struct hit *h)
+{
+	const struct rule_set *rules = v->scan->rules;
+
+	for (size_t i = 0; spec->transient && i < rules->n; i++) {
+		const struct tally *t = &v->scan->tallies[i];
+
+		if (rules->rules[i].spec->class != RULE_RETRIED)
+			continue;
+		for (unsigned k = 0; k < t->n_hits; k++)
+			if (h->line <= t->hits[k].line && t->hits[k].line - h->line <= RETRY_LINES)
+				return true;
+	}
+	return false;
+}
+
 static double hit_score(const struct verdict *v, const struct rule_spec *spec, const struct hit *h)
 {
 	double value = spec->confidence * class_weight(spec->class) *
@@ -124,6 +149,8 @@ static double hit_score(const struct verdict *v, const struct rule_spec *spec, c
 		value *= 1.1;
 	if (h->flags & CLEAN_WARNING)
 		value *= 0.5;
+	if (was_retried(v, spec, h))
+		value *= retried_weight;
 	return value;
 }
 
@@ -169,6 +196,41 @@ static int by_value(const void *a, const void *b)
 	return (x->rule > y->rule) - (x->rule < y->rule);
 }
 
+static const struct rule_spec *spec_of(const struct verdict *v, size_t i)
+{
+	return v->scan->rules->rules[v->scores[i].rule].spec;
+}
+
+/*
+ * Nothing outdid it, or only packages that were not found, which is what becomes of a server that
+ * does not answer.
+ */
+static bool tried_in_vain(const struct verdict *v, size_t i)
+{
+	const struct score *x = &v->scores[i], *best = &v->scores[0];
+	bool follows = strcmp(spec_of(v, i)->category, "network_failure") == 0 &&
+		       strcmp(spec_of(v, 0)->category, "dependency_failure") == 0;
+
+	return x->hit && was_retried(v, spec_of(v, i), x->hit) &&
+	       (i == 0 || (follows && x->value / retried_weight >= best->value));
+}
+
+/* It is worth again what it would be if it had not been tried again. */
+static void believe_tried_in_vain(struct verdict *v)
+{
+	struct score first;
+	size_t i = 0;
+
+	while (i < v->n && !tried_in_vain(v, i))
+		i++;
+	if (i == v->n)
+		return;
+	first = v->scores[i];
+	first.value /= retried_weight;
+	memmove(v->scores + 1, v->scores, i * sizeof(*v->scores));
+	v->scores[0] = first;
+}
+
 static void score_rules(struct verdict *v, uint32_t facts, struct arena *a)
 {
 	const struct rule_set *rules = v->scan->rules;
@@ -186,11 +248,7 @@ static void score_rules(struct verdict *v, uint32_t facts, struct arena *a)
 		v->n += v->scores[v->n].value > 0;
 	}
 	qsort(v->scores, v->n, sizeof(*v->scores), by_value);
-}
-
-static const struct rule_spec *spec_of(const struct verdict *v, size_t i)
-{
-	return v->scan->rules->rules[v->scores[i].rule].spec;
+	believe_tried_in_vain(v);
 }
 
 static double round3(double x)

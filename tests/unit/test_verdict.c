@@ -264,6 +264,39 @@ static void the_cause_beats_its_consequences(void **state)
 	"curl: (7) Failed to connect to localhost port 8080: Connection refused\n" \
 	"retrying in 1 s\n"
 
+static void what_was_tried_again_yields(void **state)
+{
+	static const struct expectation cases[] = {
+		{ "a later cause",
+		  "error: RPC failed; curl 56 GnuTLS recv error (-54)\n"
+		  "Waiting 12 seconds before trying again\nReceiving objects: 100% (12/12), done.\n"
+		  "tax.c:7:9: error: 'rate' undeclared (first use in this function)\n" GITHUB_FAIL,
+		  "build_failure", NULL, 4 },
+		{ "the same line",
+		  "warning: spurious network error (3 tries remaining): [28] Timeout\n"
+		  "FAILED tests/test_tax.py::test_rate - assert 7 == 8\n" GITHUB_FAIL,
+		  "test_failure", NULL, 2 },
+		{ "in vain",
+		  "curl: (6) Could not resolve host: repo.example.org\n"
+		  "retrying\nmake: *** [Makefile:3: deps] Error 6\n" GITHUB_FAIL,
+		  "network_failure", "dns", 1 },
+		{ "and once more",
+		  "curl: (6) Could not resolve host: repo.example.org\nretrying\n"
+		  "curl: (6) Could not resolve host: repo.example.org\n\n\n\n\n"
+		  "make: *** [Makefile:3: deps] Error 6\n" GITHUB_FAIL,
+		  "network_failure", "dns", 3 },
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		OWNED(arena_freep) struct arena *a = arena_new();
+		struct finding f =
+			reach(cases[i].log, (struct detect_input){ .provider = "github" }, a);
+
+		check(&cases[i], &f);
+	}
+}
+
 static void builds_that_passed_have_no_cause(void **state)
 {
 	static const char *const logs[] = {
@@ -529,6 +562,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(causes_of_every_category_are_named),
 		cmocka_unit_test(the_cause_beats_its_consequences),
+		cmocka_unit_test(what_was_tried_again_yields),
 		cmocka_unit_test(builds_that_passed_have_no_cause),
 		cmocka_unit_test(unsure_is_unknown),
 		cmocka_unit_test(a_command_without_a_known_word_is_guessed_from),
