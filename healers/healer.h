@@ -100,6 +100,7 @@ struct healer {
 	const struct edit *edit;
 	/* It proposes what one of change_tools makes of a copy of the repository, or git. */
 	bool in_tree;
+	const char *does;    /* the title of that proposal, up to the name of the tool */
 	const char *advice;  /* to who reads the proposal, a sentence */
 	const char *in_vain; /* said where there is nothing to change */
 	/*

@@ -472,7 +472,7 @@ static void plan_tree(struct attempt *at)
 	struct propose *s = state_of(at);
 
 	if (s->tool)
-		(void)snprintf(s->what, sizeof(s->what), "Run %s", s->tool->name);
+		(void)snprintf(s->what, sizeof(s->what), "%s %s", at->healer->does, s->tool->name);
 	else
 		(void)snprintf(s->what, sizeof(s->what), "Take back %.12s", at->sha);
 	fill(at);

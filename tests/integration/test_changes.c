@@ -429,7 +429,7 @@ static void a_formatter_is_run_and_the_rest_is_the_same(struct rig *r)
 	assert_string_equal(plan_field(r, run, 1, "strategy"), "fix_lint");
 	assert_string_equal(main_sha(r), before);
 	assert_int_equal(proposals(r), 1);
-	assert_string_equal(proposal(r, "title"), "Run clang-format");
+	assert_string_equal(proposal(r, "title"), "Tidy up with clang-format");
 	assert_non_null(strstr(proposal(r, "body"), "1 file, 2 lines"));
 	branch = proposal(r, "head");
 	assert_non_null(strstr(git(r, rig_printf(r, "diff main %s", branch)),
@@ -600,7 +600,7 @@ static void snapshots_are_renewed_once_a_person_says_so(struct rig *r)
 	is_mended(r, run);
 	assert_string_equal(main_sha(r), before);
 	assert_int_equal(proposals(r), 1);
-	assert_string_equal(proposal(r, "title"), "Run npm");
+	assert_string_equal(proposal(r, "title"), "Renew snapshots with npm");
 	branch = proposal(r, "head");
 	assert_string_equal(git(r, rig_printf(r, "diff --name-only main %s", branch)),
 			    "__snapshots__/greet.test.js.snap\n");
