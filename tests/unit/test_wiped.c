@@ -33,11 +33,11 @@ static unsigned n_found;
 void __libc_free(void *p); /* NOLINT(bugprone-reserved-identifier): glibc's name for it */
 
 /* In place of the library's, for all that this program is linked with. */
-void free(void *p)
+void free(void *__ptr) /* NOLINT(bugprone-reserved-identifier): so do its headers call it */
 {
-	if (p && memmem(p, malloc_usable_size(p), secret, sizeof(secret) - 1))
+	if (__ptr && memmem(__ptr, malloc_usable_size(__ptr), secret, sizeof(secret) - 1))
 		n_found++;
-	__libc_free(p);
+	__libc_free(__ptr);
 }
 #else
 static unsigned n_found;
