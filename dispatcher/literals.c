@@ -347,7 +347,7 @@ static enum escape escape_of(char ch, char *byte)
 		*byte = ch == 't' ? '\t' : '\n';
 		return ESCAPE_BYTE;
 	}
-	if (strchr("dDwWsShHvV123456789", ch))
+	if (strchr("dDwWsShHvVg123456789", ch))
 		return ESCAPE_ANY;
 	return strchr("bBK", ch) ? ESCAPE_NOTHING : ESCAPE_LOST;
 }
@@ -364,9 +364,13 @@ static struct piece read_escape(struct reader *r)
 		return one_of(r, &byte, 1);
 	if (kind == ESCAPE_LOST)
 		return lost(r);
-	/* Of a reference to a group, all digits. */
+	/* Of a reference to a group, all digits, or what is in braces. */
 	if (isdigit((unsigned char)byte))
 		r->at += strspn(r->at, "0123456789");
+	if (byte == 'g' && (*r->at != '{' || !strchr(r->at, '}')))
+		return lost(r);
+	if (byte == 'g')
+		r->at = strchr(r->at, '}') + 1;
 	if (byte == 'd')
 		return (struct piece){ .marks = { (uint64_t)1 << ANY_DIGIT, 0 } };
 	return kind == ESCAPE_ANY ? anything() : nothing();

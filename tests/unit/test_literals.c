@@ -50,6 +50,8 @@ static void names_what_a_match_must_contain(void **state)
 		{ "rate\\s+lost now", "lost now" },
 		{ "rate(?! kept) lost", "rate lost" }, /* looking is not matching */
 		{ "rate(?= lost) lo", "rate lo" },
+		{ "rate (?!(\\d) of \\g{-1})\\d of", "rate " }, /* a group again, by its name */
+		{ "(a|b)x lost\\g{1}x sold", "ax lost|bx lost" },
 		{ "(?i)no rate", "no rate" },
 		{ "error|fatal error", "error" }, /* who finds one finds the other */
 		{ "rate x{a", "rate x{a" },       /* a brace that is no repeat */
@@ -79,6 +81,7 @@ static void says_nothing_when_it_does_not_know(void **state)
 		"(*UCP)cart",
 		"(?(1)cart|order)",
 		"(?R)cart",
+		"(?<a>cart)\\g<a>",
 		"cart{,5}", /* a repeat to later versions, text to earlier ones */
 		"cart(",
 		"[cart",
