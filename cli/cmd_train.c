@@ -12,6 +12,7 @@
 #include "core/finding.h"
 #include "core/json.h"
 #include "core/mem.h"
+#include "core/text.h"
 #include "dispatcher/detector.h"
 #include "dispatcher/rule_cache.h"
 #include "dispatcher/rule_report.h"
@@ -48,6 +49,14 @@ static uint64_t project_id(const char *project)
 	return sha256_id(project, strlen(project));
 }
 
+/* Where no project is named: the log itself, wherever the folder of logs lies. */
+static const char *project_of(const struct log_file *log, const char *where)
+{
+	if (log->project)
+		return log->project;
+	return text_starts(log->path, where) ? log->path + strlen(where) : log->path;
+}
+
 /* What is said of the log, else what a rule is so sure of that it can be learned from. */
 static const char *category_of(const struct log_file *log, const struct finding *f)
 {
@@ -60,7 +69,8 @@ static const char *category_of(const struct log_file *log, const struct finding 
 	return f->confidence * 100 >= SURE_PERCENT ? f->category : NULL;
 }
 
-static int add_log(struct trainer *t, const struct log_file *log, struct err *err)
+static int add_log(struct trainer *t, const struct log_file *log, const char *where,
+		   struct err *err)
 {
 	OWNED(arena_freep) struct arena *a = arena_new();
 	struct detect_input in = { .text = NULL };
@@ -83,7 +93,7 @@ static int add_log(struct trainer *t, const struct log_file *log, struct err *er
 	if (class < 0)
 		return 0;
 	s.class = (unsigned)class;
-	s.project = project_id(log->project ? log->project : log->path);
+	s.project = project_id(project_of(log, where));
 	return text_samples_add(&t->samples, lines, detect_scan_words(scan, lines), &s, err);
 }
 
@@ -94,7 +104,7 @@ static int add_labels(struct trainer *t, const char *where, struct err *err)
 	if (log_files_find(where, &files, err) < 0)
 		return -1;
 	for (size_t i = 0; i < files->n; i++) {
-		if (add_log(t, &files->at[i], err) < 0)
+		if (add_log(t, &files->at[i], where, err) < 0)
 			return -1;
 		if (t->progress && (i + 1) % 100 == 0)
 			(void)fprintf(stderr, "\rreading %zu/%zu", i + 1, files->n);

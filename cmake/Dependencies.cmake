@@ -14,6 +14,16 @@ pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml>=1.3)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ARCHIVE REQUIRED IMPORTED_TARGET libarchive>=3.6)
 pkg_check_modules(LIBGIT2 REQUIRED IMPORTED_TARGET libgit2>=1.5)
+include(CheckCSourceCompiles)
+set(CMAKE_REQUIRED_LIBRARIES PkgConfig::LIBGIT2)
+check_c_source_compiles(
+  "#include <git2.h>\nint main(void) { return GIT_OPT_SET_PACK_MAX_OBJECT_SIZE; }"
+  GUARD_LIBGIT2_CAPS_OBJECTS)
+unset(CMAKE_REQUIRED_LIBRARIES)
+if(NOT GUARD_LIBGIT2_CAPS_OBJECTS)
+  message(FATAL_ERROR "libgit2 is without its security update, by which the size of an object "
+    "is limited; on Debian 12: apt-get install --only-upgrade libgit2-dev libgit2-1.5")
+endif()
 # Without it there is no sandbox, and strategies that run commands are refused.
 pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp>=2.5)
 if(GUARD_HYPERSCAN)

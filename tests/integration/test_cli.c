@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <hiredis/hiredis.h>
@@ -158,6 +159,49 @@ static void train_learns_from_labels_and_healed_runs(struct rig *r)
 		guard(r, &out, "detect", "--text-model", model, rig_path(r, "new.log"), NULL), 0);
 	says(out, "test_failure");
 	says(out, "(text-model)");
+}
+
+static bool same_bytes(const char *a, const char *b)
+{
+	FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+	int byte, other;
+
+	assert_non_null(x);
+	assert_non_null(y);
+	do {
+		byte = getc(x);
+		other = getc(y);
+	} while (byte == other && byte != EOF);
+	(void)fclose(x);
+	(void)fclose(y);
+	return byte == other;
+}
+
+/* Nobody's projects: each log is one, and where the folder lies says nothing. */
+static void train_learns_the_same_anywhere(struct rig *r)
+{
+	static const char *const places[] = { "here", "there" };
+	const char *out, *models[ARRAY_LEN(places)];
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		const char *folder = rig_path(r, places[i]);
+
+		assert_int_equal(mkdir(folder, 0700), 0);
+		assert_int_equal(mkdir(rig_printf(r, "%s/test_failure", folder), 0700), 0);
+		assert_int_equal(mkdir(rig_printf(r, "%s/build_failure", folder), 0700), 0);
+		for (int k = 0; k < 12; k++)
+			rig_write(r,
+				  rig_printf(r, "%s/%s/%d.log", places[i],
+					     k % 2 ? "test_failure" : "build_failure", k),
+				  rig_printf(r, "step %c %s\n", 'a' + k % 5,
+					     k % 2 ? "an assertion failed" : "undefined symbol"),
+				  0600);
+		models[i] = rig_path(r, rig_printf(r, "%s.model", places[i]));
+		assert_int_equal(
+			guard(r, &out, "train", "--text", folder, "--out", models[i], NULL), 0);
+		says(out, "learned from 12 logs with labels");
+	}
+	assert_true(same_bytes(models[0], models[1]));
 }
 
 static void train_says_what_is_wrong(struct rig *r)
@@ -962,6 +1006,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(train_learns_from_labels_and_healed_runs),
+		RIG_TEST(train_learns_the_same_anywhere),
 		RIG_TEST(train_says_what_is_wrong),
 		RIG_TEST(without_redis_the_answer_is_3),
 		RIG_TEST(wrong_usage_is_2),
