@@ -21,8 +21,9 @@ check_c_source_compiles(
   GUARD_LIBGIT2_CAPS_OBJECTS)
 unset(CMAKE_REQUIRED_LIBRARIES)
 if(NOT GUARD_LIBGIT2_CAPS_OBJECTS)
-  message(FATAL_ERROR "libgit2 is without its security update, by which the size of an object "
-    "is limited; on Debian 12: apt-get install --only-upgrade libgit2-dev libgit2-1.5")
+  message(FATAL_ERROR "libgit2 is without the security update that lets the size of an object be "
+    "limited; on Debian 12 have bookworm-security among the sources of apt, then: apt-get update "
+    "&& apt-get install --only-upgrade libgit2-dev libgit2-1.5")
 endif()
 # Without it there is no sandbox, and strategies that run commands are refused.
 pkg_check_modules(SECCOMP IMPORTED_TARGET libseccomp>=2.5)
