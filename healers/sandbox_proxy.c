@@ -506,6 +506,24 @@ static void on_offer(evutil_socket_t fd, short what, void *arg)
 		abort();
 }
 
+bool sandbox_proxy_offer(int over, int listener)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
+	struct iovec io = { &(char){ 0 }, 1 };
+	const struct msghdr m = { .msg_iov = &io,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
+	return sendmsg(over, &m, 0) == 1;
+}
+
 struct sandbox_proxy *sandbox_proxy_new(struct event_base *base, const struct sandbox_network *net,
 					int *offer, struct err *err)
 {

@@ -7,6 +7,8 @@
 #ifndef GUARD_HEALERS_SANDBOX_PROXY_H
 #define GUARD_HEALERS_SANDBOX_PROXY_H
 
+#include <stdbool.h>
+
 #include "core/err.h"
 
 struct event_base;
@@ -19,6 +21,8 @@ struct sandbox_proxy;
  */
 struct sandbox_proxy *sandbox_proxy_new(struct event_base *, const struct sandbox_network *,
 					int *offer, struct err *) MUST_CHECK;
+/* In the child: hands the socket over, which stays the caller's to close. */
+bool sandbox_proxy_offer(int over, int listener) MUST_CHECK;
 /* Whatever still runs over it ends. NULL is fine. */
 void sandbox_proxy_free(struct sandbox_proxy *);
 

@@ -32,6 +32,7 @@
 
 #include "core/base.h"
 #include "healers/sandbox.h"
+#include "healers/sandbox_proxy.h"
 
 #define BWRAP "/usr/bin/bwrap"
 #define GUARD "/run/guard"
@@ -422,26 +423,14 @@ static bool offer_proxy(void)
 	const struct sockaddr_in at = { .sin_family = AF_INET,
 					.sin_port = htons(SANDBOX_PROXY_PORT),
 					.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
-	struct iovec io = { &(char){ 0 }, 1 };
-	const struct msghdr m = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	bool ok;
 
 	if (fd < 0 || none < 0)
 		return false;
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	ok = bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 &&
-	     listen(fd, SANDBOX_PROXY_BACKLOG) == 0 && sendmsg(STDIN_FILENO, &m, 0) > 0 &&
+	     listen(fd, SANDBOX_PROXY_BACKLOG) == 0 && sandbox_proxy_offer(STDIN_FILENO, fd) &&
 	     dup2(none, STDIN_FILENO) == STDIN_FILENO;
 	(void)close(none);
 	return close(fd) == 0 && ok;

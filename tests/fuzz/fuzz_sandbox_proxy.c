@@ -22,17 +22,6 @@ static socklen_t at_len;
 /* As the inner stage of the sandbox does it, of another family. */
 static void offer(int over)
 {
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
-	struct iovec io = { &(char){ 0 }, 1 };
-	const struct msghdr m = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	at = (struct sockaddr_un){ .sun_family = AF_UNIX };
@@ -40,8 +29,7 @@ static void offer(int over)
 	FUZZ_ASSERT(bind(fd, (struct sockaddr *)&at, at_len) == 0 && listen(fd, 8) == 0);
 	at_len = sizeof(at);
 	FUZZ_ASSERT(getsockname(fd, (struct sockaddr *)&at, &at_len) == 0);
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	FUZZ_ASSERT(sendmsg(over, &m, 0) == 1);
+	FUZZ_ASSERT(sandbox_proxy_offer(over, fd));
 	(void)close(fd);
 	(void)close(over);
 }

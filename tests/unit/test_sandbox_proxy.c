@@ -226,25 +226,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* As the inner stage of the sandbox does it. */
-static void offer(int over, int listener)
-{
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
-	struct iovec io = { &(char){ 0 }, 1 };
-	const struct msghdr m = { .msg_iov = &io,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
-
-	memcpy(CMSG_DATA(&control.header), &listener, sizeof(listener));
-	assert_int_equal(sendmsg(over, &m, 0), 1);
-}
-
 static void open_proxy(struct world *w, const struct sandbox_network *network)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
@@ -254,7 +235,7 @@ static void open_proxy(struct world *w, const struct sandbox_network *network)
 
 	w->proxy = sandbox_proxy_new(w->base, network, &over, &err);
 	assert_ok(w->proxy ? 0 : -1, &err);
-	offer(over, listener);
+	assert_true(sandbox_proxy_offer(over, listener));
 	(void)close(over);
 	(void)close(listener);
 	to.sin_port = htons((uint16_t)strtoul(w->proxy_port, NULL, 10));
