@@ -1,5 +1,4 @@
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/answer.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -26,6 +25,7 @@
 #include "core/settings.h"
 #include "core/text.h"
 #include "core/tls.h"
+#include "dispatcher/answer.h"
 #include "dispatcher/breaker.h"
 #include "dispatcher/consumer.h"
 #include "dispatcher/detector.h"
@@ -518,7 +518,6 @@ static void reload_knowledge(struct engine *e)
 	log_info("knowledge reloaded");
 }
 
-/* A bad file is refused, and what was read before stays in use. */
 /* For strategies that run programs: with a provider, or a repository of this machine. */
 static void look_at_tools(struct engine *e)
 {
@@ -529,6 +528,7 @@ static void look_at_tools(struct engine *e)
 		log_warn("what strategies need of this machine is not known", KV("why", err.msg));
 }
 
+/* A bad file is refused, and what was read before stays in use. */
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *d = arg;
